@@ -1,0 +1,1 @@
+"""Integration test harness for Windows drivers with hot-swappable worker threads."""
