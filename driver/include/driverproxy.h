@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include <ntddk.h>
+#include "platform.h"
 
 #ifndef HS_WDM_HAS_DRIVER_PROXY
 

@@ -201,7 +201,7 @@ typedef struct _HOTSWAP_UPDATE_REPLY {
 
 typedef struct _HOTSWAP_COUNTERS {
     ULONG Workers;          /* worker objects */
-    ULONG Threads;          /* threads not joined yet, load and control thread included */
+    ULONG Threads;          /* worker and load threads not joined yet; the control thread is not counted */
     ULONG Allocations;      /* pool blocks; the ring and the device are not counted */
     ULONG Events;           /* initialised KEVENTs of workers */
     ULONG References;       /* object references and handles held */

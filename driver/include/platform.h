@@ -1,0 +1,71 @@
+/*
+ * The kernel headers as both toolchains give them: the WDK's, and mingw-w64's with clang. What differs between the
+ * two stands here and nowhere else.
+ */
+#pragma once
+
+#include <ntddk.h>
+
+#if defined(__MINGW32__)
+#include <driverspecs.h>
+#include <sal.h>
+#ifndef _Must_inspect_result_
+#define _Must_inspect_result_ __attribute__((warn_unused_result))
+#endif
+#ifndef _Use_decl_annotations_
+#define _Use_decl_annotations_
+#endif
+#ifndef _Function_class_
+#define _Function_class_(x)
+#endif
+#ifndef _Dispatch_type_
+#define _Dispatch_type_(x)
+#endif
+/* mingw imports object-type variables as data. */
+#define HS_THREAD_OBJECT_TYPE ((POBJECT_TYPE)PsThreadType)
+#define HS_EXPORT __declspec(dllexport)
+#define HS_IMPORT __declspec(dllimport)
+#else
+#define HS_THREAD_OBJECT_TYPE (*PsThreadType)
+#define HS_EXPORT __declspec(dllexport)
+#define HS_IMPORT __declspec(dllimport)
+#endif
+
+/* Absent from the mingw-w64 headers, present in ntifs.h or undocumented in ntoskrnl.lib. */
+#if defined(__MINGW32__)
+NTSYSAPI NTSTATUS NTAPI ZwLoadDriver(_In_ PUNICODE_STRING DriverServiceName);
+NTSYSAPI NTSTATUS NTAPI ZwUnloadDriver(_In_ PUNICODE_STRING DriverServiceName);
+#endif
+
+#ifndef STATUS_POSSIBLE_DEADLOCK
+#define STATUS_POSSIBLE_DEADLOCK ((NTSTATUS)0xC0000194L)
+#endif
+#ifndef STATUS_DRIVER_BLOCKED
+#define STATUS_DRIVER_BLOCKED ((NTSTATUS)0xC000036CL)
+#endif
+#ifndef STATUS_RESOURCE_IN_USE
+#define STATUS_RESOURCE_IN_USE ((NTSTATUS)0xC0000708L)
+#endif
+#ifndef THREAD_WAIT_OBJECTS
+#define THREAD_WAIT_OBJECTS 3
+#endif
+#ifndef MAXIMUM_WAIT_OBJECTS
+#define MAXIMUM_WAIT_OBJECTS 64
+#endif
+
+/*
+ * The one place where time is read. Not inlined: Wine emulates only plain loads from KUSER_SHARED_DATA, and a folded
+ * read of it crashes the driver host.
+ */
+__declspec(noinline) static LONG64 HsTick(void)
+{
+    return KeQueryPerformanceCounter(NULL).QuadPart;
+}
+
+__declspec(noinline) static LONG64 HsTickFrequency(void)
+{
+    LARGE_INTEGER frequency;
+
+    KeQueryPerformanceCounter(&frequency);
+    return frequency.QuadPart;
+}

@@ -1,0 +1,266 @@
+/* hotswap.sys, the host driver: what its parts share. One concept, one file; main.c is the map. */
+#pragma once
+
+#include "driverproxy_compat.h"
+#include "hotswap_events.h"
+#include "platform.h"
+
+#include "hotswap_ioctl.h"
+#include "trace_ring.h"
+
+#define HS_TAG 'wStH'
+
+/* ---- memory.c: every pool block is counted ---- */
+
+_IRQL_requires_max_(DISPATCH_LEVEL) _Must_inspect_result_ PVOID HsAllocate(_In_ SIZE_T Bytes);
+_IRQL_requires_max_(DISPATCH_LEVEL) VOID HsFree(_In_opt_ PVOID Block);
+
+/* ---- counters.c: what the host holds ---- */
+
+typedef struct _HS_COUNTERS {
+    volatile LONG Threads;
+    volatile LONG Allocations;
+    volatile LONG64 AllocationBytes;
+    volatile LONG Events;
+    volatile LONG References;
+    volatile LONG EndpointDrivers;
+    volatile LONG64 Iterations;
+    volatile LONG64 Signals;
+} HS_COUNTERS;
+
+extern HS_COUNTERS HsCounters;
+VOID HsQueryCounters(_Out_ HOTSWAP_COUNTERS *Counters);
+
+/* ---- rundown.c: in use until closed ---- */
+
+typedef struct _HS_RUNDOWN {
+    volatile LONG State; /* bit 0 closed, users from bit 1 on */
+    KEVENT Idle;
+} HS_RUNDOWN;
+
+VOID HsRundownInitialize(_Out_ HS_RUNDOWN *Rundown);
+_Must_inspect_result_ BOOLEAN HsRundownAcquire(_Inout_ HS_RUNDOWN *Rundown);
+VOID HsRundownRelease(_Inout_ HS_RUNDOWN *Rundown);
+_IRQL_requires_(PASSIVE_LEVEL) VOID HsRundownClose(_Inout_ HS_RUNDOWN *Rundown);
+
+/* ---- trace.c, ring.c, etw.c ---- */
+
+/* Payload structures and write functions, from the list in hotswap_events.h. */
+#define HS_C_UINT32 ULONG
+#define HS_C_UINT64 ULONG64
+#define HS_C_HEX32 ULONG
+#define HS_C_HEX64 ULONG64
+#define HS_C_INT64 LONG64
+#define HS_C_NTSTATUS NTSTATUS
+#define HS_PAYLOAD_FIELD(Type, Name) HS_C_##Type Name;
+#define HS_PAYLOAD(Name, Level, Opcode, Keyword, Fields)                                                               \
+    typedef struct _HS_##Name {                                                                                        \
+        Fields(HS_PAYLOAD_FIELD)                                                                                       \
+    } HS_##Name;
+#include <pshpack1.h>
+HOTSWAP_EVENTS(HS_PAYLOAD)
+#include <poppack.h>
+
+#define HS_EVENT_ID(Name, Level, Opcode, Keyword, Fields) HsEvent##Name,
+typedef enum _HS_EVENT { HOTSWAP_EVENTS(HS_EVENT_ID) HsEventCount } HS_EVENT;
+
+/* IRQL: any. */
+VOID HsTraceWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
+#define HS_TRACE(Name, ...)                                                                                            \
+    do {                                                                                                               \
+        const HS_##Name hsPayload = { __VA_ARGS__ };                                                                   \
+        HsTraceWrite(HsEvent##Name, &hsPayload, sizeof(hsPayload));                                                    \
+    } while (0)
+
+/* An event as ETW knows it: descriptor, and the two metadata blobs of TraceLogging. */
+typedef struct _HS_EVENT_TEMPLATE {
+    UCHAR Level;
+    UCHAR Opcode;
+    USHORT SchemaBytes;
+    ULONG64 Keyword;
+    const UCHAR *Schema;
+} HS_EVENT_TEMPLATE;
+
+extern const HS_EVENT_TEMPLATE HsEventTemplates[HsEventCount];
+extern const GUID HsProviderGuid;
+extern const UCHAR *const HsProviderTraits;
+extern const USHORT HsProviderTraitsBytes;
+
+#define HS_MAX_PAYLOAD 88
+#define HS_DEFAULT_RING_SLOTS 65536
+#define HS_MIN_RING_SLOTS 64
+#define HS_MAX_RING_SLOTS (1u << 20)
+
+typedef struct _HS_RING_SLOT {
+    volatile LONG64 Commit; /* position + 1 once written */
+    LONG64 Tick;
+    ULONG ThreadId;
+    ULONG ProcessId;
+    USHORT Event;
+    USHORT Processor;
+    USHORT Length;
+    USHORT Reserved;
+    UCHAR Payload[HS_MAX_PAYLOAD];
+} HS_RING_SLOT;
+C_ASSERT(sizeof(HS_RING_SLOT) == 128);
+
+_Must_inspect_result_ NTSTATUS RingDriverEntry(void);
+VOID RingUnload(void);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RingResize(_In_ ULONG Slots);
+VOID RingWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
+_IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS RingDrain(_Out_writes_bytes_to_(Bytes, *Returned) PVOID Buffer, _In_ ULONG Bytes,
+                                                       _Out_ ULONG *Returned);
+ULONG RingSlots(void);
+VOID RingTotals(_Out_ ULONG64 *Written, _Out_ ULONG64 *Dropped);
+
+VOID EtwDriverEntry(void);
+VOID EtwUnload(void);
+BOOLEAN EtwActive(void);
+VOID EtwWriteEventRecord(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
+
+/* ---- runtime.c: native, compat or plain ---- */
+
+typedef struct _HS_RUNTIME_TABLE {
+    VOID(NTAPI *GetFeatures)(PDRIVER_OBJECT, PDRIVER_PROXY_FEATURE_FLAGS);
+    NTSTATUS(NTAPI *CreateExtension)(PDRIVER_OBJECT, DRIVER_PROXY_EXTENSION_CREATION_FLAGS, PDRIVER_PROXY_EXTENSION *);
+    NTSTATUS(NTAPI *RegisterEndpoints)(PDRIVER_PROXY_EXTENSION, PDRIVER_PROXY_ENDPOINT_INFORMATION, ULONG, PDRIVER_PROXY_REGISTER_CALLBACK,
+                                       PVOID);
+    PDRIVER_PROXY_WRAPPED_ENDPOINT_FUNCTION(NTAPI *GetWrapper)(PDRIVER_PROXY_EXTENSION, DRIVER_PROXY_ENDPOINT_FUNCTION_ID);
+    NTSTATUS(NTAPI *GetWrapperFromEndpoint)(PDRIVER_PROXY_EXTENSION, PDRIVER_PROXY_ENDPOINT_FUNCTION,
+                                            PDRIVER_PROXY_WRAPPED_ENDPOINT_FUNCTION *);
+    PDRIVER_PROXY_EXTENSION(NTAPI *FromDriverObject)(PDRIVER_OBJECT);
+    NTSTATUS(NTAPI *CreateWorkerThread)(PDRIVER_PROXY_EXTENSION, PHANDLE, ULONG, POBJECT_ATTRIBUTES, HANDLE, PCLIENT_ID,
+                                        PDRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT);
+} HS_RUNTIME_TABLE;
+C_ASSERT(sizeof(HS_RUNTIME_TABLE) == HotswapExportCount * sizeof(PVOID));
+
+typedef PVOID HS_RESOLVE(_In_opt_ PVOID Context, _In_ PCWSTR Name);
+
+/* Which runtime a kernel with these exports gets, and the extension made with it (NULL for plain). */
+_IRQL_requires_(PASSIVE_LEVEL) VOID RuntimeChoose(_In_ HOTSWAP_RUNTIME Wanted, _In_ HS_RESOLVE *Resolve, _In_opt_ PVOID Context,
+                                                  _In_ PDRIVER_OBJECT Owner, _Out_ HS_RUNTIME_TABLE *Table,
+                                                  _Out_ PDRIVER_PROXY_EXTENSION *Extension, _Out_ HOTSWAP_RUNTIME_INFO *Info);
+_IRQL_requires_(PASSIVE_LEVEL) VOID RuntimeProbe(_In_ const HOTSWAP_PROBE_RUNTIME *Probe, _Out_ HOTSWAP_RUNTIME_INFO *Info);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RuntimeConfigure(_In_ const HOTSWAP_CONFIGURATION *Configuration);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RuntimeStart(void); /* idempotent */
+_IRQL_requires_(PASSIVE_LEVEL) NTSTATUS RuntimeStop(void);
+VOID RuntimeDescribe(_Out_ HOTSWAP_VERSION_INFO *Info);
+
+extern HS_RUNTIME_TABLE HsRuntime;
+extern PDRIVER_PROXY_EXTENSION HsExtension;
+extern HOTSWAP_RUNTIME HsRuntimeKind;
+extern BOOLEAN HsInvertReturn;
+extern PDRIVER_OBJECT HsDriverObject;
+
+/* ---- endpoints.c: the endpoints in force ---- */
+
+typedef struct _HS_ENDPOINTS {
+    ULONG Version; /* 0: the host's own, which do nothing */
+    DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE *Worker;
+    HS_COMPUTE_ENDPOINT *Compute;
+    PDRIVER_PROXY_REGISTER_CALLBACK PhaseCallback;
+    PVOID CallbackContext;
+} HS_ENDPOINTS;
+
+extern HS_ENDPOINTS HsEndpoints;      /* version in force; changed while no call is inside */
+extern HS_ENDPOINTS HsCallable;       /* what the host calls: wrappers, or the functions themselves when plain */
+extern DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE *HsIterationRoutine; /* what a worker thread calls */
+extern const HS_ENDPOINTS HsBuiltInEndpoints;
+
+_Must_inspect_result_ NTSTATUS EndpointsFromDescriptor(_In_ const HS_ENDPOINT_DESCRIPTOR *Descriptor, _Out_ HS_ENDPOINTS *Endpoints);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS EndpointsRegister(_In_ const HS_ENDPOINTS *Endpoints,
+                                                                               _In_opt_ PDRIVER_PROXY_REGISTER_CALLBACK Callback,
+                                                                               _In_opt_ PVOID Context, _In_ BOOLEAN First);
+extern const HS_HOST_SERVICES HsHostServices;
+
+/* ---- worker.c, signal.c, plain.c ---- */
+
+typedef struct _HS_EVENT_OBJECT {
+    KEVENT Event;
+    volatile LONG64 Signals;
+    volatile LONG64 Accepted;
+} HS_EVENT_OBJECT;
+
+typedef struct _HS_WORKER {
+    HS_WORKER_CONTEXT Context; /* first: endpoint drivers get its address */
+    volatile LONG References;
+    ULONG Id;
+    volatile LONG StopRequested;
+    volatile LONG Ended;
+    volatile LONG Running;
+    volatile NTSTATUS LastWaitStatus;
+    HOTSWAP_CREATE_WORKER Parameters;
+    HS_RUNDOWN Signals; /* closed before the final states are read */
+    PVOID ThreadObject;
+    ULONG ThreadId;
+    ULONG VersionCount;
+    HOTSWAP_VERSION_COUNT Versions[HOTSWAP_MAX_VERSIONS];
+    PKEVENT EventPointers[HOTSWAP_MAX_EVENTS];
+    HS_EVENT_OBJECT Events[ANYSIZE_ARRAY];
+} HS_WORKER;
+
+_IRQL_requires_(PASSIVE_LEVEL) NTSTATUS WorkerCreate(_In_ const HOTSWAP_CREATE_WORKER *Parameters, _Out_ HOTSWAP_WORKER_CREATED *Created);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerStop(_In_ ULONG Id, _Out_ HOTSWAP_WORKER_STOPPED *Stopped);
+_IRQL_requires_(PASSIVE_LEVEL) VOID WorkerStopAll(void);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerPauseAll(void);  /* plain: end the threads, keep the workers */
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerResumeAll(void);
+_Must_inspect_result_ NTSTATUS WorkerQuery(_In_ ULONG Id, _Out_ HOTSWAP_WORKER_INFO *Info);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerAlert(_In_ ULONG Id, _Out_ HOTSWAP_STATUS_REPLY *Reply);
+HS_WORKER *WorkerReference(_In_ ULONG Id);
+VOID WorkerDereference(_In_opt_ HS_WORKER *Worker);
+ULONG WorkerCount(void);
+DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE IterationRoutine; /* iteration.c */
+
+NTSTATUS PlainCreateWorkerThread(_Out_ PHANDLE ThreadHandle, _Out_opt_ PCLIENT_ID ClientId,
+                                 _In_ const DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT *Start);
+
+_Must_inspect_result_ NTSTATUS SignalEvent(_In_ HS_WORKER *Worker, _In_ ULONG Index, _In_ HOTSWAP_SIGNAL_SOURCE Source,
+                                           _Out_opt_ LONG *PreviousState);
+typedef NTSTATUS SIGNAL_OPERATION(_In_ const HOTSWAP_EVENT_REQUEST *Request, _Out_ HOTSWAP_EVENT_REPLY *Reply);
+SIGNAL_OPERATION SignalRequest;
+SIGNAL_OPERATION SignalClear;
+SIGNAL_OPERATION SignalQuery;
+
+/* ---- thread.c: threads that are joined by their object ---- */
+
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadCreate(_In_ PKSTART_ROUTINE Routine, _In_opt_ PVOID Context,
+                                                                            _Out_ PVOID *ThreadObject);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadFromHandle(_In_ HANDLE Handle, _Out_ PVOID *ThreadObject);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadJoin(_In_ PVOID ThreadObject, _In_ ULONG TimeoutMs);
+
+/* ---- load.c ---- */
+
+_IRQL_requires_(PASSIVE_LEVEL) NTSTATUS LoadStart(_In_ const HOTSWAP_START_LOAD *Parameters, _Out_ HOTSWAP_LOAD_ID *Id);
+_IRQL_requires_(PASSIVE_LEVEL) NTSTATUS LoadStop(_In_ ULONG Id, _Out_ HOTSWAP_LOAD_STOPPED *Stopped);
+_IRQL_requires_(PASSIVE_LEVEL) VOID LoadStopAll(void);
+
+/* ---- update.c, image.c ---- */
+
+typedef struct _HS_IMAGE {
+    BOOLEAN Loaded;
+    ULONG Version;
+    WCHAR ServiceName[HOTSWAP_SERVICE_NAME_CHARS];
+} HS_IMAGE;
+
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS ImageLoad(_In_ PCWSTR ServiceName, _Out_ HS_IMAGE *Image,
+                                                                       _Out_ HS_ENDPOINTS *Endpoints);
+_IRQL_requires_(PASSIVE_LEVEL) NTSTATUS ImageUnload(_Inout_ HS_IMAGE *Image);
+
+_IRQL_requires_(PASSIVE_LEVEL) VOID UpdateRun(_In_ const HOTSWAP_UPDATE *Update, _Out_ HOTSWAP_UPDATE_REPLY *Reply);
+HS_PROXY_NOTIFY UpdateNotify;
+
+/* ---- control.c: whatever may wait runs on one thread ---- */
+
+_Must_inspect_result_ NTSTATUS ControlDriverEntry(void);
+VOID ControlUnload(void);
+_IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS ControlQueue(_In_ PIRP Irp);
+_IRQL_requires_max_(DISPATCH_LEVEL) VOID ControlCancelFile(_In_ PFILE_OBJECT FileObject);
+BOOLEAN ControlShutDown(void);
+
+/* ---- dispatch.c, device.c ---- */
+
+_Dispatch_type_(IRP_MJ_DEVICE_CONTROL) DRIVER_DISPATCH DispatchDeviceControl;
+NTSTATUS DispatchPended(_In_ PIRP Irp, _Out_ ULONG_PTR *Information); /* on the control thread */
+
+_Must_inspect_result_ NTSTATUS DeviceDriverEntry(_In_ PDRIVER_OBJECT DriverObject);
+VOID DeviceUnload(_In_ PDRIVER_OBJECT DriverObject);
