@@ -1,0 +1,1 @@
+"""The swap test: witnesses, expectations, orchestration."""

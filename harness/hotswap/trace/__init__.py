@@ -1,0 +1,1 @@
+"""Traces: reading and writing `.etl`, the event table, verdicts."""

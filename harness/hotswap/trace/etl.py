@@ -1,0 +1,392 @@
+"""Reading standard `.etl` files: header facts, loss, problems, and the events as a table.
+
+Layout, time and loss rules: etl.md, section 2. Damage never raises: what is whole is returned, the rest is reported as
+problems. Only a file that is no ETL at all, or one whose buffers are compressed, is a UsageError.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hotswap.errors import UsageError
+from hotswap.trace.clock import ClockType, SessionClock
+from hotswap.trace.framing import (
+    BUFFER_DTYPE,
+    BUFFER_HEADER_SIZE,
+    EVENT_DTYPE,
+    BufferFlag,
+    Frames,
+    FrameWalk,
+    HeaderType,
+    Items,
+    Problem,
+    find_items,
+    frame_ticks,
+    gather,
+)
+from hotswap.trace.table import EventKind, EventTable
+from hotswap.trace.tracelogging import EventSchema, MetadataError, parse_schema, parse_traits
+
+MODE_CIRCULAR = 0x2
+MODE_NEW_FILE = 0x8
+MODE_COMPRESSED = 0x04000000
+_LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e").bytes_le
+_MAX_BUFFER = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class LogFileHeader:
+    """TRACE_LOGFILE_HEADER; times are FILETIME, `end_time` is 0 when the session was not closed."""
+
+    buffer_size: int
+    version: int
+    os_build: int
+    processors: int
+    end_time: int
+    timer_resolution: int
+    maximum_file_size: int
+    mode: int
+    buffers_written: int
+    pointer_size: int
+    events_lost: int
+    cpu_mhz: int
+    boot_time: int
+    perf_freq: int
+    start_time: int
+    clock_type: int
+    buffers_lost: int
+    logger_name: str
+    file_name: str
+    first_tick: int
+    """TimeStamp of the header event itself."""
+
+    @property
+    def clock(self) -> SessionClock:
+        """The session's clock."""
+        return SessionClock.of(self.clock_type, self.perf_freq, self.cpu_mhz, self.first_tick, self.start_time)
+
+
+@dataclass(frozen=True, slots=True)
+class LossReport:
+    """What got lost, by source. Nothing was lost only when all of them say so."""
+
+    events_lost: int
+    """Log-file header."""
+    buffers_lost: int
+    """Log-file header."""
+    flagged_buffers: int
+    """Buffers with the flag EVENTS_LOST or BUFFER_LOST."""
+    missing_sequence_numbers: int
+    lost_events: int
+    """RT_LostEvent events."""
+
+    @property
+    def any(self) -> bool:
+        """Whether any source reports a loss."""
+        return bool(self.describe())
+
+    def describe(self) -> str:
+        """What was lost, in words; empty when nothing was."""
+        parts = {
+            "events lost (file header)": self.events_lost,
+            "buffers lost (file header)": self.buffers_lost,
+            "buffers flagged as following a loss": self.flagged_buffers,
+            "buffer sequence numbers missing": self.missing_sequence_numbers,
+            "lost-event records": self.lost_events,
+        }
+        return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+
+
+@dataclass(frozen=True)
+class EtlFile:
+    """A decoded file. `buffers` is a structured array (framing.BUFFER_DTYPE plus `offset` and `cpu`), in file order;
+    `frames` are all events of all kinds in file order with their raw `ticks`; `events` are the EVENT_HEADER events
+    in time order."""
+
+    path: Path
+    header: LogFileHeader
+    loss: LossReport
+    problems: tuple[Problem, ...]
+    buffers: NDArray[np.void]
+    frames: Frames
+    ticks: NDArray[np.int64]
+    events: EventTable
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was stopped and the file is all there."""
+        return not {"unclosed", "cut", "missing-buffers"} & {problem.code for problem in self.problems}
+
+    @property
+    def file_order_inversions(self) -> int:
+        """Places where an event is followed by an earlier one: normal with several CPUs."""
+        return int(np.count_nonzero(self.ticks[1:] < self.ticks[:-1]))
+
+    def header_types(self) -> dict[str, int]:
+        """Number of events by header type; an unknown type is called `0x..`."""
+        names = {int(kind): kind.name for kind in HeaderType}
+        return {
+            names.get(kind, f"0x{kind:02x}"): count for kind, count in sorted(Counter(self.frames.type.tolist()).items())
+        }
+
+    def events_per_cpu(self) -> dict[int, int]:
+        """Number of events of all kinds by CPU."""
+        return dict(sorted(Counter(self.buffers["cpu"][self.frames.buffer].tolist()).items()))
+
+
+def read_etl(path: Path) -> EtlFile:
+    """Read an uncompressed `.etl`. Raises UsageError for a file that cannot be read or is no such file."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"reading {path}: {error.strerror or error}") from error
+    return parse_etl(data, path)
+
+
+def parse_etl(data: bytes, path: Path = Path("memory.etl")) -> EtlFile:
+    """Read the bytes of an uncompressed `.etl`; `path` is used in messages only."""
+    header = _parse_header(data, path)
+    if header.mode & MODE_COMPRESSED:
+        raise UsageError(f"{path}: compressed ETL is not supported yet")
+    walk = FrameWalk(data)
+    buffers = _walk_buffers(data, _stride(data, header), walk)
+    frames, problems = walk.frames(), walk.problems
+    raw = np.frombuffer(data, np.uint8)
+    ticks = frame_ticks(data, raw, frames)
+    events = _event_table(data, raw, frames, buffers, header, problems)
+    loss = _loss(data, header, buffers, frames)
+    _check_whole(header, buffers, frames, problems)
+    return EtlFile(path, header, loss, tuple(problems), buffers, frames, ticks, events)
+
+
+def _parse_header(data: bytes, path: Path) -> LogFileHeader:
+    base = BUFFER_HEADER_SIZE
+    if len(data) < base + 32 + 0x110:
+        raise UsageError(f"{path}: not an ETL file ({len(data)} bytes)")
+    kind, marker, size, hook = struct.unpack_from("<BBHH", data, base + 2)
+    shift = {HeaderType.SYSTEM64: 0, HeaderType.SYSTEM32: -8}.get(kind)
+    if shift is None or marker != 0xC0 or hook != 0 or size < 32 + 0x110 or base + size > len(data):
+        raise UsageError(f"{path}: not an ETL file (it does not start with a log-file header)")
+    at = base + 32
+
+    def value(code: str, offset: int) -> int:
+        moved = offset + shift if offset >= 0x40 else offset
+        return int(struct.unpack_from("<" + code, data, at + moved)[0])
+
+    names_at = at + 0x118 + shift
+    names = data[names_at : base + size]
+    texts = names[: len(names) & ~1].decode("utf-16-le", "replace").split("\0")
+    return LogFileHeader(
+        buffer_size=value("I", 0x00),
+        version=value("I", 0x04),
+        os_build=value("I", 0x08),
+        processors=value("I", 0x0C),
+        end_time=value("Q", 0x10),
+        timer_resolution=value("I", 0x18),
+        maximum_file_size=value("I", 0x1C),
+        mode=value("I", 0x20),
+        buffers_written=value("I", 0x24),
+        pointer_size=value("I", 0x2C),
+        events_lost=value("I", 0x30),
+        cpu_mhz=value("I", 0x34),
+        boot_time=value("Q", 0xF8),
+        perf_freq=value("Q", 0x100),
+        start_time=value("Q", 0x108),
+        clock_type=value("I", 0x110),
+        buffers_lost=value("I", 0x114),
+        logger_name=texts[0],
+        file_name=texts[1] if len(texts) > 1 else "",
+        first_tick=struct.unpack_from("<q", data, base + 16)[0],
+    )
+
+
+def _stride(data: bytes, header: LogFileHeader) -> int:
+    """Bytes from buffer to buffer. Two places state it; when they differ, the one that leads to buffers counts."""
+    stated = [int.from_bytes(data[:4], "little"), header.buffer_size]
+    sane = [size for size in stated if BUFFER_HEADER_SIZE < size <= _MAX_BUFFER]
+    for size in sane:
+        if data[size : size + 4] == size.to_bytes(4, "little"):
+            return size
+    return sane[0] if sane else max(len(data), 1)
+
+
+def _walk_buffers(data: bytes, stride: int, walk: FrameWalk) -> NDArray[np.void]:
+    problems = walk.problems
+    extended = np.dtype({
+        "names": [*(BUFFER_DTYPE.names or ()), "offset", "cpu"],
+        "formats": [*(BUFFER_DTYPE[name] for name in BUFFER_DTYPE.names or ()), "<i8", "<i8"],
+    })
+    kept: list[int] = []
+    empty_from: int | None = None
+    for start in range(0, len(data), stride):
+        if start + BUFFER_HEADER_SIZE > len(data):
+            problems.append(Problem("cut", "the file ends inside a buffer header", start))
+            break
+        if not any(data[start : start + BUFFER_HEADER_SIZE]):
+            empty_from = start if empty_from is None else empty_from
+            continue
+        if empty_from is not None:
+            problems.append(Problem("empty-buffers", "empty buffers are followed by written ones", empty_from))
+            empty_from = None
+        kept.append(start)
+    headers = gather(np.frombuffer(data, np.uint8), np.array(kept, np.int64), BUFFER_DTYPE)
+    buffers = np.zeros(len(kept), extended)
+    for name in BUFFER_DTYPE.names or ():
+        buffers[name] = headers[name]
+    buffers["offset"] = kept
+    indexed = buffers["flags"] & BufferFlag.PROC_INDEX != 0
+    buffers["cpu"] = np.where(indexed, buffers["processor"] & 0x7FF, buffers["processor"] & 0xFF)
+    for index, start in enumerate(kept):
+        size, filled = int(buffers["size"][index]), int(buffers["filled"][index])
+        cut = start + stride > len(data)
+        if size != stride:
+            problems.append(Problem("bad-buffer", f"buffer {index} says {size} bytes, not {stride}", start))
+        if buffers["flags"][index] & BufferFlag.COMPRESSED:
+            problems.append(Problem("bad-buffer", f"buffer {index} is compressed and is not decoded", start))
+            continue
+        if not BUFFER_HEADER_SIZE <= filled <= stride:
+            problems.append(Problem("bad-buffer", f"buffer {index} says {filled} of {stride} bytes are valid", start))
+            filled = stride
+        end = min(start + filled, len(data))
+        walk.walk(index, start, end, cut=cut and end == len(data))
+        after = data[start + filled : min(start + filled + 4, start + stride)]
+        if after.strip(b"\xff"):
+            problems.append(Problem("bad-buffer", f"buffer {index} has data after its {filled} valid bytes", start))
+        if cut and not (problems and problems[-1].code == "cut"):
+            problems.append(Problem("cut", f"the file ends inside buffer {index}", len(data)))
+    return buffers
+
+
+def _event_table(
+    data: bytes,
+    raw: NDArray[np.uint8],
+    frames: Frames,
+    buffers: NDArray[np.void],
+    header: LogFileHeader,
+    problems: list[Problem],
+) -> EventTable:
+    rows = np.flatnonzero(np.isin(frames.type, (HeaderType.EVENT32, HeaderType.EVENT64)))
+    cpu = buffers["cpu"][frames.buffer[rows]]
+    heads = gather(raw, frames.offset[rows], EVENT_DTYPE)
+    # Ties of the clock are settled by CPU, then by place in the file: the order in which ProcessTrace hands out events.
+    order = np.lexsort((rows, cpu, heads["tick"]))
+    rows, cpu, heads = rows[order], cpu[order], heads[order]
+    offset, size = frames.offset[rows], frames.size[rows]
+    items = find_items(raw, offset, size, heads["flags"])
+    for row in np.flatnonzero(items.bad)[:16].tolist():
+        problems.append(Problem("bad-items", "an event with broken extended items", int(offset[row])))
+    kinds, kind = _kinds(data, frames.type[rows], offset, heads, items, problems)
+    clock = header.clock
+    return EventTable(
+        kinds=kinds,
+        kind=kind,
+        tick=heads["tick"].astype(np.int64),
+        ns=clock.nanoseconds(heads["tick"]),
+        filetime=clock.filetimes(heads["tick"]),
+        cpu=cpu.astype(np.int64),
+        pid=heads["pid"].astype(np.int64),
+        tid=heads["tid"].astype(np.int64),
+        level=heads["level"].copy(),
+        opcode=heads["opcode"].copy(),
+        keyword=heads["keyword"].astype(np.uint64),
+        payload_offset=items.payload_offset,
+        payload_length=np.maximum(offset + size - items.payload_offset, 0),
+        frequency=clock.frequency,
+        data=data,
+    )
+
+
+def _kinds(
+    data: bytes,
+    types: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    heads: NDArray[np.void],
+    items: Items,
+    problems: list[Problem],
+) -> tuple[tuple[EventKind, ...], NDArray[np.int32]]:
+    """Group events by all that identifies them: header type, provider, descriptor, whole schema and traits."""
+    seen: dict[tuple[int, bytes, bytes, bytes], int] = {}
+    codes = []
+    for kind, at, schema_at, schema_len, traits_at, traits_len in zip(
+        types.tolist(),
+        offset.tolist(),
+        items.schema_offset.tolist(),
+        items.schema_length.tolist(),
+        items.traits_offset.tolist(),
+        items.traits_length.tolist(),
+        strict=True,
+    ):
+        schema = data[schema_at : schema_at + schema_len]
+        key = (kind, data[at + 24 : at + 48], schema, data[traits_at : traits_at + traits_len])
+        codes.append(seen.setdefault(key, len(seen)))
+    column = np.array(codes, np.int32)
+    first = np.unique(column, return_index=True)[1] if codes else []
+    kinds = [
+        _event_kind(key, heads[row], int(offset[row]), problems) for key, row in zip(seen, first, strict=True)
+    ]
+    return tuple(kinds), column
+
+
+def _event_kind(
+    key: tuple[int, bytes, bytes, bytes], head: np.void, offset: int, problems: list[Problem]
+) -> EventKind:
+    kind, descriptor, schema_blob, traits = key
+    schema: EventSchema | None = None
+    provider_name = ""
+    try:
+        provider_name = parse_traits(traits) if traits else ""
+        schema = parse_schema(schema_blob) if schema_blob else None
+    except MetadataError as error:
+        problems.append(Problem("bad-schema", str(error), offset))
+    return EventKind(
+        provider=UUID(bytes_le=descriptor[:16]),
+        provider_name=provider_name,
+        name=schema.name if schema else f"id {int(head['id'])}",
+        event_id=int(head["id"]),
+        version=int(head["version"]),
+        level=int(head["level"]),
+        opcode=int(head["opcode"]),
+        task=int(head["task"]),
+        schema=schema,
+        pointer_size=4 if kind == HeaderType.EVENT32 else 8,
+    )
+
+
+def _loss(data: bytes, header: LogFileHeader, buffers: NDArray[np.void], frames: Frames) -> LossReport:
+    numbers = np.unique(buffers["sequence"])
+    # In circular and new-file mode the numbers after buffer 0 start anywhere.
+    if header.mode & (MODE_CIRCULAR | MODE_NEW_FILE):
+        numbers = numbers[1:]
+    missing = int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers) if len(numbers) else 0
+    flagged = buffers["flags"] & (BufferFlag.EVENTS_LOST | BufferFlag.BUFFER_LOST) != 0
+    full = np.flatnonzero(np.isin(frames.type, (HeaderType.FULL32, HeaderType.FULL64)))
+    lost = sum(data[at + 24 : at + 40] == _LOST_EVENT_GUID for at in frames.offset[full].tolist())
+    return LossReport(header.events_lost, header.buffers_lost, int(np.count_nonzero(flagged)), missing, lost)
+
+
+def _check_whole(
+    header: LogFileHeader, buffers: NDArray[np.void], frames: Frames, problems: list[Problem]
+) -> None:
+    end = int(buffers["offset"][-1])
+    if len(np.unique(buffers["sequence"])) != len(buffers):
+        problems.append(Problem("bad-buffer", "buffers with the same sequence number", end))
+    if header.end_time == 0 or not buffers["flags"][-1] & BufferFlag.FLUSH_MARKER:
+        problems.append(Problem("unclosed", "the session was not stopped, or the file was cut", end))
+    elif header.buffers_written > len(buffers):
+        text = f"{header.buffers_written} buffers were written and {len(buffers)} are here"
+        problems.append(Problem("missing-buffers", text, end))
+    if header.clock_type not in (ClockType.QPC, ClockType.SYSTEM_TIME, ClockType.CPU_CYCLE):
+        problems.append(Problem("clock", f"clock type {header.clock_type}: times are read as QPC ticks", 0))
+    if header.clock_type != ClockType.SYSTEM_TIME and header.clock.frequency == 10_000_000 != header.perf_freq:
+        text = f"impossible clock frequency {header.perf_freq}: 10 MHz assumed"
+        problems.append(Problem("clock", text, 0))
+    content = int(np.count_nonzero(~np.isin(frames.type, (HeaderType.SYSTEM32, HeaderType.SYSTEM64))))
+    if len(buffers) > 1 and len(frames) == 1 and not content:
+        problems.append(Problem("no-events", f"{len(buffers)} buffers and no event but the file header", 0))

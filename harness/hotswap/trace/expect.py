@@ -1,0 +1,110 @@
+"""Verdicts on a trace: what an expectation answers, and how the events that prove it are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hotswap.trace.table import EventTable
+from hotswap.trace.tracelogging import EventSchema, Field, InType, OutType
+
+
+class Verdict(StrEnum):
+    """Holds, does not hold, or cannot be told from the evidence."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationResult:
+    """The answer of one expectation. `slice` holds the row numbers of the fewest events that show a failure."""
+
+    id: str
+    verdict: Verdict
+    message: str
+    slice: tuple[int, ...] = ()
+
+
+def combine(results: Iterable[ExpectationResult]) -> Verdict:
+    """One failure fails all, one open question leaves all open, and no results at all prove nothing."""
+    verdicts = {result.verdict for result in results}
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.INCONCLUSIVE
+
+
+def reason(results: Sequence[ExpectationResult]) -> str:
+    """Why `combine` says what it says, in one sentence: the first result of the deciding verdict."""
+    verdict = combine(results)
+    if not results:
+        return "nothing was checked"
+    if verdict == Verdict.PASS:
+        return f"all {len(results)} expectations hold"
+    first = next(result for result in results if result.verdict == verdict)
+    return f"{first.id}: {first.message}"
+
+
+_STATUS_NAMES = {
+    0x000000C0: "STATUS_USER_APC",
+    0x00000101: "STATUS_ALERTED",
+    0x00000102: "STATUS_TIMEOUT",
+    0x00000103: "STATUS_PENDING",
+    0xC0000001: "STATUS_UNSUCCESSFUL",
+    0xC00000BB: "STATUS_NOT_SUPPORTED",
+    0xC0000120: "STATUS_CANCELLED",
+}
+
+
+def status_text(code: int, *, wait: bool) -> str:
+    """An NTSTATUS as its name where it is one that a wait or an update returns, else as a number.
+
+    `wait`: the value came from a wait, so that 0 to 63 are indices.
+    """
+    code &= 0xFFFFFFFF
+    if wait and code < 64:
+        return f"STATUS_WAIT_{code}"
+    return "STATUS_SUCCESS" if code == 0 else _STATUS_NAMES.get(code, f"0x{code:08x}")
+
+
+def slice_records(table: EventTable, rows: Sequence[int]) -> list[dict[str, object]]:
+    """The events of a slice as plain data, in time order, with `us` since the session started."""
+    return [
+        {**record, "us": table.ns[record["row"]].item() / 1000, "text": _fields_text(table, record)}  # type: ignore[index]
+        for record in (table.row(row) for row in sorted(set(rows)))
+    ]
+
+
+def format_slice(table: EventTable, rows: Sequence[int]) -> str:
+    """The events of a slice as lines of text: time since the session started and since the line before, in
+    microseconds, thread, CPU, event, fields."""
+    lines = [f"{'us':>16} {'+us':>12} {'tid':>6} {'cpu':>3}  event"]
+    before: float | None = None
+    for record in slice_records(table, rows):
+        us = float(record["us"])  # type: ignore[arg-type]
+        delta = "" if before is None else f"+{us - before:.1f}"
+        before = us
+        lines.append(
+            f"{us:>16.1f} {delta:>12} {record['tid']!s:>6} {record['cpu']!s:>3}  {record['event']!s:<17} {record['text']}"
+        )
+    return "\n".join(lines)
+
+
+def _fields_text(table: EventTable, record: dict[str, object]) -> str:
+    schema, fields = table.schema_of(int(record["row"])), record["fields"]  # type: ignore[call-overload]
+    if not isinstance(fields, dict) or schema is None:
+        return "(payload not decoded)"
+    return " ".join(f"{name}={_value_text(schema, name, value)}" for name, value in fields.items())
+
+
+def _value_text(schema: EventSchema, name: str, value: object) -> str:
+    described = next((item for item in schema.fields if item.name == name), Field(name, InType.UINT32))
+    if not isinstance(value, int):
+        return value.hex() if isinstance(value, bytes) else str(value)
+    if described.out_type == OutType.NTSTATUS:
+        return status_text(value, wait=name.startswith("Wait"))
+    hexadecimal = described.in_type in (InType.HEXINT32, InType.HEXINT64) or described.out_type == OutType.HEX
+    return f"0x{value:x}" if hexadecimal else str(value)

@@ -1,0 +1,238 @@
+"""The frames of an uncompressed `.etl`: buffers, and the events in them (reference: etl.md, sections 2.1-2.4)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUFFER_HEADER_SIZE = 0x48
+EVENT_HEADER_SIZE = 0x50
+
+
+class HeaderType(IntEnum):
+    """Byte 2 of an event whose marker flags are 0xC0; MESSAGE stands for all WPP records."""
+
+    SYSTEM32 = 0x01
+    SYSTEM64 = 0x02
+    COMPACT32 = 0x03
+    COMPACT64 = 0x04
+    FULL32 = 0x0A
+    INSTANCE32 = 0x0B
+    ERROR = 0x0D
+    MESSAGE = 0x0F
+    PERFINFO32 = 0x10
+    PERFINFO64 = 0x11
+    EVENT32 = 0x12
+    EVENT64 = 0x13
+    FULL64 = 0x14
+    INSTANCE64 = 0x15
+
+
+class BufferFlag(IntFlag):
+    """BufferFlag of WMI_BUFFER_HEADER."""
+
+    FLUSH_MARKER = 0x01
+    EVENTS_LOST = 0x02
+    BUFFER_LOST = 0x04
+    PROC_INDEX = 0x20
+    COMPRESSED = 0x40
+
+
+BUFFER_DTYPE = np.dtype(
+    {
+        "names": ["size", "timestamp", "sequence", "processor", "filled", "flags", "type"],
+        "formats": ["<u4", "<i8", "<u8", "<u2", "<u4", "<u2", "<u2"],
+        "offsets": [0x00, 0x10, 0x18, 0x28, 0x30, 0x34, 0x36],
+        "itemsize": BUFFER_HEADER_SIZE,
+    }
+)
+
+EVENT_DTYPE = np.dtype(
+    {
+        "names": ["size", "flags", "tid", "pid", "tick", "id", "version", "channel", "level", "opcode", "task", "keyword"],
+        "formats": ["<u2", "<u2", "<u4", "<u4", "<i8", "<u2", "u1", "u1", "u1", "u1", "<u2", "<u8"],
+        "offsets": [0x00, 0x04, 0x08, 0x0C, 0x10, 0x28, 0x2A, 0x2B, 0x2C, 0x2D, 0x2E, 0x30],
+        "itemsize": EVENT_HEADER_SIZE,
+    }
+)
+
+_SYSTEM_FAMILY = (HeaderType.SYSTEM32, HeaderType.SYSTEM64, HeaderType.COMPACT32, HeaderType.COMPACT64)
+_PERFINFO_FAMILY = (HeaderType.PERFINFO32, HeaderType.PERFINFO64)
+_MINIMUM = {
+    HeaderType.SYSTEM32: 32,
+    HeaderType.SYSTEM64: 32,
+    HeaderType.COMPACT32: 24,
+    HeaderType.COMPACT64: 24,
+    HeaderType.FULL32: 48,
+    HeaderType.FULL64: 48,
+    HeaderType.INSTANCE32: 72,
+    HeaderType.INSTANCE64: 72,
+    HeaderType.PERFINFO32: 16,
+    HeaderType.PERFINFO64: 16,
+    HeaderType.EVENT32: EVENT_HEADER_SIZE,
+    HeaderType.EVENT64: EVENT_HEADER_SIZE,
+}
+# By type byte: where the size is in the first 8 bytes (as a shift), and how small an event of it can be.
+_SIZE_SHIFT = [32 if t in (*_SYSTEM_FAMILY, *_PERFINFO_FAMILY) else 0 for t in range(256)]
+_MIN_SIZE = [_MINIMUM.get(t, 8) for t in range(256)]  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with the file, as data: what, and at which offset of the file (bytes)."""
+
+    code: str
+    message: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """All events of all kinds in file order; arrays of one length."""
+
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    type: NDArray[np.uint8]
+    buffer: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+class FrameWalk:
+    """Walks buffers and collects the frames found and the problems met."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.problems: list[Problem] = []
+        self._offset: list[int] = []
+        self._size: list[int] = []
+        self._type: list[int] = []
+        self._buffer: list[int] = []
+
+    def walk(self, buffer: int, start: int, end: int, *, cut: bool) -> int:
+        """Frame the events of the buffer at `start`, whose valid bytes end at `end`; return the offset reached.
+
+        `cut`: the file ends inside this buffer, so an event that passes the end is the tail of the cut.
+        """
+        data, unpack = self.data, struct.Struct("<Q").unpack_from
+        shifts, minima = _SIZE_SHIFT, _MIN_SIZE
+        add_offset, add_size, add_type = self._offset.append, self._size.append, self._type.append
+        before = len(self._offset)
+        pos = start + BUFFER_HEADER_SIZE
+        while pos + 8 <= end:
+            head = unpack(data, pos)[0]
+            if head & 0xFFFFFFFF == 0xFFFFFFFF:
+                break
+            marker, kind = head >> 24 & 0xFF, head >> 16 & 0xFF
+            if marker == 0xC0:
+                size = head >> shifts[kind] & 0xFFFF
+            elif marker & 0x90 == 0x90:
+                kind, size = 0x0F, head & 0xFFFF
+            else:
+                self._report("bad-event", f"no event header (marker flags 0x{marker:02x})", pos, buffer, end)
+                break
+            if size < minima[kind]:
+                self._report("bad-event", f"an event of type 0x{kind:02x} that says {size} bytes", pos, buffer, end)
+                break
+            if pos + size > end:
+                if cut:
+                    self.problems.append(Problem("cut", f"the file ends inside an event of {size} bytes", pos))
+                else:
+                    self._report("bad-event", f"an event of {size} bytes that passes the end", pos, buffer, end)
+                break
+            add_offset(pos)
+            add_size(size)
+            add_type(kind)
+            pos += (size + 7) & ~7
+        self._buffer.extend([buffer] * (len(self._offset) - before))
+        return min(pos, end)
+
+    def _report(self, code: str, message: str, pos: int, buffer: int, end: int) -> None:
+        text = f"buffer {buffer}: {message}; {end - pos} bytes of the buffer are not decoded"
+        self.problems.append(Problem(code, text, pos))
+
+    def frames(self) -> Frames:
+        """What was found so far."""
+        return Frames(
+            np.array(self._offset, np.int64),
+            np.array(self._size, np.int64),
+            np.array(self._type, np.uint8),
+            np.array(self._buffer, np.int64),
+        )
+
+
+def gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """Records of `dtype` at any byte offsets of `data`; each must lie inside."""
+    if not len(offsets) or not dtype.itemsize:
+        return np.zeros(len(offsets), dtype)
+    windows = np.lib.stride_tricks.sliding_window_view(data, dtype.itemsize)
+    return np.ascontiguousarray(windows[offsets]).view(dtype).reshape(-1)
+
+
+def frame_ticks(data: bytes, raw: NDArray[np.uint8], frames: Frames) -> NDArray[np.int64]:
+    """The raw time stamp of every frame; 0 for a kind that has none."""
+    word = np.dtype([("tick", "<i8")])
+    ticks = np.zeros(len(frames), np.int64)
+    perfinfo = np.isin(frames.type, _PERFINFO_FAMILY)
+    known = np.isin(frames.type, [t for t in _MINIMUM if t not in _PERFINFO_FAMILY])
+    for chosen, at in ((perfinfo, 8), (known, 16)):
+        ticks[chosen] = gather(raw, frames.offset[chosen] + at, word)["tick"]
+    for row in np.flatnonzero(frames.type == HeaderType.MESSAGE).tolist():
+        ticks[row] = _message_tick(data, int(frames.offset[row]), int(frames.size[row]))
+    return ticks
+
+
+def _message_tick(data: bytes, offset: int, size: int) -> int:
+    options = int.from_bytes(data[offset + 6 : offset + 8], "little")
+    if not options & 0x18:
+        return 0
+    at = 8 + (4 if options & 0x01 else 0) + (16 if options & 0x02 else 4 if options & 0x04 else 0)
+    if at + 8 > size:
+        return 0
+    return int.from_bytes(data[offset + at : offset + at + 8], "little", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Where the extended items of EVENT_HEADER events are; arrays of one length, offset 0 and length 0: none."""
+
+    schema_offset: NDArray[np.int64]
+    schema_length: NDArray[np.int64]
+    traits_offset: NDArray[np.int64]
+    traits_length: NDArray[np.int64]
+    payload_offset: NDArray[np.int64]
+    bad: NDArray[np.bool_]
+
+
+def find_items(
+    raw: NDArray[np.uint8], offset: NDArray[np.int64], size: NDArray[np.int64], flags: NDArray[np.uint16]
+) -> Items:
+    """Follow the extended items of all events in lockstep, one item of each event per step."""
+    count = len(offset)
+    found = {11: (np.zeros(count, np.int64), np.zeros(count, np.int64))}
+    found[12] = (np.zeros(count, np.int64), np.zeros(count, np.int64))
+    item = np.dtype([("size", "<u2"), ("type", "<u2"), ("linkage", "<u2"), ("length", "<u2")])
+    cursor, end = offset + EVENT_HEADER_SIZE, offset + size
+    bad = np.zeros(count, np.bool_)
+    live = np.flatnonzero(flags & 1)
+    while len(live):
+        fits = cursor[live] + 8 <= end[live]
+        bad[live[~fits]] = True
+        live = live[fits]
+        at = cursor[live]
+        head = gather(raw, at, item)
+        total, length = head["size"].astype(np.int64), head["length"].astype(np.int64)
+        whole = (total >= 8 + length) & (at + total <= end[live])
+        bad[live[~whole]] = True
+        for kind, (offsets, lengths) in found.items():
+            hit = whole & (head["type"] == kind)
+            offsets[live[hit]] = at[hit] + 8
+            lengths[live[hit]] = length[hit]
+        cursor[live[whole]] += total[whole]
+        live = live[whole & (head["linkage"] & 1 == 1)]
+    return Items(*found[11], *found[12], cursor, bad)

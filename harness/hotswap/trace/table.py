@@ -1,0 +1,343 @@
+"""The events of a trace as columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hotswap.errors import LabFault
+from hotswap.trace.clock import FILETIME_UNIX_EPOCH
+from hotswap.trace.framing import gather
+from hotswap.trace.tracelogging import (
+    EventSchema,
+    Field,
+    InType,
+    MetadataError,
+    decode_payload,
+    fixed_dtype,
+    unique_names,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """What events have in common: provider, descriptor and schema. Never told apart by the id alone."""
+
+    provider: UUID
+    provider_name: str
+    """Empty when the trace does not say it."""
+    name: str
+    """Event name; `id N` for an event without a TraceLogging schema."""
+    event_id: int
+    version: int
+    level: int
+    opcode: int
+    task: int
+    schema: EventSchema | None
+    """None: no schema in the trace, the payload stays undecoded."""
+    pointer_size: int = 8
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of one name in table order: columns of one length.
+
+    `rows` are row numbers of the table. `fields` holds the payload columns by field name: numpy arrays of the field's
+    own integer or float type, object arrays for strings, arrays and structs. An event whose payload could not be
+    decoded is not here; `malformed` counts those.
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    tick: NDArray[np.int64]
+    cpu: NDArray[np.int64]
+    pid: NDArray[np.int64]
+    tid: NDArray[np.int64]
+    fields: dict[str, NDArray[np.generic]]
+    schema: dict[str, Field]
+    malformed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        """A payload column. KeyError when the events have no such field."""
+        return self.fields[name]
+
+
+@dataclass
+class EventTable:
+    """Events in the order in which they happened: by tick, then CPU, then position in the file.
+
+    All columns are arrays of one length. `kind` indexes `kinds`. Payloads are decoded on first use.
+    """
+
+    kinds: tuple[EventKind, ...]
+    kind: NDArray[np.int32]
+    tick: NDArray[np.int64]
+    """Raw ticks of the session clock, `frequency` per second: compute latencies on these."""
+    ns: NDArray[np.int64]
+    """Nanoseconds since the session started."""
+    filetime: NDArray[np.int64]
+    """100 ns since 1601-01-01 UTC."""
+    cpu: NDArray[np.int64]
+    pid: NDArray[np.int64]
+    tid: NDArray[np.int64]
+    level: NDArray[np.uint8]
+    opcode: NDArray[np.uint8]
+    keyword: NDArray[np.uint64]
+    payload_offset: NDArray[np.int64]
+    payload_length: NDArray[np.int64]
+    frequency: int
+    data: bytes = field(repr=False)
+    """The bytes that `payload_offset` points into."""
+    _decoded: dict[tuple[str, UUID | None], Events] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.tick)
+
+    @cached_property
+    def names(self) -> NDArray[np.object_]:
+        """Event name of every row."""
+        return self._per_kind([kind.name for kind in self.kinds])
+
+    @cached_property
+    def providers(self) -> NDArray[np.object_]:
+        """Provider GUID (uuid.UUID) of every row."""
+        return self._per_kind([kind.provider for kind in self.kinds])
+
+    def _per_kind(self, values: list[object]) -> NDArray[np.object_]:
+        column = np.empty(len(values), object)
+        column[:] = values
+        return column[self.kind]
+
+    def counts(self) -> dict[tuple[UUID, str], int]:
+        """Number of events by (provider, event name)."""
+        totals: dict[tuple[UUID, str], int] = {}
+        for kind, count in zip(self.kinds, np.bincount(self.kind, minlength=len(self.kinds)).tolist(), strict=True):
+            key = (kind.provider, kind.name)
+            totals[key] = totals.get(key, 0) + count
+        return totals
+
+    def events(self, name: str, provider: UUID | None = None) -> Events:
+        """All events of this name (of one provider, if given), decoded; no rows when there are none.
+
+        When events of one name come in several schemas, the columns are the fields that all of them have.
+        """
+        key = (name, provider)
+        if key not in self._decoded:
+            wanted = [
+                index
+                for index, kind in enumerate(self.kinds)
+                if kind.name == name and provider in (None, kind.provider)
+            ]
+            self._decoded[key] = self._join(name, [self._decode_kind(index) for index in wanted])
+        return self._decoded[key]
+
+    def row(self, row: int) -> dict[str, object]:
+        """One event for people and JSON: common columns, and `fields` with the decoded payload (None: undecodable)."""
+        kind = self.kinds[int(self.kind[row])]
+        return {
+            "row": int(row),
+            "tick": int(self.tick[row]),
+            "ns": int(self.ns[row]),
+            "cpu": int(self.cpu[row]),
+            "pid": int(self.pid[row]),
+            "tid": int(self.tid[row]),
+            "event": kind.name,
+            "fields": self._payload(row, kind),
+        }
+
+    def schema_of(self, row: int) -> EventSchema | None:
+        """The schema of a row's event."""
+        return self.kinds[int(self.kind[row])].schema
+
+    def _payload(self, row: int, kind: EventKind) -> dict[str, object] | None:
+        if kind.schema is None:
+            return None
+        start = int(self.payload_offset[row])
+        try:
+            return decode_payload(
+                kind.schema, self.data[start : start + int(self.payload_length[row])], kind.pointer_size
+            )
+        except MetadataError:
+            return None
+
+    def _decode_kind(self, index: int) -> Events:
+        kind = self.kinds[index]
+        rows = np.flatnonzero(self.kind == index)
+        total = len(rows)
+        if kind.schema is None:
+            return self._select(kind.name, rows, {}, {}, 0)
+        described = dict(zip(unique_names(kind.schema.fields), kind.schema.fields, strict=True))
+        dtype = fixed_dtype(kind.schema, kind.pointer_size)
+        if dtype is not None:
+            rows = rows[self.payload_length[rows] >= dtype.itemsize]
+            raw = np.frombuffer(self.data, np.uint8)
+            records = gather(raw, self.payload_offset[rows], dtype)
+            columns = {name: np.ascontiguousarray(records[name]) for name in dtype.names or ()}
+            return self._select(kind.name, rows, columns, described, total - len(rows))
+        decoded = [(row, self._payload(row, kind)) for row in rows.tolist()]
+        whole = [(row, values) for row, values in decoded if values is not None]
+        columns = {}
+        for name in described:
+            column = np.empty(len(whole), object)
+            column[:] = [values[name] for _, values in whole]
+            scalars = all(isinstance(value, (int, float)) for value in column)
+            columns[name] = np.array(column.tolist()) if scalars and len(whole) else column
+        rows = np.array([row for row, _ in whole], np.int64)
+        return self._select(kind.name, rows, columns, described, total - len(whole))
+
+    def _select(
+        self,
+        name: str,
+        rows: NDArray[np.int64],
+        columns: dict[str, NDArray[np.generic]],
+        described: dict[str, Field],
+        malformed: int,
+    ) -> Events:
+        return Events(
+            name, rows, self.tick[rows], self.cpu[rows], self.pid[rows], self.tid[rows], columns, described, malformed
+        )
+
+    def _join(self, name: str, parts: list[Events]) -> Events:
+        malformed = sum(part.malformed for part in parts)
+        parts = [part for part in parts if len(part)]
+        if not parts:
+            return self._select(name, np.zeros(0, np.int64), {}, {}, malformed)
+        rows = np.concatenate([part.rows for part in parts])
+        order = np.argsort(rows, kind="stable")
+        shared = [field for field in parts[0].fields if all(field in part.fields for part in parts)]
+        columns = {field: np.concatenate([part.fields[field] for part in parts])[order] for field in shared}
+        return self._select(name, rows[order], columns, {field: parts[0].schema[field] for field in shared}, malformed)
+
+    def to_arrow(self) -> pa.Table:
+        """One flat table, a row per event: common columns, then one nullable typed column per payload field.
+
+        Fields of the same name and a compatible type share a column across event names; a field that clashes with
+        another type or a common column is called `Event.Field`. Arrays and structs are JSON text, binary is bytes.
+        `time` is the UTC time with nanoseconds.
+        """
+        columns: dict[str, pa.Array] = {
+            "row": pa.array(np.arange(len(self), dtype=np.int64)),
+            "tick": pa.array(self.tick),
+            "ns": pa.array(self.ns),
+            "time": pa.array((self.filetime - FILETIME_UNIX_EPOCH) * 100).cast(pa.timestamp("ns", tz="UTC")),
+            "cpu": pa.array(self.cpu.astype(np.int32)),
+            "pid": pa.array(self.pid),
+            "tid": pa.array(self.tid),
+            "provider": self._dictionary([kind.provider_name or str(kind.provider) for kind in self.kinds]),
+            "provider_guid": self._dictionary([str(kind.provider) for kind in self.kinds]),
+            "event": self._dictionary([kind.name for kind in self.kinds]),
+            "level": pa.array(self.level),
+            "opcode": pa.array(self.opcode),
+            "keyword": pa.array(self.keyword),
+            "payload_bytes": pa.array(self.payload_length),
+        }
+        columns.update(_payload_columns(self, {name.lower() for name in columns}))
+        return pa.table(columns)
+
+    def _dictionary(self, values: list[str]) -> pa.Array:
+        distinct = list(dict.fromkeys(values))
+        codes = np.array([distinct.index(value) for value in values], np.int32)
+        return pa.DictionaryArray.from_arrays(
+            pa.array(codes[self.kind] if len(codes) else np.zeros(0, np.int32)), pa.array(distinct, pa.string())
+        )
+
+    def to_parquet(self, path: Path) -> None:
+        """Write `to_arrow()` as Parquet; the file appears whole or not at all. Raises LabFault."""
+        try:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        except OSError as error:
+            raise LabFault(f"writing {path}: {error}") from error
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                pq.write_table(self.to_arrow(), stream, compression="zstd")
+            temporary.replace(path)
+        except OSError as error:
+            raise LabFault(f"writing {path}: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _payload_columns(table: EventTable, taken: set[str]) -> Iterator[tuple[str, pa.Array]]:
+    groups: dict[str, list[tuple[NDArray[np.int64], NDArray[np.generic]]]] = {}
+    families: dict[str, str] = {}
+    spelling: dict[str, str] = {}
+    for index in range(len(table.kinds)):
+        part = table._decode_kind(index)
+        for name, values in part.fields.items():
+            values, family = _plain(values, part.schema[name])
+            column = name
+            # Column names are case-insensitive for SQL engines, so they are compared that way here.
+            clash = spelling.get(name.lower(), name) != name or families.get(name, family) != family
+            if name.lower() in taken or clash:
+                column = f"{part.name}.{name}"
+                while families.get(column, family) != family or spelling.get(column.lower(), column) != column:
+                    column += "_"
+            spelling[column.lower()] = column
+            families[column] = family
+            groups.setdefault(column, []).append((part.rows, values))
+    for column, parts in groups.items():
+        yield column, _scatter(len(table), parts, families[column])
+
+
+def _plain(values: NDArray[np.generic], described: Field) -> tuple[NDArray[np.generic], str]:
+    """Values as numpy integers or floats, or as objects of one Arrow type; and the family of that type."""
+    if values.dtype.kind in "iu":
+        return values, "integer"
+    if values.dtype.kind == "f":
+        return values, "float"
+    texts = np.empty(len(values), object)
+    if described.in_type == InType.GUID and values.dtype.kind == "V":
+        texts[:] = [str(UUID(bytes_le=value)) for value in values.tolist()]
+        return texts, "text"
+    if described.in_type == InType.SYSTEMTIME and values.dtype.kind == "V":
+        texts[:] = [system_time(value) for value in values.tolist()]
+        return texts, "text"
+    if values.dtype.kind == "O" and all(isinstance(value, bytes) for value in values):
+        return values, "binary"
+    texts[:] = [value if isinstance(value, str) else json.dumps(value, default=_jsonable) for value in values.tolist()]
+    return texts, "text"
+
+
+def _jsonable(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _scatter(count: int, parts: list[tuple[NDArray[np.int64], NDArray[np.generic]]], family: str) -> pa.Array:
+    if family in ("text", "binary"):
+        column = np.full(count, None, object)
+        for rows, values in parts:
+            column[rows] = values
+        return pa.array(column, pa.string() if family == "text" else pa.binary())
+    dtype = np.result_type(*(values.dtype for _, values in parts))
+    if family == "integer" and dtype.kind == "f":
+        dtype = np.dtype(np.int64)  # signed and unsigned 64 bits together: keep the bits
+    dense, missing = np.zeros(count, dtype), np.ones(count, np.bool_)
+    for rows, values in parts:
+        dense[rows] = values.astype(dtype)
+        missing[rows] = False
+    return pa.array(dense, mask=missing)
+
+
+def system_time(value: bytes) -> str:
+    """A SYSTEMTIME as ISO 8601; as hexadecimal digits when it is no date."""
+    year, month, _, day, hour, minute, second, milli = np.frombuffer(value, "<u2").tolist()
+    try:
+        return dt.datetime(year, month, day, hour, minute, second, milli * 1000).isoformat(timespec="milliseconds")
+    except ValueError:
+        return value.hex()
