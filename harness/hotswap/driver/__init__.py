@@ -1,0 +1,1 @@
+"""Drivers: building, signing, preflight, deployment, and typed IOCTL calls."""
