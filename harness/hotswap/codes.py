@@ -21,13 +21,14 @@ class CodeTable:
     @classmethod
     def of(cls, ntstatus: Iterable[tuple[str, int]], win32: Iterable[tuple[str, int]]) -> CodeTable:
         """Build a table from (name, code) pairs in the order of the headers."""
-        tables: list[dict[int, str]] = [{}, {}]
+        ntstatus_names: dict[int, str] = {}
+        win32_names: dict[int, str] = {}
         values: dict[str, int] = {}
-        for table, pairs in zip(tables, (ntstatus, win32), strict=True):
+        for names, pairs in ((ntstatus_names, ntstatus), (win32_names, win32)):
             for name, code in pairs:
-                table.setdefault(code & 0xFFFFFFFF, name)
+                names.setdefault(code & 0xFFFFFFFF, name)
                 values[name] = code & 0xFFFFFFFF
-        return cls(*tables, values)
+        return cls(ntstatus_names, win32_names, values)
 
     @classmethod
     def load(cls, path: Path) -> CodeTable:

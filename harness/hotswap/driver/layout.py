@@ -67,7 +67,7 @@ def read_layout(headers: Sequence[Path], toolchain: Toolchain, *, prelude: str =
     "ioctls": {name: {"code", "input", "output", "trailing", "pended"}}}. A field's `size` is that of one element in
     bytes; `count` is null for a field that is no array and 0 for a flexible one; `kind` is int, wchar, char or struct.
     Enums and structures from elsewhere are there when a field of these headers is of their type.
-    Raises LabFault, with file and line, for what cannot be read or is not allowed in a contract (pointers, unions, bits).
+    Raises LabFault, with file and line, for what cannot be read or has no place in a contract (pointers, unions, bits).
     """
     source = prelude + "".join(f'#include "{header.as_posix()}"\n' for header in headers)
     unit = _parse(source, toolchain)
@@ -75,9 +75,7 @@ def read_layout(headers: Sequence[Path], toolchain: Toolchain, *, prelude: str =
         raise LabFault(f"{_place(diagnostic.location)}: {diagnostic.spelling} (reading the contract's layout)")
     reader = _Reader({str(header.as_posix()) for header in headers}, unit)
     texts = [_HeaderText.read(unit, header) for header in headers]
-    reader.comments = {
-        (text.path, line): comment for text in texts for line, comment in text.comment_on_line.items()
-    }
+    reader.comments = {(text.path, line): comment for text in texts for line, comment in text.comment_on_line.items()}
     reader.read()
     macros = [macro for text in texts for macro in text.macros]
     values = _evaluate(source, [macro.name for macro in macros if not macro.string], toolchain)
