@@ -20,7 +20,10 @@ _PROGRAMS = {
     "cmake": "cmake",
     "ninja": "ninja-build",
     "osslsigncode": "osslsigncode",
+    "llvm-ml": "llvm",
 }
+# Debian has some programs under a versioned name only.
+_VERSIONED = {"llvm-ml": tuple(f"llvm-ml-{version}" for version in range(25, 13, -1))}
 _HEADERS_PACKAGE = "mingw-w64-x86-64-dev"
 _HEADERS_PROBES = ("ntstatus.h", "winerror.h", "ddk/ntddk.h")
 _INCLUDE_FOLDERS = ("/usr/x86_64-w64-mingw32/include", "/usr/share/mingw-w64/include")
@@ -51,7 +54,7 @@ def find_toolchain(memo: Path | None = None) -> Toolchain:
     programs: dict[str, Path] = {}
     missing: dict[str, str] = {}
     for program, package in _PROGRAMS.items():
-        found = shutil.which(program)
+        found = next(filter(None, map(shutil.which, (program, *_VERSIONED.get(program, ())))), None)
         if found is None:
             missing[program] = package
         else:
@@ -114,7 +117,10 @@ def _remember(memo: Path, answer: dict[str, object]) -> None:
 
 
 def _version(program: Path) -> str:
-    return _output([str(program), "--version"]).splitlines()[0].strip()
+    if program.name.startswith("llvm-ml"):
+        # It tells no version; it lies in a folder of its version.
+        return str(program.resolve())
+    return _output([str(program), "--version"]).splitlines()[0].removesuffix(", using:").strip()
 
 
 def _output(command: list[str]) -> str:
