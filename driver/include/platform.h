@@ -4,7 +4,17 @@
  */
 #pragma once
 
+#if defined(__MINGW32__)
+/* intrin.h declares these two extern, then wdm.h defines them static: without new names each object file exports them. */
+#include <intrin.h>
+#define InterlockedBitTestAndSet HsMingwBitTestAndSet
+#define InterlockedBitTestAndReset HsMingwBitTestAndReset
 #include <ntddk.h>
+#undef InterlockedBitTestAndSet
+#undef InterlockedBitTestAndReset
+#else
+#include <ntifs.h>
+#endif
 
 #if defined(__MINGW32__)
 #include <driverspecs.h>
@@ -31,10 +41,14 @@
 #define HS_IMPORT __declspec(dllimport)
 #endif
 
-/* Absent from the mingw-w64 headers, present in ntifs.h or undocumented in ntoskrnl.lib. */
+/* In ntifs.h, which mingw-w64 cannot include beside ntddk.h. */
 #if defined(__MINGW32__)
 NTSYSAPI NTSTATUS NTAPI ZwLoadDriver(_In_ PUNICODE_STRING DriverServiceName);
 NTSYSAPI NTSTATUS NTAPI ZwUnloadDriver(_In_ PUNICODE_STRING DriverServiceName);
+NTSYSAPI NTSTATUS NTAPI ZwWaitForSingleObject(_In_ HANDLE Handle, _In_ BOOLEAN Alertable, _In_opt_ PLARGE_INTEGER Timeout);
+NTSYSAPI NTSTATUS NTAPI ObOpenObjectByPointer(_In_ PVOID Object, _In_ ULONG HandleAttributes, _In_opt_ PACCESS_STATE PassedAccessState,
+                                              _In_ ACCESS_MASK DesiredAccess, _In_opt_ POBJECT_TYPE ObjectType,
+                                              _In_ KPROCESSOR_MODE AccessMode, _Out_ PHANDLE Handle);
 #endif
 
 #ifndef STATUS_POSSIBLE_DEADLOCK

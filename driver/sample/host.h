@@ -57,9 +57,9 @@ _IRQL_requires_(PASSIVE_LEVEL) VOID HsRundownClose(_Inout_ HS_RUNDOWN *Rundown);
     typedef struct _HS_##Name {                                                                                        \
         Fields(HS_PAYLOAD_FIELD)                                                                                       \
     } HS_##Name;
-#include <pshpack1.h>
+#pragma pack(push, 1)
 HOTSWAP_EVENTS(HS_PAYLOAD)
-#include <poppack.h>
+#pragma pack(pop)
 
 #define HS_EVENT_ID(Name, Level, Opcode, Keyword, Fields) HsEvent##Name,
 typedef enum _HS_EVENT { HOTSWAP_EVENTS(HS_EVENT_ID) HsEventCount } HS_EVENT;
@@ -86,7 +86,7 @@ extern const GUID HsProviderGuid;
 extern const UCHAR *const HsProviderTraits;
 extern const USHORT HsProviderTraitsBytes;
 
-#define HS_MAX_PAYLOAD 88
+#define HS_MAX_PAYLOAD 96
 #define HS_DEFAULT_RING_SLOTS 65536
 #define HS_MIN_RING_SLOTS 64
 #define HS_MAX_RING_SLOTS (1u << 20)

@@ -10,7 +10,7 @@
 #define TLG_OUT_FOLLOWS 0x80
 #define TLG_OUT_NTSTATUS 14
 
-#include <pshpack1.h>
+#pragma pack(push, 1)
 typedef struct _TLG_PLAIN {
     UCHAR In;
 } TLG_PLAIN;
@@ -46,7 +46,7 @@ static const struct {
     USHORT Bytes;
     CHAR Name[sizeof(HOTSWAP_PROVIDER_NAME)];
 } HsTraits = { sizeof(HsTraits), HOTSWAP_PROVIDER_NAME };
-#include <poppack.h>
+#pragma pack(pop)
 
 const GUID HsProviderGuid = HOTSWAP_PROVIDER_GUID;
 const UCHAR *const HsProviderTraits = (const UCHAR *)&HsTraits;

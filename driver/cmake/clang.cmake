@@ -1,0 +1,45 @@
+# Drivers with clang and lld. The image is a driver, not a DLL, also where it exports: never -shared.
+find_program(HS_MASM NAMES llvm-ml llvm-ml-14 llvm-ml-15 llvm-ml-16 llvm-ml-17 llvm-ml-18 llvm-ml-19 REQUIRED)
+
+set(HS_KERNEL_COMPILE_OPTIONS
+  -Wall -Wextra -Werror -O2 -g -gcodeview -ffreestanding -fno-stack-protector -mno-red-zone
+  -fasynchronous-unwind-tables # -ffreestanding turns unwind data off, and without it no kernel stack can be walked
+  -fms-extensions -Wno-microsoft-anon-tag
+  -Wno-ignored-attributes -Wno-unused-function -Wno-multichar
+  -fno-strict-aliasing
+  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
+
+set(HS_KERNEL_LINK_OPTIONS
+  -nostdlib -fuse-ld=lld
+  -Wl,--subsystem,native -Wl,--entry,DriverEntry -Wl,--exclude-all-symbols
+  -Wl,--disable-auto-import -Wl,--disable-runtime-pseudo-reloc
+  -Wl,--dynamicbase -Wl,--nxcompat
+  -Wl,--major-os-version=10 -Wl,--minor-os-version=0
+  -Wl,--major-subsystem-version=10 -Wl,--minor-subsystem-version=0
+  -Wl,-Xlink=-pdbaltpath:%_PDB% -Wl,-Xlink=-Brepro)
+
+set(CMAKE_C_STANDARD_LIBRARIES "") # no user-mode library by default
+
+# hs_add_driver(NAME [EXPORTS] [IMPORTS driver...] SOURCES file... [MASM file...])
+function(hs_add_driver name)
+  cmake_parse_arguments(ARG "EXPORTS" "" "IMPORTS;SOURCES;MASM" ${ARGN})
+
+  set(objects)
+  foreach(source IN LISTS ARG_MASM)
+    get_filename_component(stem ${source} NAME_WE)
+    set(object "${CMAKE_CURRENT_BINARY_DIR}/${name}_${stem}.obj")
+    add_custom_command(OUTPUT ${object}
+      COMMAND ${HS_MASM} -m64 --filetype=obj /Fo ${object} ${CMAKE_CURRENT_SOURCE_DIR}/${source}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source} VERBATIM)
+    set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+    list(APPEND objects ${object})
+  endforeach()
+
+  add_executable(${name} ${ARG_SOURCES} ${objects})
+  set_target_properties(${name} PROPERTIES SUFFIX .sys ENABLE_EXPORTS "${ARG_EXPORTS}")
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include)
+  target_include_directories(${name} SYSTEM PRIVATE /usr/x86_64-w64-mingw32/include/ddk)
+  target_compile_options(${name} PRIVATE ${HS_KERNEL_COMPILE_OPTIONS})
+  target_link_options(${name} PRIVATE ${HS_KERNEL_LINK_OPTIONS} "-Wl,--pdb=${CMAKE_CURRENT_BINARY_DIR}/${name}.pdb")
+  target_link_libraries(${name} PRIVATE ${ARG_IMPORTS} ntoskrnl hal)
+endfunction()

@@ -1,0 +1,21 @@
+/* An endpoint driver: the descriptor that its own file defines, and how it is put together. */
+#pragma once
+
+#include "driverproxy_compat.h"
+#include "platform.h"
+
+#include "hotswap_ioctl.h"
+
+/* The value that keeps a worker alive; polarity: reference 4.9 a. The host turns it round where it has to. */
+#define ENDPOINT_CONTINUE TRUE
+
+extern const HS_ENDPOINT_DESCRIPTOR EndpointDescriptor;
+
+#define ENDPOINT_DRIVER(DriverVersion, WorkerRoutine, ComputeRoutine, PhaseRoutine)                                    \
+    static const DRIVER_PROXY_ENDPOINT_INFORMATION EndpointList[] = {                                                  \
+        { HotswapEndpointWorker, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(WorkerRoutine), 2 },                     \
+        { HotswapEndpointCompute, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(ComputeRoutine), 6 },                   \
+    };                                                                                                                 \
+    const HS_ENDPOINT_DESCRIPTOR EndpointDescriptor = {                                                                \
+        HS_ENDPOINT_CONTRACT_VERSION, DriverVersion, ARRAYSIZE(EndpointList), EndpointList, PhaseRoutine, NULL         \
+    }

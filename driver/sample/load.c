@@ -1,0 +1,236 @@
+/*
+ * Load: threads that signal chosen events at a rate, in an order given by a seed. It comes from driver threads because IRPs
+ * can be dispatched one at a time per driver host, so that an IOCTL load would stop for as long as a swap takes.
+ */
+#include "host.h"
+
+#define LOAD_JOIN_MS 10000
+#define LOAD_TICK_100NS (-10 * 1000)
+
+typedef struct _LOAD LOAD;
+
+typedef struct _LOAD_THREAD {
+    LOAD *Load;
+    ULONG64 Random; /* xorshift64*, never 0 */
+    ULONG RatePerSecond;
+    ULONG64 Limit;
+    PVOID ThreadObject;
+} LOAD_THREAD;
+
+struct _LOAD {
+    ULONG Id;
+    KEVENT Stop;
+    volatile LONG64 Signals;
+    volatile LONG64 Accepted;
+    ULONG TargetCount;
+    ULONG ThreadCount;
+    LOAD_THREAD Threads[HOTSWAP_MAX_LOAD_THREADS];
+    struct {
+        HS_WORKER *Worker; /* referenced */
+        ULONG EventIndex;
+    } Targets[ANYSIZE_ARRAY];
+};
+
+static LOAD *Loads[HOTSWAP_MAX_LOADS]; /* control thread only */
+static ULONG LoadNextId = 1;
+
+static ULONG64 LoadRandom(LOAD_THREAD *Thread)
+{
+    Thread->Random ^= Thread->Random >> 12;
+    Thread->Random ^= Thread->Random << 25;
+    Thread->Random ^= Thread->Random >> 27;
+    return Thread->Random * 0x2545F4914F6CDD1Dull;
+}
+
+static VOID LoadSignalOne(LOAD_THREAD *Thread)
+{
+    LOAD *load = Thread->Load;
+    ULONG target = (ULONG)((LoadRandom(Thread) >> 33) % load->TargetCount);
+    LONG previous;
+
+    if (NT_SUCCESS(SignalEvent(load->Targets[target].Worker, load->Targets[target].EventIndex, HotswapSignalLoad, &previous))) {
+        InterlockedIncrement64(&load->Signals);
+        if (previous == 0) {
+            InterlockedIncrement64(&load->Accepted);
+        }
+    }
+}
+
+/* PASSIVE_LEVEL. Keeps the mean rate: what a clock tick was too coarse for is made up for after it. */
+static VOID NTAPI LoadThread(_In_ PVOID StartContext)
+{
+    LOAD_THREAD *thread = StartContext;
+    LONG64 frequency = HsTickFrequency();
+    LONG64 begin = HsTick();
+    ULONG64 done = 0;
+    LARGE_INTEGER wait;
+
+    for (;;) {
+        ULONG64 due = thread->RatePerSecond == 0 ? done + 16 : (ULONG64)((HsTick() - begin) * thread->RatePerSecond / frequency);
+
+        while (done < due && (thread->Limit == 0 || done < thread->Limit)) {
+            LoadSignalOne(thread);
+            done++;
+        }
+        wait.QuadPart = thread->RatePerSecond == 0 ? 0 : LOAD_TICK_100NS;
+        if (thread->Limit != 0 && done >= thread->Limit) {
+            break;
+        }
+        if (KeWaitForSingleObject(&thread->Load->Stop, Executive, KernelMode, FALSE, &wait) == STATUS_SUCCESS) {
+            break;
+        }
+    }
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+static VOID LoadFree(LOAD *Load)
+{
+    ULONG i;
+
+    for (i = 0; i < Load->TargetCount; i++) {
+        WorkerDereference(Load->Targets[i].Worker);
+    }
+    HsFree(Load);
+}
+
+static NTSTATUS LoadJoin(LOAD *Load)
+{
+    ULONG i;
+
+    KeSetEvent(&Load->Stop, IO_NO_INCREMENT, FALSE);
+    for (i = 0; i < Load->ThreadCount; i++) {
+        if (Load->Threads[i].ThreadObject == NULL) {
+            continue;
+        }
+        if (HsThreadJoin(Load->Threads[i].ThreadObject, LOAD_JOIN_MS) != STATUS_SUCCESS) {
+            return STATUS_IO_TIMEOUT; /* the load stays, so that nothing it uses is freed */
+        }
+        Load->Threads[i].ThreadObject = NULL;
+    }
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS LoadResolve(LOAD *Load, const HOTSWAP_START_LOAD *Parameters)
+{
+    ULONG i;
+
+    for (i = 0; i < Parameters->TargetCount; i++) {
+        HS_WORKER *worker = WorkerReference(Parameters->Targets[i].WorkerId);
+
+        if (worker == NULL) {
+            return STATUS_NOT_FOUND;
+        }
+        Load->Targets[i].Worker = worker;
+        Load->Targets[i].EventIndex = Parameters->Targets[i].EventIndex;
+        Load->TargetCount = i + 1;
+        if (Load->Targets[i].EventIndex >= worker->Context.EventCount) {
+            return STATUS_INVALID_PARAMETER;
+        }
+    }
+    return STATUS_SUCCESS;
+}
+
+/* Split so that the parts add up to the whole. */
+static ULONG64 LoadShare(ULONG64 Total, ULONG Threads, ULONG Index)
+{
+    return Total / Threads + (Index < Total % Threads ? 1 : 0);
+}
+
+static NTSTATUS LoadStartThreads(LOAD *Load, const HOTSWAP_START_LOAD *Parameters)
+{
+    ULONG i;
+
+    for (i = 0; i < Parameters->Threads; i++) {
+        LOAD_THREAD *thread = &Load->Threads[i];
+        NTSTATUS status;
+
+        thread->Load = Load;
+        thread->Random = (Parameters->Seed + i + 1) * 0x9E3779B97F4A7C15ull;
+        thread->Random = thread->Random == 0 ? 1 : thread->Random;
+        thread->RatePerSecond = (ULONG)LoadShare(Parameters->RatePerSecond, Parameters->Threads, i);
+        thread->Limit = LoadShare(Parameters->SignalLimit, Parameters->Threads, i);
+        if ((Parameters->RatePerSecond != 0 && thread->RatePerSecond == 0) || (Parameters->SignalLimit != 0 && thread->Limit == 0)) {
+            continue; /* fewer signals than threads */
+        }
+        status = HsThreadCreate(LoadThread, thread, &thread->ThreadObject);
+        if (!NT_SUCCESS(status)) {
+            return status;
+        }
+    }
+    return STATUS_SUCCESS;
+}
+
+_Use_decl_annotations_ NTSTATUS LoadStart(const HOTSWAP_START_LOAD *Parameters, HOTSWAP_LOAD_ID *Id)
+{
+    LOAD *load;
+    NTSTATUS status;
+    ULONG slot;
+
+    if (Parameters->Threads == 0 || Parameters->Threads > HOTSWAP_MAX_LOAD_THREADS || Parameters->TargetCount == 0 ||
+        Parameters->TargetCount > HOTSWAP_MAX_LOAD_TARGETS || Parameters->Reserved != 0) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    for (slot = 0; slot < HOTSWAP_MAX_LOADS && Loads[slot] != NULL; slot++) {
+    }
+    if (slot == HOTSWAP_MAX_LOADS) {
+        return STATUS_QUOTA_EXCEEDED;
+    }
+    load = HsAllocate(sizeof(*load) + Parameters->TargetCount * sizeof(load->Targets[0]));
+    if (load == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    KeInitializeEvent(&load->Stop, NotificationEvent, FALSE);
+    load->Id = LoadNextId++;
+    load->ThreadCount = Parameters->Threads;
+    status = LoadResolve(load, Parameters);
+    if (!NT_SUCCESS(status)) {
+        LoadFree(load);
+        return status;
+    }
+    HS_TRACE(LoadStart, load->Id, Parameters->Threads, Parameters->RatePerSecond, Parameters->Seed);
+    Loads[slot] = load;
+    Id->LoadId = load->Id;
+    status = LoadStartThreads(load, Parameters);
+    if (!NT_SUCCESS(status)) {
+        HOTSWAP_LOAD_STOPPED stopped;
+        (VOID)LoadStop(load->Id, &stopped);
+    }
+    return status;
+}
+
+_Use_decl_annotations_ NTSTATUS LoadStop(ULONG Id, HOTSWAP_LOAD_STOPPED *Stopped)
+{
+    ULONG slot;
+
+    RtlZeroMemory(Stopped, sizeof(*Stopped));
+    for (slot = 0; slot < HOTSWAP_MAX_LOADS; slot++) {
+        if (Loads[slot] != NULL && Loads[slot]->Id == Id) {
+            break;
+        }
+    }
+    if (slot == HOTSWAP_MAX_LOADS) {
+        return STATUS_NOT_FOUND;
+    }
+    Stopped->LoadId = Id;
+    Stopped->Status = LoadJoin(Loads[slot]);
+    Stopped->Signals = (ULONG64)Loads[slot]->Signals;
+    Stopped->Accepted = (ULONG64)Loads[slot]->Accepted;
+    HS_TRACE(LoadStop, Id, Stopped->Signals, Stopped->Accepted);
+    if (NT_SUCCESS(Stopped->Status)) {
+        LoadFree(Loads[slot]);
+        Loads[slot] = NULL;
+    }
+    return STATUS_SUCCESS;
+}
+
+VOID LoadStopAll(void)
+{
+    HOTSWAP_LOAD_STOPPED stopped;
+    ULONG slot;
+
+    for (slot = 0; slot < HOTSWAP_MAX_LOADS; slot++) {
+        if (Loads[slot] != NULL) {
+            (VOID)LoadStop(Loads[slot]->Id, &stopped);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+/*
+ * An update: v2 is loaded beside v1, its endpoints replace v1's under load, v1 is unloaded. On any failure v1 stays in force
+ * and v2 leaves. An image that did not drain is never unloaded.
+ */
+#include "host.h"
+
+typedef struct _UPDATE {
+    ULONG Number;
+    HS_ENDPOINTS From;
+    HS_ENDPOINTS To;
+    HOTSWAP_UPDATE_REPLY *Reply;
+} UPDATE;
+
+static UPDATE Update;      /* control thread, and FirstHeld on the thread held */
+static HS_IMAGE UpdateImage; /* of the version in force */
+
+static VOID UpdateTrace(HS_PROXY_STEP Step, NTSTATUS Status)
+{
+    const ULONG swap = Update.Number;
+    const ULONG from = Update.From.Version;
+    const ULONG to = Update.To.Version;
+
+    switch (Step) {
+    case HsProxyStepPreProcess:
+        HS_TRACE(SwapPreProcess, swap, from, to, Status);
+        break;
+    case HsProxyStepStalled:
+        HS_TRACE(SwapStalled, swap, from, to, Status);
+        break;
+    case HsProxyStepFirstHeld:
+        HS_TRACE(SwapFirstHeld, swap, from, to, Status);
+        break;
+    case HsProxyStepDrained:
+        HS_TRACE(SwapDrained, swap, from, to, Status);
+        break;
+    case HsProxyStepProxyStalled:
+        HS_TRACE(SwapProxyStalled, swap, from, to, Status);
+        break;
+    case HsProxyStepSwitched:
+        HS_TRACE(SwapSwitched, swap, from, to, Status);
+        break;
+    case HsProxyStepReleased:
+        HS_TRACE(SwapReleased, swap, from, to, Status);
+        break;
+    case HsProxyStepPostProcess:
+        HS_TRACE(SwapPostProcess, swap, from, to, Status);
+        break;
+    case HsProxyStepRolledBack:
+        HS_TRACE(SwapRolledBack, swap, from, to, Status);
+        break;
+    default:
+        break;
+    }
+}
+
+/* A second stall, of a rollback, does not overwrite the ticks of the first. */
+static VOID UpdateStamp(LONG64 *Field, LONG64 Tick)
+{
+    if (*Field == 0) {
+        *Field = Tick;
+    }
+}
+
+/* The compat runtime tells of its steps. The first registration and worker threads come here as well. */
+_Use_decl_annotations_ VOID NTAPI UpdateNotify(PVOID Context, const HS_PROXY_NOTIFICATION *Notification)
+{
+    HOTSWAP_UPDATE_REPLY *reply = Update.Reply;
+    const HS_WORKER *worker = Notification->Worker == NULL ? NULL : CONTAINING_RECORD((HS_WORKER_CONTEXT *)Notification->Worker, HS_WORKER, Context);
+
+    UNREFERENCED_PARAMETER(Context);
+    if (worker != NULL) {
+        if (Notification->Step == HsProxyStepThreadStart) {
+            HS_TRACE(WorkerThreadStart, worker->Id, (ULONG)(ULONG_PTR)PsGetCurrentThreadId());
+        } else {
+            HS_TRACE(WorkerThreadEnd, worker->Id, (ULONG)(ULONG_PTR)PsGetCurrentThreadId());
+        }
+        return;
+    }
+    if (reply == NULL) {
+        return;
+    }
+    UpdateTrace(Notification->Step, Notification->Status);
+    switch (Notification->Step) {
+    case HsProxyStepPreProcess:
+        UpdateStamp(&reply->PreProcess, Notification->Tick);
+        break;
+    case HsProxyStepStalled:
+        UpdateStamp(&reply->Stalled, Notification->Tick);
+        break;
+    case HsProxyStepFirstHeld:
+        UpdateStamp(&reply->FirstHeld, Notification->Tick);
+        break;
+    case HsProxyStepDrained:
+        UpdateStamp(&reply->Drained, Notification->Tick);
+        break;
+    case HsProxyStepSwitched:
+        HsEndpoints = Update.To; /* no call is inside */
+        UpdateStamp(&reply->Switched, Notification->Tick);
+        break;
+    case HsProxyStepReleased:
+        UpdateStamp(&reply->Released, Notification->Tick);
+        reply->HeldCalls = Notification->HeldCalls;
+        break;
+    case HsProxyStepPostProcess:
+        UpdateStamp(&reply->PostProcess, Notification->Tick);
+        break;
+    case HsProxyStepRolledBack:
+        HsEndpoints = Update.From; /* no call is inside, or none was switched */
+        reply->RolledBack = 1;
+        break;
+    default:
+        break;
+    }
+}
+
+/* The endpoint driver's own callback, and what a runtime without a hook lets us see. */
+static NTSTATUS NTAPI UpdatePhase(DRIVER_PROXY_REGISTER_CALLBACK_PHASE Phase, PVOID Context)
+{
+    static const HS_PROXY_STEP steps[] = { HsProxyStepPreProcess, HsProxyStepProxyStalled, HsProxyStepPostProcess };
+    const HS_ENDPOINTS *to = &Update.To;
+    NTSTATUS status = STATUS_SUCCESS;
+
+    UNREFERENCED_PARAMETER(Context);
+    if (to->PhaseCallback != NULL) {
+        status = to->PhaseCallback(Phase, to->CallbackContext);
+    }
+    if (HsRuntimeKind == HotswapRuntimeNative && Phase < DriverProxyRegisterCallbackMax) {
+        LONG64 now = HsTick();
+
+        UpdateTrace(steps[Phase], status);
+        if (Phase == DriverProxyRegisterCallbackPreProcess) {
+            Update.Reply->PreProcess = now;
+        } else if (Phase == DriverProxyRegisterCallbackProxyStalled) {
+            Update.Reply->Drained = now;
+            if (NT_SUCCESS(status)) {
+                HsEndpoints = Update.To; /* calls are blocked until the pointers are switched */
+            }
+        } else {
+            Update.Reply->PostProcess = now;
+        }
+    }
+    return status;
+}
+
+static NTSTATUS UpdateHotSwap(ULONG DrainTimeoutMs)
+{
+    NTSTATUS status;
+
+    if (HsRuntimeKind == HotswapRuntimeCompat && DrainTimeoutMs != 0) {
+        HS_PROXY_OPTIONS options = { 0 };
+
+        options.Size = sizeof(options);
+        options.DrainTimeoutMs = DrainTimeoutMs;
+        options.TrueEndsThread = HsInvertReturn;
+        options.Notify = UpdateNotify;
+        status = HsSetDriverProxyOptions(HsExtension, &options);
+        if (!NT_SUCCESS(status)) {
+            return status;
+        }
+    }
+    status = EndpointsRegister(&Update.To, UpdatePhase, NULL, FALSE);
+    if (!NT_SUCCESS(status) && HsRuntimeKind == HotswapRuntimeNative) {
+        HsEndpoints = Update.From; /* documented as rolled back */
+        Update.Reply->RolledBack = 1;
+    }
+    return status;
+}
+
+/* Plain: every thread ends before and is made again after. The ticks say when nobody ran. */
+static NTSTATUS UpdateRestart(void)
+{
+    NTSTATUS status;
+
+    Update.Reply->Stalled = HsTick();
+    UpdateTrace(HsProxyStepStalled, STATUS_SUCCESS);
+    status = WorkerPauseAll();
+    Update.Reply->Drained = HsTick();
+    UpdateTrace(HsProxyStepDrained, status);
+    return status;
+}
+
+static NTSTATUS UpdateRestartResume(void)
+{
+    NTSTATUS status;
+
+    Update.Reply->Switched = HsTick();
+    UpdateTrace(HsProxyStepSwitched, STATUS_SUCCESS);
+    Update.Reply->Released = HsTick();
+    UpdateTrace(HsProxyStepReleased, STATUS_SUCCESS);
+    status = WorkerResumeAll();
+    return status;
+}
+
+static NTSTATUS UpdateLoad(PCWSTR ServiceName, HS_IMAGE *Image)
+{
+    NTSTATUS status = STATUS_SUCCESS;
+
+    RtlZeroMemory(Image, sizeof(*Image));
+    Update.To = HsBuiltInEndpoints;
+    if (ServiceName[0] != 0) {
+        status = ImageLoad(ServiceName, Image, &Update.To);
+    }
+    Update.Reply->Loaded = HsTick();
+    return status;
+}
+
+/* Load beside, switch, unload what left. */
+static NTSTATUS UpdateSwap(const HOTSWAP_UPDATE *Request)
+{
+    HOTSWAP_UPDATE_REPLY *reply = Update.Reply;
+    HS_IMAGE next;
+    NTSTATUS status = UpdateLoad(Request->ServiceName, &next);
+
+    if (!NT_SUCCESS(status)) {
+        return status;
+    }
+    HS_TRACE(SwapBegin, Update.Number, Update.From.Version, Update.To.Version, STATUS_SUCCESS);
+    status = UpdateHotSwap(Request->DrainTimeoutMs);
+    if (NT_SUCCESS(status)) {
+        reply->UnloadStatus = ImageUnload(&UpdateImage);
+        UpdateImage = next;
+    } else if (HsEndpoints.Version == Update.From.Version) {
+        reply->UnloadStatus = ImageUnload(&next);
+    } else {
+        /* A rollback that could not drain: calls may be inside either image, so both stay. */
+        reply->UnloadStatus = STATUS_DEVICE_BUSY;
+        UpdateImage = next;
+    }
+    return status;
+}
+
+/* A restart update cannot have both images: threads end, old leaves, new comes, threads start. */
+static NTSTATUS UpdateByRestart(const HOTSWAP_UPDATE *Request)
+{
+    HOTSWAP_UPDATE_REPLY *reply = Update.Reply;
+    HS_IMAGE next;
+    NTSTATUS status;
+    NTSTATUS resumed;
+
+    HS_TRACE(SwapBegin, Update.Number, Update.From.Version, Update.From.Version, STATUS_SUCCESS);
+    status = UpdateRestart();
+    if (NT_SUCCESS(status)) {
+        status = reply->UnloadStatus = ImageUnload(&UpdateImage);
+    }
+    if (NT_SUCCESS(status)) {
+        status = UpdateLoad(Request->ServiceName, &next);
+        if (!NT_SUCCESS(status)) {
+            Update.To = HsBuiltInEndpoints; /* v1 has gone and v2 did not come */
+        } else {
+            UpdateImage = next;
+        }
+        (VOID)!EndpointsRegister(&Update.To, NULL, NULL, FALSE);
+    }
+    resumed = UpdateRestartResume();
+    return NT_SUCCESS(status) ? resumed : status;
+}
+
+_Use_decl_annotations_ VOID UpdateRun(const HOTSWAP_UPDATE *Request, HOTSWAP_UPDATE_REPLY *Reply)
+{
+    NTSTATUS status;
+
+    RtlZeroMemory(Reply, sizeof(*Reply));
+    Reply->Begin = HsTick();
+    status = RuntimeStart();
+    Update.Number++;
+    Update.From = HsEndpoints;
+    Update.To = HsEndpoints;
+    Reply->FromVersion = HsEndpoints.Version;
+    Update.Reply = Reply;
+    if (NT_SUCCESS(status)) {
+        status = HsRuntimeKind == HotswapRuntimePlain ? UpdateByRestart(Request) : UpdateSwap(Request);
+    }
+    Reply->Unloaded = HsTick();
+    Reply->Status = status;
+    Reply->ToVersion = HsEndpoints.Version;
+    Reply->End = HsTick();
+    HS_TRACE(SwapEnd, Update.Number, Reply->FromVersion, Reply->ToVersion, status, Reply->HeldCalls);
+    Update.Reply = NULL;
+}

@@ -1,0 +1,24 @@
+/* hotswap_lose_wakeup.sys, broken on purpose: clears its own events, so a signal that was accepted never makes an iteration. */
+#include "endpoint_driver.h"
+
+#define ENDPOINT_VERSION 2
+
+static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
+{
+    HS_WORKER_CONTEXT *context = WorkerContext;
+    ULONG i;
+
+    context->Services->SimulateWork(context);
+    for (i = 0; i < context->EventCount; i++) {
+        KeResetEvent(context->Events[i]);
+    }
+    context->Services->LogWork(context, ENDPOINT_VERSION, WaitStatus, context->Iteration);
+    return ENDPOINT_CONTINUE;
+}
+
+static ULONG64 NTAPI Compute(ULONG64 A, ULONG64 B, ULONG64 C, ULONG64 D, ULONG64 E, ULONG64 F)
+{
+    return A + B + C + D + E + F;
+}
+
+ENDPOINT_DRIVER(ENDPOINT_VERSION, Worker, Compute, NULL);
