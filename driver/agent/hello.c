@@ -1,0 +1,95 @@
+/* Who the agent is, and which guest it runs in. */
+#include "clock.h"
+#include "operations.h"
+
+#define HELLO_BOOT_KEY L"SOFTWARE\\HotSwapAgentBoot"
+#define HELLO_BOOT_MUTEX L"Global\\HotSwapAgentBoot"
+
+/* RtlGenRandom under the only name that advapi32 exports. */
+BOOLEAN NTAPI SystemFunction036(_Out_writes_bytes_(Size) void *Buffer, ULONG Size);
+LONG NTAPI RtlGetVersion(_Inout_ RTL_OSVERSIONINFOW *Version);
+
+/* The boot id lives in a volatile key: it outlives an agent, and not a boot. */
+static LSTATUS HelloReadBootId(UINT8 *BootId)
+{
+    HKEY Key;
+    DWORD Size = 16;
+    DWORD Type = 0;
+    LSTATUS Status = RegCreateKeyExW(HKEY_LOCAL_MACHINE, HELLO_BOOT_KEY, 0, NULL, REG_OPTION_VOLATILE,
+                                     KEY_QUERY_VALUE | KEY_SET_VALUE, NULL, &Key, NULL);
+    if (Status != ERROR_SUCCESS) {
+        return Status;
+    }
+    Status = RegQueryValueExW(Key, L"BootId", NULL, &Type, BootId, &Size);
+    if (Status == ERROR_FILE_NOT_FOUND) {
+        SystemFunction036(BootId, 16);
+        BootId[7] = (UINT8)((BootId[7] & 0x0F) | 0x40); /* a version 4 GUID, in memory order */
+        BootId[8] = (UINT8)((BootId[8] & 0x3F) | 0x80);
+        Status = RegSetValueExW(Key, L"BootId", 0, REG_BINARY, BootId, 16);
+    } else if (Status == ERROR_SUCCESS && (Type != REG_BINARY || Size != 16)) {
+        Status = ERROR_INVALID_DATA;
+    }
+    RegCloseKey(Key);
+    return Status;
+}
+
+REQUEST_RESULT HelloRun(REQUEST *Request)
+{
+    MESSAGE_WRITER *Out = &Request->Out;
+    UINT8 BootId[16] = {0};
+    RTL_OSVERSIONINFOW Version = {.dwOSVersionInfoSize = sizeof(Version)};
+    SYSTEM_INFO System;
+    FARPROC WineVersion;
+    HANDLE Mutex;
+    LSTATUS Status;
+    OPERATION_ARGUMENTS_READ(Request);
+
+    Mutex = CreateMutexW(NULL, FALSE, HELLO_BOOT_MUTEX);
+    if (Mutex != NULL) {
+        WaitForSingleObject(Mutex, 5000);
+    }
+    Status = HelloReadBootId(BootId);
+    if (Mutex != NULL) {
+        ReleaseMutex(Mutex);
+        CloseHandle(Mutex);
+    }
+    if (Status != ERROR_SUCCESS) {
+        return RequestFailDetail(Request, "RegCreateKeyExW", (UINT32)Status,
+                                 "boot id in HKLM\\SOFTWARE\\HotSwapAgentBoot: run the agent as an administrator");
+    }
+    RtlGetVersion(&Version);
+    GetSystemInfo(&System);
+    WineVersion = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version");
+
+    WriteU32(Out, HSAGENT_PROTOCOL_VERSION);
+    WriteU32(Out, HSAGENT_VERSION_MAJOR);
+    WriteU32(Out, HSAGENT_VERSION_MINOR);
+    WriteU32(Out, HSAGENT_VERSION_PATCH);
+    WriteBytes(Out, BootId, sizeof(BootId));
+    WriteBytes(Out, Request->Agent->SessionId, sizeof(Request->Agent->SessionId));
+    WriteU32(Out, Version.dwMajorVersion);
+    WriteU32(Out, Version.dwMinorVersion);
+    WriteU32(Out, Version.dwBuildNumber);
+    WriteAscii(Out, WineVersion != NULL ? ((const char *(*)(void))(void *)WineVersion)() : "");
+    WriteU32(Out, GetCurrentProcessId());
+    WriteU32(Out, System.dwNumberOfProcessors);
+    WriteU64(Out, Request->Agent->TickFrequency);
+    WriteU64(Out, ClockTicks());
+    return RequestDone;
+}
+
+REQUEST_RESULT HelloJournal(REQUEST *Request)
+{
+    UINT64 Nonce = ReadU64(&Request->In);
+    UINT64 Id = ReadU64(&Request->In);
+    OPERATION_ARGUMENTS_READ(Request);
+    WriteU32(&Request->Out, (UINT32)JournalQuery(&Request->Agent->Journal, Nonce, Id));
+    return RequestDone;
+}
+
+REQUEST_RESULT HelloQuit(REQUEST *Request)
+{
+    OPERATION_ARGUMENTS_READ(Request);
+    InterlockedExchange(&Request->Agent->Quit, 1);
+    return RequestDone;
+}
