@@ -183,11 +183,9 @@ class Device:
     ) -> tuple[BatchReply, ...]:
         """Send many requests in one go: `batch([("signal_event", {"worker_id": 1, "event_index": 0}), ...])`.
 
-        All of them are checked before the first is sent. A pended request cannot be part of a batch.
+        All of them are checked before the first is sent. One that may wait holds up those behind it.
         """
         ioctls = [self.contract.ioctl(method) for method, _ in calls]
-        if waiting := sorted({ioctl.method for ioctl in ioctls if ioctl.pended}):
-            raise UsageError(f"{', '.join(waiting)} may wait and cannot be part of a batch: call it, or use begin()")
         requests = [
             (ioctl.code, ioctl.request((), fields), self._output_size(ioctl, DATA_BYTES))
             for ioctl, (_, fields) in zip(ioctls, calls, strict=True)

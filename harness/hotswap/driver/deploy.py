@@ -1,0 +1,77 @@
+"""Puts a driver package into a guest, and takes it out again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from hotswap.deadline import Deadline
+from hotswap.driver.package import DeployedImage
+from hotswap.errors import GuestFault, HotswapError
+
+
+class DeployAgent(Protocol):
+    """What deployment needs of the agent."""
+
+    def put(self, source: Path, guest_path: str, *, deadline: Deadline) -> str:
+        """Copy a file into the guest and return the SHA-256 (hex) of what has arrived."""
+        ...
+
+    def remove(self, guest_path: str, *, deadline: Deadline) -> None:
+        """Remove a file of the guest."""
+        ...
+
+    def service_create(self, name: str, guest_path: str, *, deadline: Deadline) -> None:
+        """Create a kernel driver service, started on demand."""
+        ...
+
+    def service_delete(self, name: str, *, deadline: Deadline) -> None:
+        """Delete a service."""
+        ...
+
+
+def deploy(agent: DeployAgent, images: Sequence[DeployedImage], *, deadline: Deadline) -> None:
+    """Copy the images into the guest and create their services, in this order; nothing is started.
+
+    An export driver gets no service: it lies beside its importers and is loaded with them. When a step fails, what was
+    done before is undone as far as it can be, and the error goes on. Raises GuestFault when a file arrives changed.
+    """
+    done: list[DeployedImage] = []
+    try:
+        for deployed in images:
+            # Only what was made here is undone: a service of that name that was there before is not ours.
+            done.append(replace(deployed, service=None))
+            arrived = agent.put(deployed.image.path, deployed.guest_path, deadline=deadline)
+            if arrived != deployed.image.sha256:
+                raise GuestFault(
+                    f"copying {deployed.image.path} to {deployed.guest_path}: SHA-256 {arrived} arrived "
+                    f"instead of {deployed.image.sha256}; was the file changed after the package had been made?"
+                )
+            if deployed.service is not None:
+                agent.service_create(deployed.service, deployed.guest_path, deadline=deadline)
+                done[-1] = deployed
+    except HotswapError as error:
+        for failure in undeploy(agent, done, deadline=deadline):
+            error.add_note(f"undoing the deployment: {failure}")
+        raise
+
+
+def undeploy(agent: DeployAgent, images: Sequence[DeployedImage], *, deadline: Deadline) -> tuple[str, ...]:
+    """Delete services and files, the last deployed first; the drivers are stopped already.
+
+    Goes on after a failure and returns one line for each.
+    """
+    failures = []
+    for deployed in reversed(images):
+        try:
+            if deployed.service is not None:
+                agent.service_delete(deployed.service, deadline=deadline)
+        except HotswapError as error:
+            failures.append(f"deleting the service {deployed.service}: {error}")
+        try:
+            agent.remove(deployed.guest_path, deadline=deadline)
+        except HotswapError as error:
+            failures.append(f"removing {deployed.guest_path}: {error}")
+    return tuple(failures)
