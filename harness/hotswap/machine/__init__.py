@@ -1,0 +1,1 @@
+"""Where guests run: one file per kind of machine, and the contract they all meet."""

@@ -1,0 +1,72 @@
+"""The contract of a machine: where a guest runs. Verbs only; policy lives with the callers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from hotswap.deadline import Deadline
+from hotswap.errors import UsageError
+
+if TYPE_CHECKING:
+    from hotswap.transport.base import Transport
+
+# What leaving a `with` block may take: an orderly stop, then force.
+STOP_SECONDS = 15.0
+
+
+class Machine(ABC):
+    """One guest. Started once, stopped once; a broken one keeps its first cause and is thrown away.
+
+    `start` raises LabFault when the lab cannot give a guest; the machine is then already cleaned up.
+    """
+
+    name: str
+    ntoskrnl: Path
+    """The guest's own kernel image as a file on this host: preflight compares a driver's imports with it."""
+
+    @abstractmethod
+    def start(self, deadline: Deadline) -> None:
+        """Bring the guest up until services can be started in it."""
+
+    @abstractmethod
+    def stop(self, deadline: Deadline) -> None:
+        """End the guest, orderly and then by force, and remove what it left. Harmless when repeated."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End the guest at once, like a power cut. Evidence stays until `stop`."""
+
+    @abstractmethod
+    def alive(self) -> str | None:
+        """None while the guest runs, else what became of it: fits `Deadline.wait_for(alive=...)`."""
+
+    @abstractmethod
+    def diagnose(self, folder: Path, deadline: Deadline | None = None) -> list[Path]:
+        """Collect evidence into `folder`, in every state of the guest, and return the files. Never raises."""
+
+    @abstractmethod
+    def connect_agent(self, agent_exe: Path, deadline: Deadline) -> Transport:
+        """Put the agent into the guest, start it, and return the byte stream to it."""
+
+    @abstractmethod
+    def guest_path(self, host: Path) -> str:
+        """What the guest calls this file of the host; UsageError when the guest cannot see it."""
+
+    def snapshot(self, name: str, deadline: Deadline) -> None:
+        """Keep the guest's present state under a name."""
+        raise UsageError(f"a machine of kind {self.name!r} has no snapshots; start a fresh one instead")
+
+    def restore(self, name: str, deadline: Deadline) -> None:
+        """Return to a kept state."""
+        raise UsageError(f"a machine of kind {self.name!r} has no snapshots; start a fresh one instead")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(Deadline.after(STOP_SECONDS))

@@ -1,0 +1,123 @@
+"""Processes of this host as /proc shows them (proc(5)), named so that a reused id is noticed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process id and when it started, in clock ticks since boot: together they name one process only."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def own(cls) -> ProcessId:
+        """The calling process."""
+        pid = os.getpid()
+        started = start_time(pid)
+        assert started is not None, "/proc shows the calling process"
+        return cls(pid, started)
+
+    def alive(self) -> bool:
+        """Whether this very process still exists and is no zombie."""
+        facts = _stat(self.pid)
+        return facts is not None and facts[1] == self.started and facts[0] not in "ZX"
+
+    def kill(self) -> None:
+        """SIGKILL to this very process; nothing when it is gone, never to a later one with its id."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except (ProcessLookupError, PermissionError):
+            return
+        try:
+            # The handle pins the process, so a check after opening it cannot be overtaken by reuse of the id.
+            if self.alive():
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return
+        finally:
+            os.close(handle)
+
+
+def _stat(task: int | str) -> tuple[str, int] | None:
+    """State letter and start time of a process or thread, None when there is none."""
+    try:
+        text = (PROC / str(task) / "stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    # The name, field 2, is in brackets and may itself hold brackets and blanks.
+    fields = text.rpartition(")")[2].split()
+    return fields[0], int(fields[19])
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (field 22 of stat); None when there is no such process."""
+    facts = _stat(pid)
+    return facts[1] if facts else None
+
+
+def running() -> list[ProcessId]:
+    """All processes that run now, without zombies: a zombie holds nothing but its exit status."""
+    found = []
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and (facts := _stat(int(entry.name))) and facts[0] not in "ZX":
+            found.append(ProcessId(int(entry.name), facts[1]))
+    return found
+
+
+def environment(pid: int) -> dict[bytes, bytes]:
+    """The environment a process was started with; empty when it is gone or not ours to read."""
+    try:
+        raw = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return {}
+    return dict(item.partition(b"=")[::2] for item in raw.split(b"\0") if item)
+
+
+def command_name(pid: int) -> str:
+    """The short name of a process, at most 15 bytes; empty when it is gone."""
+    try:
+        return (PROC / str(pid) / "comm").read_text(errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def task_ids(pid: int) -> frozenset[int]:
+    """The ids of the threads of a process that have not ended; empty when it is gone."""
+    try:
+        found = [int(entry.name) for entry in (PROC / str(pid) / "task").iterdir()]
+    except OSError:
+        return frozenset()
+    # A process that nobody has waited for yet still lists its first thread, as a zombie.
+    return frozenset(tid for tid in found if (facts := _stat(f"{pid}/task/{tid}")) and facts[0] not in "ZX")
+
+
+def mapped_files(pid: int) -> frozenset[Path]:
+    """The files mapped into a process, those already deleted included; empty when it is gone."""
+    try:
+        lines = (PROC / str(pid) / "maps").read_bytes().splitlines()
+    except OSError:
+        return frozenset()
+    found = set()
+    for line in lines:
+        fields = line.split(None, 5)
+        if len(fields) == 6 and fields[5].startswith(b"/"):
+            found.add(Path(os.fsdecode(fields[5].removesuffix(b" (deleted)"))))
+    return frozenset(found)
+
+
+def boot_id() -> str:
+    """Names this boot of this host."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def pid_namespace() -> str:
+    """Names the namespace in which process ids mean something to us."""
+    return str((PROC / "self/ns/pid").readlink())

@@ -1,0 +1,18 @@
+"""Machines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hotswap.errors import UsageError
+from hotswap.machine.base import Machine
+from hotswap.machine.profile import load_profile
+from hotswap.machine.wine import WineMachine
+
+
+def create_machine(name: str, progress: Callable[[str], None] | None = None) -> Machine:
+    """The machine of a profile, not started. UsageError: no such profile, or a kind that cannot run yet."""
+    profile = load_profile(name)
+    if profile.kind == "wine":
+        return WineMachine(profile, progress)
+    raise UsageError(f"machine {name!r} is of kind {profile.kind!r}, which this version cannot run")

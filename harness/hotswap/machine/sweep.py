@@ -1,0 +1,61 @@
+"""Removing what killed runs left: every kind of leased resource, and folders that lost their lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hotswap.deadline import Deadline
+from hotswap.machine.lease import SweepReport, leases, sweep_leases
+from hotswap.machine.storage import remove_tree
+from hotswap.machine.wine_folder import PrefixFolder
+from hotswap.machine.wine_prefix import BUILD_KIND, build_folder, clones_home, templates_home
+from hotswap.machine.wine_process import kill_prefix
+
+MACHINE_KIND = "wine"
+_KILL_SECONDS = 10.0
+
+
+def remove_prefix_folder(path: Path) -> None:
+    """End all that runs in a prefix folder and delete it. May be repeated."""
+    folder = PrefixFolder(path)
+    kill_prefix(folder.prefix, Deadline.after(_KILL_SECONDS))
+    server = folder.server_folder()
+    remove_tree(path)
+    if server is not None and not server.is_relative_to(path):
+        remove_tree(server)
+
+
+def sweep() -> SweepReport:
+    """Remove what dead owners left in the cache: processes, machines, half-built templates.
+
+    Never touches what belongs to a living process; safe while other runs start and stop.
+    """
+    _adopt_orphans()
+    return sweep_leases(
+        {
+            MACHINE_KIND: lambda id: remove_prefix_folder(clones_home() / id),
+            BUILD_KIND: lambda id: remove_prefix_folder(build_folder(id)),
+        }
+    )
+
+
+def _adopt_orphans() -> None:
+    """Remove folders whose lease was lost: whoever makes a folder leases it first and releases it last."""
+    found: dict[Path, str] = {}
+    for home, prefix in ((clones_home(), ""), (templates_home(), "build-")):
+        if home.is_dir():
+            found |= {path: path.name for path in home.iterdir() if path.is_dir() and path.name.startswith(prefix)}
+    # Only now, so that a folder made after its lease was looked for is never taken for an orphan.
+    leased = {lease.id for lease in leases()}
+    for path, name in found.items():
+        if name.removeprefix("build-") not in leased:
+            _quietly(remove_prefix_folder, path)
+
+
+def _quietly(remove: Callable[[Path], None], path: Path) -> None:
+    try:
+        remove(path)
+    except Exception:
+        # A leftover that resists must not stop the run that swept; the next sweep tries again.
+        return
