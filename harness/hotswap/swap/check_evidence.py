@@ -1,0 +1,96 @@
+"""Is the evidence all there, and did the driver and its host live?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hotswap.swap.finding import Finding, fails, holds, unknown
+from hotswap.swap.swap_trace import PROVIDER_NAME, SwapTrace
+
+
+def evidence_complete(trace: SwapTrace) -> Finding:
+    """Ring, file and trace session say that nothing is missing, and the driver's first and last events are there."""
+    etl, seen, events = trace.etl, trace.witnesses, trace.events
+    gaps: list[str] = []
+    rows: list[int] = []
+    if trace.driver_events == 0:
+        gaps.append(f"no event of {PROVIDER_NAME} in the trace")
+    gaps += [f"the trace has no {name}" for name in ("HostStart", "HostStop") if not len(events[name])]
+    for name in ("WorkerCreate", "SignalEnd", "IterationBegin", "SwapBegin"):
+        if trace.driver_events and not len(events[name]):
+            gaps.append(f"the trace has no {name}")
+    ring = seen.ring
+    if ring is None:
+        gaps.append("it is not known whether the trace ring dropped events")
+    else:
+        if ring.dropped:
+            gaps.append(f"the trace ring dropped {ring.dropped} events")
+        if ring.drained != ring.written:
+            gaps.append(f"the trace ring was not drained to its end ({ring.drained} of {ring.written} events)")
+        if ring.drained != trace.driver_events:
+            gaps.append(f"{ring.drained} events were drained and the file holds {trace.driver_events}")
+    told = events["HostStop"]["EventsDropped"]
+    if told.any():
+        gaps.append(f"the host driver counts {int(told.max())} dropped events")
+        rows += events["HostStop"].row.tolist()
+    if etl.loss.any:
+        gaps.append(f"the file reports a loss: {etl.loss.describe()}")
+    gaps += [f"damaged file: {problem.message} (offset {problem.offset})" for problem in etl.problems[:3]]
+    if seen.trace_stop_error is None:
+        gaps.append("it is not known whether the trace was stopped properly")
+    elif seen.trace_stop_error:
+        gaps.append(f"stopping the trace failed: {seen.trace_stop_error}")
+    pending, orphans = trace.signals.pending, trace.signals.orphans
+    if len(pending) or len(orphans):
+        gaps.append(f"{len(pending)} SignalBegin without SignalEnd and {len(orphans)} SignalEnd without SignalBegin")
+        rows += [*pending.row[:1].tolist(), *orphans.row[:1].tolist()]
+    gaps += trace.defects
+    if gaps:
+        return unknown("; ".join(gaps[:4]) + (f"; and {len(gaps) - 4} more" if len(gaps) > 4 else ""), rows)
+    return holds(f"{trace.driver_events} events, nothing dropped or lost")
+
+
+def driver_host_alive(trace: SwapTrace) -> Finding:
+    """The process that runs the driver lived until it was asked to stop."""
+    seen = trace.witnesses
+    if seen.driver_host_alive is None:
+        return unknown("nobody watched the driver host")
+    if seen.driver_host_alive:
+        return holds("the driver host lived until it was stopped")
+    rows = [len(trace.table) - 1] if len(trace.table) else []
+    return fails(f"the driver host died: {seen.driver_host_end or 'no reason known'}", rows)
+
+
+def operations_succeed(trace: SwapTrace) -> Finding:
+    """No operation on the driver failed through the guest's fault."""
+    faults = trace.witnesses.guest_faults
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        return fails(faults[0] + more)
+    return holds("every operation on the driver was answered")
+
+
+def workers_as_asked(trace: SwapTrace) -> Finding:
+    """Each worker asked for was created once, with the start context asked for."""
+    asked = trace.witnesses.workers
+    if asked is None:
+        return unknown("it is not known which workers were asked for")
+    if not asked:
+        return unknown("no worker was asked for")
+    created = trace.events["WorkerCreate"]
+    refused = np.flatnonzero(created["Status"] != 0)
+    if len(refused):
+        first = int(refused[0])
+        code = int(created["Status"][first]) & 0xFFFFFFFF
+        return fails(f"worker {created['Worker'][first]} was not created: 0x{code:08x}", [created.row[first]])
+    for worker in asked:
+        rows = created.row[created["Worker"] == worker.worker]
+        if len(rows) != 1:
+            return fails(f"worker {worker.worker} was created {len(rows)} times", rows)
+        made = trace.workers[worker.worker]
+        if made != worker:
+            return fails(f"worker {worker.worker} was created with another start context: {made}", rows)
+    extra = sorted({made.worker for made in trace.created_workers} - {worker.worker for worker in asked})
+    if extra:
+        return fails(f"nobody asked for worker {extra[0]}", created.row[created["Worker"] == extra[0]])
+    return holds(f"{len(asked)} workers as asked for")

@@ -1,0 +1,145 @@
+"""What is left behind, by counters and seen from outside."""
+
+from __future__ import annotations
+
+from pathlib import PureWindowsPath
+
+import numpy as np
+
+from hotswap.swap.finding import Finding, fails, holds, unknown
+from hotswap.swap.swap_trace import SwapTrace
+from hotswap.swap.witnesses import ImageSnapshot
+
+HELD = (
+    "Workers", "Threads", "Allocations", "Events", "References", "EndpointDrivers", "ProxyExtensions", "ProxyWrappers",
+    "ProxyThreads", "ProxyAllocations", "ProxyActiveCalls",
+)  # fmt: skip
+"""HostStop fields that count what is held: zero when all was given back."""
+
+
+def counters_zero_at_unload(trace: SwapTrace) -> Finding:
+    """At the end the host holds nothing: no worker, thread, allocation, event, reference, image, or call."""
+    stop, middle = trace.events["HostStop"], trace.witnesses.middle_counters
+    if not len(stop):
+        return unknown("the trace has no HostStop")
+    if trace.witnesses.final_counters is None or middle is None:
+        return unknown("the counters were not read")
+    for name in HELD:
+        if stop[name][-1]:
+            return fails(f"{int(stop[name][-1])} {name} left at HostStop", [stop.row[-1]])
+        if trace.witnesses.final_counters.get(name, 0):
+            return fails(f"{trace.witnesses.final_counters[name]} {name} left by the counters read at the end")
+    idle = [name for name in ("Workers", "Threads", "Events") if not middle.get(name)]
+    if idle:
+        return unknown(f"the counter {idle[0]} did not count while workers ran")
+    return holds("nothing left at the end")
+
+
+def counters_agree(trace: SwapTrace) -> Finding:
+    """The host's counters agree with the events in the trace."""
+    stop, runs, signals = trace.events["HostStop"], trace.iterations, trace.signals
+    if not len(stop):
+        return unknown("the trace has no HostStop")
+    counted = {"Iterations": len(runs.row), "Signals": len(signals.end_row)}
+    for name, count in counted.items():
+        if int(stop[name][-1]) != count:
+            return fails(f"the host counts {int(stop[name][-1])} {name}, the trace has {count}", [stop.row[-1]])
+        told = (trace.witnesses.final_counters or {}).get(name, count)
+        if told != count:
+            return fails(f"the counters read at the end say {told} {name}, the trace has {count}")
+    stopped = trace.events["WorkerStop"]
+    for i in range(len(stopped)):
+        worker = int(stopped["Worker"][i])
+        count = int(np.count_nonzero(runs.worker == worker))
+        if int(stopped["Iterations"][i]) != count:
+            text = f"worker {worker} counts {int(stopped['Iterations'][i])} iterations, the trace has {count}"
+            return fails(text, [stopped.row[i]])
+        told_mask = (trace.witnesses.final_states or {}).get(worker)
+        if told_mask is not None and told_mask != int(stopped["FinalStateMask"][i]) & ((1 << 64) - 1):
+            return fails(f"worker {worker}: the reply to its stop names other final states", [stopped.row[i]])
+    loads = trace.events["LoadStop"]
+    if len(loads) and len(loads) == len(trace.events["LoadStart"]):
+        mine = signals.source == 1
+        totals = (("Signals", mine), ("Accepted", mine & signals.accepted))
+        for name, chosen in totals:
+            told_total, count = int(loads[name].sum()), int(np.count_nonzero(chosen))
+            if told_total != count:
+                return fails(f"the loads count {told_total} {name}, the trace has {count}", loads.row)
+    return holds(f"{counted['Iterations']} iterations and {counted['Signals']} signals by both")
+
+
+def endpoint_unloaded(trace: SwapTrace) -> Finding:
+    """The host unloaded the endpoint driver that each swap took out of force, with success."""
+    unloaded = trace.events["EndpointUnloaded"]
+    failed = np.flatnonzero(unloaded["Status"] != 0)
+    if len(failed):
+        i = int(failed[0])
+        code = int(unloaded["Status"][i]) & 0xFFFFFFFF
+        return fails(f"unloading version {unloaded['Version'][i]} failed: 0x{code:08x}", [unloaded.row[i]])
+    left = [swap for swap in trace.swaps if swap.switched and swap.from_version]
+    for swap in left:
+        switched = swap.tick("Switched") or 0
+        if not ((unloaded["Version"] == swap.from_version) & (unloaded.tick >= switched)).any():
+            rows = [row for row, _, _ in (*swap.steps["Switched"], *swap.steps.get("End", []))]
+            return fails(f"version {swap.from_version} was not unloaded after swap {swap.number}", rows)
+    if not left:
+        return unknown("no swap took a version out of force")
+    return holds(f"{len(left)} endpoint drivers unloaded")
+
+
+def old_image_gone(trace: SwapTrace) -> Finding:
+    """After each swap the old endpoint image is gone, after the stop all are: for the guest, and seen from outside."""
+    seen = trace.witnesses
+    if seen.snapshots is None:
+        return unknown("nobody looked at the loaded images")
+    wanted = len(seen.expected_versions) + 1
+    if len(seen.snapshots) < wanted:
+        return unknown(f"the loaded images were looked at {len(seen.snapshots)} times instead of {wanted}")
+    if seen.snapshots[-1].host_loaded or seen.snapshots[-1].version:
+        return unknown("nobody looked at the loaded images after the stop")
+    questions = []
+    for snapshot in seen.snapshots:
+        finding = _images(trace, snapshot)
+        if finding is not None and finding.verdict == "fail":
+            return finding
+        questions += [finding] if finding else []
+    return questions[0] if questions else holds(f"old images gone, {len(seen.snapshots)} times looked at")
+
+
+def _images(trace: SwapTrace, snapshot: ImageSnapshot) -> Finding | None:
+    seen = trace.witnesses
+    present = set(seen.host_images) if snapshot.host_loaded else set()
+    if snapshot.version:
+        present.add(seen.images[snapshot.version])
+    wanted = {_name(image) for image in present}
+    gone = {_name(image) for image in (*seen.images.values(), *seen.host_images)} - wanted
+    question = None
+    for where, images in (("the guest's module list", snapshot.modules), ("/proc/PID/maps", snapshot.maps)):
+        if images is None:
+            question = unknown(f"{snapshot.point}: {where} could not be read")
+            continue
+        names = {_name(image) for image in images}
+        left = sorted(gone & names)
+        if left:
+            return fails(f"{snapshot.point}: {left[0]} is still in {where}")
+        blind = sorted(wanted - names)
+        if blind:
+            # A list that lacks what must be loaded proves nothing about what it lacks besides.
+            question = unknown(f"{snapshot.point}: {where} does not show {blind[0]}, which is loaded")
+    return question
+
+
+def _name(image: str) -> str:
+    return PureWindowsPath(image).name.lower()
+
+
+def threads_gone(trace: SwapTrace) -> Finding:
+    """After the stop the driver host has no more threads than before the workers."""
+    counts = trace.witnesses.threads
+    if counts is None:
+        return unknown("the threads of the driver host were not counted")
+    if counts.working <= counts.baseline:
+        return unknown(f"the workers' threads were not seen ({counts.baseline} before, {counts.working} with them)")
+    if counts.stopped > counts.baseline:
+        return fails(f"{counts.stopped} threads after the stop, {counts.baseline} before the workers")
+    return holds(f"{counts.baseline} threads before, {counts.working} with workers, {counts.stopped} after")

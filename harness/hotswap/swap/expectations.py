@@ -1,0 +1,178 @@
+"""The expectations of the swap test: what must hold, and what they answer for one run.
+
+They stand in the order of a topological sort: what others rest on comes first, the more specific before the more
+general, so that the first failure is the best reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hotswap.swap import check_evidence, check_iterations, check_outside, check_signals, check_swap
+from hotswap.swap.finding import Finding
+from hotswap.swap.swap_trace import SwapTrace
+from hotswap.swap.witnesses import SwapWitnesses
+from hotswap.trace.etl import EtlFile
+from hotswap.trace.expect import ExpectationResult, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One statement about a swap run. `clauses` are those of reference/driver-hot-swap.md.
+
+    `from_trace`: its failures are drawn from events that are there or not, so without complete evidence they prove
+    nothing and become inconclusive.
+    """
+
+    id: str
+    statement: str
+    clauses: tuple[str, ...]
+    check: Callable[[SwapTrace], Finding]
+    from_trace: bool = True
+
+
+SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
+    Expectation(
+        "driver-host-alive",
+        "The process that runs the driver lives until it is asked to stop.",
+        (),
+        check_evidence.driver_host_alive,
+        from_trace=False,
+    ),
+    Expectation(
+        "evidence-complete",
+        "No event was dropped or lost, and the trace runs from the driver's start to its stop.",
+        (),
+        check_evidence.evidence_complete,
+        from_trace=False,
+    ),
+    Expectation(
+        "updates-succeeded",
+        "Every update succeeds and unloads the old image.",
+        ("R8", "R17"),
+        check_swap.updates_succeeded,
+        from_trace=False,
+    ),
+    Expectation(
+        "operations-succeed",
+        "Every operation on the driver is answered.",
+        (),
+        check_evidence.operations_succeed,
+        from_trace=False,
+    ),
+    Expectation(
+        "workers-as-asked",
+        "Each worker is created once, with the start context that was asked for.",
+        ("W6", "W11", "W21"),
+        check_evidence.workers_as_asked,
+    ),
+    Expectation(
+        "swap-phases-in-order",
+        "Each swap goes once through all phases, in order and with success.",
+        ("R17", "R18", "R19", "R21", "R22"),
+        check_swap.swap_phases_in_order,
+    ),
+    Expectation(
+        "worker-threads-survive",
+        "Each worker keeps its thread over all swaps.",
+        ("W56", "W11"),
+        check_iterations.worker_threads_survive,
+    ),
+    Expectation(
+        "no-iteration-cut-short",
+        "Each iteration begins and ends once, in sequence, and none spans the drain of a swap.",
+        ("W16", "W18", "W19", "W54", "R28"),
+        check_iterations.no_iteration_cut_short,
+    ),
+    Expectation(
+        "work-once-per-iteration",
+        "The endpoint driver works exactly once in each iteration, in the version and with the status the host saw.",
+        ("W16", "W55", "R33"),
+        check_iterations.work_once_per_iteration,
+    ),
+    Expectation(
+        "nothing-runs-while-held",
+        "Between drain and release of a swap nothing of the endpoint driver runs.",
+        ("R19", "R20", "W55"),
+        check_swap.nothing_runs_while_held,
+    ),
+    Expectation(
+        "no-old-version-after-switch",
+        "Nothing of the old version begins after the switch, nothing of the new one before it.",
+        ("W53", "R8", "R18", "R20", "R21", "R24"),
+        check_swap.no_old_version_after_switch,
+    ),
+    Expectation(
+        "wait-status-names-signalled-event",
+        "Each wait status is possible for its worker and names an event that was signalled.",
+        ("W15", "W17", "W24", "W25", "W26", "W27", "W36", "W42", "W44", "W45"),
+        check_signals.wait_status_names_signalled_event,
+    ),
+    Expectation(
+        "wait-all-needs-all",
+        "A WaitAll worker runs only when all of its events were signalled.",
+        ("W31", "W32"),
+        check_signals.wait_all_needs_all,
+    ),
+    Expectation(
+        "signals-accounted",
+        "For each auto-reset event, accepted signals equal the iterations that name it plus its final state.",
+        ("W26", "W29", "W30", "W32", "W55"),
+        check_signals.signals_accounted,
+    ),
+    Expectation(
+        "progress-after-swap",
+        "Every version in force was exercised by every worker that was signalled.",
+        ("W53", "W55", "R21"),
+        check_swap.progress_after_swap,
+    ),
+    Expectation(
+        "counters-agree",
+        "The host's counters agree with the trace.",
+        (),
+        check_outside.counters_agree,
+    ),
+    Expectation(
+        "counters-zero-at-unload",
+        "At the end the host holds nothing.",
+        ("W61", "R28"),
+        check_outside.counters_zero_at_unload,
+        from_trace=False,
+    ),
+    Expectation(
+        "endpoint-unloaded",
+        "The host unloads the endpoint driver that a swap took out of force.",
+        ("R8",),
+        check_outside.endpoint_unloaded,
+    ),
+    Expectation(
+        "old-image-gone",
+        "Each old image is gone after its swap, and all are after the stop.",
+        ("R4", "W61"),
+        check_outside.old_image_gone,
+        from_trace=False,
+    ),
+    Expectation(
+        "threads-gone",
+        "After the stop no thread of the workers is left.",
+        ("W61",),
+        check_outside.threads_gone,
+        from_trace=False,
+    ),
+)
+
+
+def evaluate(etl: EtlFile, witnesses: SwapWitnesses) -> tuple[ExpectationResult, ...]:
+    """Ask every expectation, in order. A trace-based failure counts only when the evidence is complete."""
+    trace = SwapTrace(etl, witnesses)
+    complete = check_evidence.evidence_complete(trace).verdict == Verdict.PASS
+    return tuple(_ask(expectation, trace, complete) for expectation in SWAP_EXPECTATIONS)
+
+
+def _ask(expectation: Expectation, trace: SwapTrace, complete: bool) -> ExpectationResult:
+    found = expectation.check(trace)
+    if found.verdict == Verdict.FAIL and expectation.from_trace and not complete:
+        text = f"with events missing this proves nothing: {found.message}"
+        return ExpectationResult(expectation.id, Verdict.INCONCLUSIVE, text, found.rows)
+    return ExpectationResult(expectation.id, found.verdict, found.message, found.rows)

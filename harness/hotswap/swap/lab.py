@@ -1,0 +1,224 @@
+"""A guest with the host driver in it: from a machine that is not started to an open device, and back.
+
+Every step of `open` has its counterpart in `close`; `close` undoes what was done, whatever failed, and says what it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from hotswap.deadline import Deadline
+from hotswap.driver.build import DriverBuild
+from hotswap.driver.deploy import deploy, undeploy
+from hotswap.driver.device import LINK, Device
+from hotswap.driver.package import DriverPackage
+from hotswap.errors import GuestFault, HotswapError
+from hotswap.machine.base import Machine
+from hotswap.run import RunFolder
+from hotswap.swap.outside import DriverHostWatch, OutsideView
+from hotswap.swap.witnesses import ImageSnapshot
+from hotswap.transport.agent import Agent
+from hotswap.transport.protocol import AgentContract
+from hotswap.transport.replies import Hello, TraceStats
+
+GUEST_TRACE = r"C:\hotswap\trace.etl"
+SESSION = "hotswap"
+_DRAIN_INTERVAL_MS = 5
+_CLOSE_SECONDS = 5.0
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What was seen while the guest was taken down. None: it could not be had."""
+
+    trace: TraceStats | None
+    trace_error: str | None
+    faults: tuple[str, ...]
+
+
+class Lab:
+    """One guest under test. Use `with`: the machine is stopped in the end, whatever happened."""
+
+    def __init__(
+        self, machine: Machine, build: DriverBuild, package: DriverPackage, run: RunFolder, progress: Progress
+    ) -> None:
+        self.machine = machine
+        self.build = build
+        self.package = package
+        self.run = run
+        self.steps: dict[str, float] = {}
+        self.hello: Hello | None = None
+        self.host: DriverHostWatch | None = None
+        self._progress = progress
+        self._agent: Agent | None = None
+        self._device: Device | None = None
+        self._deployed = self._started = self._tracing = False
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Say that a step begins, note its seconds."""
+        self._progress(name)
+        begun = monotonic()
+        try:
+            with self.run.timeline.step(name):
+                yield
+        finally:
+            self.steps[name] = self.steps.get(name, 0.0) + monotonic() - begun
+
+    @property
+    def agent(self) -> Agent:
+        """The agent in the guest, once connected."""
+        assert self._agent is not None
+        return self._agent
+
+    @property
+    def device(self) -> Device:
+        """The host driver's device, once open."""
+        assert self._device is not None
+        return self._device
+
+    def open(self, deadline: Deadline) -> None:
+        """Machine, agent, deployment, driver service, trace, device."""
+        with self.step("start machine"):
+            self.machine.start(deadline)
+        with self.step("connect agent"):
+            transport = self.machine.connect_agent(self.build.agent, deadline)
+            self._agent = Agent(transport, AgentContract.load(self.build.agent_contract), self.build.codes)
+            self.hello = self.agent.hello(deadline=deadline)
+            self.run.timeline.event("agent", hello=self.hello, clock=self.agent.clock(deadline=deadline))
+        with self.step("deploy drivers"):
+            self._deployed = True
+            deploy(self.agent, self.package.images, deadline=deadline)
+        with self.step("start driver"):
+            self.agent.service_start(self._service, deadline=deadline)
+            self._started = True
+            if isinstance(self.machine, OutsideView):
+                self.host = DriverHostWatch.find(self.machine, self.package.host.image.name)
+        with self.step("start trace"):
+            self.agent.trace_start(
+                LINK,
+                self.build.ioctl.ioctl("drain_trace").code,
+                GUEST_TRACE,
+                SESSION,
+                interval_ms=_DRAIN_INTERVAL_MS,
+                deadline=deadline,
+            )
+            self._tracing = True
+            self._device = Device(self.agent, self.build.ioctl, deadline=deadline).open(deadline=deadline)
+
+    @property
+    def _service(self) -> str:
+        service = self.package.host.service
+        assert service is not None
+        return service
+
+    def pause(self, seconds: float) -> None:
+        """Let the guest run this long. Raises GuestFault at once when its driver host dies."""
+        if self.host is None:
+            Deadline.after(seconds + 1).wait_for(_elapsed(seconds), f"{seconds:g} s to pass", alive=self.machine.alive)
+        elif self.host.ended_within(seconds):
+            raise GuestFault(f"the driver host (process {self.host.process.pid}) ended while the load ran")
+
+    def snapshot(self, point: str, version: int, *, host_loaded: bool, deadline: Deadline) -> ImageSnapshot:
+        """Which driver images are there now: asked of the guest, and seen from outside."""
+        modules: frozenset[str] | None = None
+        try:
+            modules = frozenset(module.name for module in self.agent.modules(deadline=deadline))
+        except HotswapError as error:
+            self.run.timeline.event("no-witness", what=f"modules {point}", error=str(error))
+        return ImageSnapshot(point, version, host_loaded, modules, self._maps())
+
+    def _maps(self) -> frozenset[str] | None:
+        if not isinstance(self.machine, OutsideView):
+            return None
+        hosts = self.machine.driver_host_processes()
+        return frozenset(path.name for host in hosts for path in self.machine.mapped_images(host.pid))
+
+    def threads(self) -> int | None:
+        """Threads of the driver host, from outside; None where that cannot be seen or it is gone."""
+        if self.host is None or not isinstance(self.machine, OutsideView):
+            return None
+        return len(self.machine.task_ids(self.host.process.pid)) or None
+
+    def close(self) -> Closed:
+        """Stop the trace and the driver and take the trace out. Goes on after failures and returns them."""
+        faults: list[str] = []
+        stats: TraceStats | None = None
+        trace_error: str | None = None
+        if self._tracing:
+            with self.step("stop trace"):
+                stats, trace_error = self._stop_trace(faults)
+        if self._device is not None:
+            self._try(faults, "closing the device", self._device.close, deadline=Deadline.after(_CLOSE_SECONDS))
+            self._device = None
+        if self._started:
+            with self.step("stop driver"):
+                self._try(
+                    faults,
+                    "stopping the driver",
+                    self.agent.service_stop,
+                    self._service,
+                    deadline=Deadline.after(_CLOSE_SECONDS),
+                )
+                self._started = False
+        return Closed(stats, trace_error, tuple(faults))
+
+    def _stop_trace(self, faults: list[str]) -> tuple[TraceStats | None, str | None]:
+        self._tracing = False
+        stats: TraceStats | None = None
+        error: str | None = None
+        try:
+            stats = self.agent.trace_stop(deadline=Deadline.after(_CLOSE_SECONDS))
+            error = stats.error or ""
+        except HotswapError as failure:
+            faults.append(str(failure))
+            error = str(failure)
+        try:
+            self.run.write("trace.etl", self.agent.get(GUEST_TRACE, deadline=Deadline.after(30.0)))
+        except HotswapError as failure:
+            faults.append(str(failure))
+            error = error or str(failure)
+        return stats, error
+
+    def _try(self, faults: list[str], what: str, action: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+        try:
+            action(*arguments, **named)
+        except HotswapError as error:
+            faults.append(f"{what}: {error}")
+
+    def undeploy(self) -> Sequence[str]:
+        """Delete services and files of the drivers; returns what failed."""
+        if not self._deployed or self._agent is None:
+            return ()
+        self._deployed = False
+        return undeploy(self.agent, self.package.images, deadline=Deadline.after(_CLOSE_SECONDS))
+
+    def diagnose(self) -> None:
+        """Collect evidence of the guest as it is now into the run folder."""
+        with self.step("collect evidence"):
+            files = self.machine.diagnose(self.run.evidence, Deadline.after(_CLOSE_SECONDS))
+            self.run.timeline.event("evidence", files=[path.name for path in files])
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._agent is not None:
+                self._agent.disconnect()
+        finally:
+            if self.host is not None:
+                self.host.close()
+            with self.step("stop machine"):
+                self.machine.stop(Deadline.after(15.0))
+
+
+def _elapsed(seconds: float) -> Callable[[], bool]:
+    until = monotonic() + seconds
+    return lambda: monotonic() >= until

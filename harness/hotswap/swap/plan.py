@@ -1,0 +1,90 @@
+"""What one swap test is made of: which machine, which drivers, which workers, which load. Same seed, same plan."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from hotswap.errors import UsageError
+from hotswap.swap.witnesses import WAIT_ALL, WAIT_ANY, WorkerDefinition
+
+MAX_WORKERS = 64
+MAX_LOAD_TARGETS = 256
+MAX_RATE = 1_000_000
+MAX_SECONDS = 3600.0
+_RELATIVE_MS = -10_000
+_USER_MODE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SwapPlan:
+    """One swap test. `updates` are endpoint drivers in force one after the other: names, or paths of .sys files.
+
+    `seconds` is how long load runs on each of them, `rate` is signals per second over all workers (0: as fast as it
+    goes), `work_us` how long an iteration's work takes, `ring_slots` the size of the trace ring in events (0: default).
+    """
+
+    machine: str = "wine"
+    updates: tuple[str, ...] = ("v1", "v2", "v1")
+    workers: int = 8
+    rate: int = 2000
+    seconds: float = 1.0
+    seed: int = 1
+    work_us: int = 20
+    load_threads: int = 2
+    runtime: str = "auto"
+    ring_slots: int = 0
+    drain_timeout_ms: int = 0
+    disabled: frozenset[str] = field(default_factory=frozenset)
+    """Expectations that are not asked, by id: to see that a broken driver is caught for its own reason."""
+
+    def __post_init__(self) -> None:
+        limits: tuple[tuple[str, float, float, float], ...] = (
+            ("workers", self.workers, 1, MAX_WORKERS),
+            ("rate", self.rate, 0, MAX_RATE),
+            ("seconds", self.seconds, 0.05, MAX_SECONDS),
+            ("seed", self.seed, 0, (1 << 63) - 1),
+            ("work-us", self.work_us, 0, 1_000_000),
+            ("load-threads", self.load_threads, 1, 8),
+            ("ring-slots", self.ring_slots, 0, 1 << 20),
+            ("drain-timeout-ms", self.drain_timeout_ms, 0, 600_000),
+        )
+        for name, value, low, high in limits:
+            if not low <= value <= high:
+                raise UsageError(f"{name} is {value:g}; it must lie between {low:g} and {high:g}")
+        if len(self.updates) < 2:
+            raise UsageError("a swap test needs at least two endpoint drivers, for example v1 and v2")
+
+    def worker_definitions(self) -> list[WorkerDefinition]:
+        """The workers, numbered from 1: every kind of wait in turn, the time-outs drawn from the seed."""
+        draw = random.Random(self.seed)
+        return [_worker(number, draw) for number in range(1, self.workers + 1)]
+
+    def load_targets(self) -> list[tuple[int, int]]:
+        """(worker, event) pairs that the load signals; WaitAll sets whole, large WaitAny sets by a sample."""
+        draw = random.Random(self.seed + 1)
+        share = max(1, MAX_LOAD_TARGETS // self.workers)
+        targets: list[tuple[int, int]] = []
+        for worker in self.worker_definitions():
+            events = list(range(worker.event_count))
+            if len(events) > share and worker.wait_type == WAIT_ANY:
+                # The last one stays in: it has the highest wait status.
+                events = sorted({*draw.sample(events[:-1], share - 1), events[-1]})
+            targets += [(worker.worker, event) for event in events]
+        return targets[:MAX_LOAD_TARGETS]
+
+
+def _worker(number: int, draw: random.Random) -> WorkerDefinition:
+    """The eight kinds: counts on both sides of THREAD_WAIT_OBJECTS (3), both wait types, with and without time-out."""
+    timeout = _RELATIVE_MS * draw.randint(20, 80)
+    kinds = (
+        WorkerDefinition(number, WAIT_ANY, 1),
+        WorkerDefinition(number, WAIT_ANY, 3),
+        WorkerDefinition(number, WAIT_ANY, 4, initial_state_mask=0b1000),
+        WorkerDefinition(number, WAIT_ALL, 2),
+        WorkerDefinition(number, WAIT_ANY, 64, wait_mode=_USER_MODE),
+        WorkerDefinition(number, WAIT_ANY, 8, has_timeout=True, timeout=timeout),
+        WorkerDefinition(number, WAIT_ALL, 3, has_timeout=True, timeout=timeout),
+        WorkerDefinition(number, WAIT_ALL, 4, altertable=True),
+    )
+    return kinds[(number - 1) % len(kinds)]
