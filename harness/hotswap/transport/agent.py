@@ -20,7 +20,6 @@ from hotswap.transport.replies import (
     ClockSample,
     FileStat,
     Hello,
-    IoctlCall,
     IoctlOutcome,
     JournalState,
     Module,
@@ -40,6 +39,8 @@ _ALL_BYTES = (1 << 64) - 1
 _BATCH_BYTES = 1 << 20
 _BATCH_ITEM_OVERHEAD = 64
 _OUTPUT_LIMIT = 1 << 20
+_CANCEL_SECONDS = 5.0
+_NTSTATUS_FROM_WIN32 = 0xC0070000
 
 # What a caller can do about the errors that come most often.
 _ADVICE = {
@@ -92,18 +93,17 @@ class PendingIoctl:
 
     def result(self, deadline: Deadline) -> bytes:
         """The output. Raises AgentError when it failed (995, ERROR_OPERATION_ABORTED, when it was cancelled)."""
-        return self.outcome(deadline).data
-
-    def outcome(self, deadline: Deadline) -> IoctlOutcome:
-        """As `result`, with the ticks before and after."""
         reader = self._agent.open_reply(self._pending.result(deadline), self._pending.what)
-        begin, end, data = reader.u64(), reader.u64(), reader.data()
+        reader.u64()
+        reader.u64()
+        data = reader.data()
         reader.finish()
-        return IoctlOutcome(0, 0, data, begin, end)
+        return data
 
-    def cancel(self, *, deadline: Deadline) -> bool:
+    def cancel(self, *, deadline: Deadline | None = None) -> bool:
         """Ask the driver to give it up. False when it is not in flight any more. `result` tells how it ended."""
-        return self._agent.ioctl_cancel(self._pending.request_id, deadline=deadline)
+        limit = deadline or Deadline.after(_CANCEL_SECONDS)
+        return self._agent.ioctl_cancel(self._pending.request_id, deadline=limit)
 
 
 class Agent:
@@ -340,10 +340,16 @@ class Agent:
         return asked
 
     def ioctl_batch(
-        self, handle: int, calls: Sequence[IoctlCall], *, stop_on_error: bool = False, deadline: Deadline
+        self,
+        handle: int,
+        calls: Sequence[tuple[int, bytes, int]],
+        *,
+        stop_on_error: bool = False,
+        deadline: Deadline,
     ) -> list[IoctlOutcome]:
-        """Send IOCTLs one after the other, each timed in the guest. Failures are outcomes, not exceptions.
+        """Send IOCTLs (code, input, output size) one after the other, each timed in the guest.
 
+        Failures are outcomes, not exceptions.
         With `stop_on_error` the list ends with the first one that failed.
         """
         outcomes: list[IoctlOutcome] = []
@@ -478,18 +484,19 @@ class Agent:
         )
 
     def _ioctl_batch(
-        self, handle: int, calls: Sequence[IoctlCall], stop_on_error: bool, deadline: Deadline
+        self, handle: int, calls: Sequence[tuple[int, bytes, int]], stop_on_error: bool, deadline: Deadline
     ) -> list[IoctlOutcome]:
         flags = self.contract["HSAGENT_BATCH_STOP_ON_ERROR"] if stop_on_error else 0
         writer = PayloadWriter().u64(handle).u32(flags, _guest_limit_ms(deadline), len(calls))
-        for call in calls:
-            writer.u32(call.code, call.out_size).data(call.data)
+        for code, data, out_size in calls:
+            writer.u32(code, out_size).data(data)
         what = f"batch of {len(calls)} IOCTLs on handle {handle}"
         reader = self._call("IoctlBatch", writer.finish(), deadline, what, run_async=True)
         outcomes = []
         for _ in range(reader.u32()):
-            status, ntstatus, begin, end = reader.u32(), reader.u32(), reader.u64(), reader.u64()
-            outcomes.append(IoctlOutcome(status, ntstatus, reader.data(), begin, end))
+            error, ntstatus, begin, end = reader.u32(), reader.u32(), reader.u64(), reader.u64()
+            status = ntstatus if ntstatus or not error else _NTSTATUS_FROM_WIN32 | error
+            outcomes.append(IoctlOutcome(status, reader.data(), end - begin))
         reader.finish()
         return outcomes
 
@@ -525,11 +532,11 @@ def _guest_limit_ms(deadline: Deadline) -> int:
     return max(1, min(int((remaining - min(0.5, remaining / 5)) * 1000), 0x7FFFFFFF))
 
 
-def _batches(calls: Sequence[IoctlCall]) -> Iterator[Sequence[IoctlCall]]:
+def _batches(calls: Sequence[tuple[int, bytes, int]]) -> Iterator[Sequence[tuple[int, bytes, int]]]:
     """Parts whose request and reply fit into a frame each."""
     start = size = 0
-    for at, call in enumerate(calls):
-        needed = max(len(call.data), call.out_size) + _BATCH_ITEM_OVERHEAD
+    for at, (_, data, out_size) in enumerate(calls):
+        needed = max(len(data), out_size) + _BATCH_ITEM_OVERHEAD
         if at > start and size + needed > _BATCH_BYTES:
             yield calls[start:at]
             start, size = at, 0

@@ -70,7 +70,7 @@ class Connection:
     def __init__(self, transport: Transport, contract: AgentContract, *, nonce: int | None = None) -> None:
         self.contract = contract
         self.nonce = secrets.randbits(64) if nonce is None else nonce
-        self._transport = transport
+        self.transport = transport
         self._decoder = FrameDecoder(contract)
         self._ids = itertools.count(1)
         self._sending = threading.Lock()
@@ -106,9 +106,9 @@ class Connection:
                     raise self.lost_while(what)
                 self._waiting.setdefault(request_id, []).append(pending)
             try:
-                self._transport.write(data, deadline)
+                self.transport.write(data, deadline)
             except OSError as error:
-                self._lose(self._transport.alive() or f"the stream to the agent broke: {error}")
+                self._lose(self.transport.alive() or f"the stream to the agent broke: {error}")
                 raise self.lost_while(what) from error
             except DeadlineExpired as error:
                 with self._matching:
@@ -130,20 +130,20 @@ class Connection:
     def close(self) -> None:
         """End the stream and the agent; calls that wait end with AgentLost."""
         self._lose("this side closed the stream")
-        self._transport.close()
+        self.transport.close()
         self._reader.join()
 
     def _read(self) -> None:
         while True:
             try:
-                data = self._transport.read(_READ_BYTES, Deadline.after(_READ_SECONDS))
+                data = self.transport.read(_READ_BYTES, Deadline.after(_READ_SECONDS))
             except DeadlineExpired:
                 continue
             except OSError as error:
-                self._lose(self._transport.alive() or f"the stream from the agent broke: {error}")
+                self._lose(self.transport.alive() or f"the stream from the agent broke: {error}")
                 return
             if not data:
-                self._lose(self._transport.alive() or self._after_end())
+                self._lose(self.transport.alive() or self._after_end())
                 return
             for frame in self._decoder.feed(data):
                 self._deliver(frame)
@@ -151,7 +151,7 @@ class Connection:
     def _after_end(self) -> str:
         """The stream has ended; the process that belongs to it may need a moment to end as well."""
         try:
-            return Deadline.after(2.0).wait_for(self._transport.alive, "the agent's process to end")
+            return Deadline.after(2.0).wait_for(self.transport.alive, "the agent's process to end")
         except DeadlineExpired:
             return "the agent closed its stream, but its process lives"
 

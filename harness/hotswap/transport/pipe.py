@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
+from pathlib import Path
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, UsageError
@@ -25,13 +26,15 @@ class PipeTransport:
     """Owns the process: `close` ends its input, waits for it, and kills it when it does not go.
 
     The process must have been started with pipes for stdin and stdout, and unbuffered (`bufsize=0`); stderr, when it
-    is a pipe, is read along, and its last lines are told when the agent dies.
+    is a pipe, is read along. Its last lines are told when the agent dies.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], errors: Path | None = None) -> None:
+        """`errors`: the file that stderr goes to, when it is no pipe."""
         if process.stdin is None or process.stdout is None:
             raise UsageError("a pipe transport needs a process with pipes for stdin and stdout")
         self.process = process
+        self._errors = errors
         self._stdin = process.stdin.fileno()
         self._stdout = process.stdout.fileno()
         self._stderr = process.stderr.fileno() if process.stderr else None
@@ -127,6 +130,8 @@ class PipeTransport:
             finally:
                 self._reading.release()
         words = [*self._words, self._word.decode(errors="replace")] if self._word else list(self._words)
+        if self._errors is not None:
+            words += _last_lines(self._errors)
         said = "; its last words: " + " | ".join(words) if words else "; it said nothing on stderr"
         return f"the agent's process {self.process.pid} has ended, {how}{said}"
 
@@ -146,3 +151,12 @@ class PipeTransport:
         with contextlib.suppress(KeyError):
             self._poll.unregister(source)
         self._stderr = None
+
+
+def _last_lines(path: Path) -> list[str]:
+    """The end of a log; nothing when it cannot be read."""
+    with contextlib.suppress(OSError), path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - _STDERR_LINE_BYTES))
+        lines = log.read().decode(errors="replace").splitlines()
+        return [line.strip() for line in lines[-_STDERR_LINES:]]
+    return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 from uuid import UUID
 
 
@@ -74,29 +75,15 @@ class ServiceState:
     binary_path: str
 
 
-@dataclass(frozen=True, slots=True)
-class IoctlCall:
-    """One IOCTL of a batch."""
+class IoctlOutcome(NamedTuple):
+    """How one IOCTL of a batch ended: NTSTATUS (unsigned), output, ticks from before the call to after completion.
 
-    code: int
-    data: bytes = b""
-    out_size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class IoctlOutcome:
-    """How one IOCTL of a batch ended. `status` is the Win32 error, 0 = success; `ticks` what it took in the guest."""
+    Where the driver's status is not known, it is the Win32 error as an NTSTATUS (0xC007....).
+    """
 
     status: int
-    ntstatus: int
     data: bytes
-    begin: int
-    end: int
-
-    @property
-    def ticks(self) -> int:
-        """From before DeviceIoControl to after completion."""
-        return self.end - self.begin
+    ticks: int
 
 
 @dataclass(frozen=True, slots=True)
