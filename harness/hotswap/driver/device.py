@@ -11,7 +11,8 @@ from typing import Any, Protocol, Self
 
 from hotswap.deadline import Deadline
 from hotswap.driver.ioctl import Ioctl, IoctlContract, NtStatus
-from hotswap.errors import DeadlineExpired, LabFault, UsageError
+from hotswap.errors import LabFault, UsageError
+from hotswap.transport.replies import IoctlCall, IoctlOutcome
 
 LINK = r"\\.\HotSwap"
 CALL_SECONDS = 10.0
@@ -30,8 +31,8 @@ class PendingIoctl(Protocol):
         """Wait for the output bytes; raises what the request failed with, or DeadlineExpired."""
         ...
 
-    def cancel(self) -> object:
-        """Ask the guest to cancel it; the outcome still comes through `result`."""
+    def cancel(self, *, deadline: Deadline) -> bool:
+        """Ask the driver to give it up; False when it is not in flight any more. `result` tells how it ended."""
         ...
 
 
@@ -54,10 +55,8 @@ class IoctlAgent(Protocol):
         """Send a request without waiting for its end."""
         ...
 
-    def ioctl_batch(
-        self, handle: int, calls: Sequence[tuple[int, bytes, int]], *, deadline: Deadline
-    ) -> Sequence[tuple[int, bytes, int]]:
-        """Send (code, input, output size) one after another inside the guest; gives (NTSTATUS, output, ticks)."""
+    def ioctl_batch(self, handle: int, calls: Sequence[IoctlCall], *, deadline: Deadline) -> Sequence[IoctlOutcome]:
+        """Send requests one after another inside the guest; failures are outcomes."""
         ...
 
 
@@ -77,16 +76,17 @@ class PendingReply:
         """Wait for the reply. Raises GuestFault when the request failed or was cancelled, DeadlineExpired."""
         return self.ioctl.reply(self.pending.result(deadline))
 
-    def cancel(self) -> None:
-        """Ask the guest to cancel the request; `result` then tells what became of it."""
-        self.pending.cancel()
+    def cancel(self, *, deadline: Deadline | None = None) -> bool:
+        """Ask the driver to give it up; False when it has ended already. `result` tells what became of it."""
+        return self.pending.cancel(deadline=deadline or Deadline.after(CALL_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
 class BatchReply:
-    """One request of a batch: its NTSTATUS, the reply (None when it failed), and the ticks it took in the guest."""
+    """One request of a batch: Win32 error (0 = success), NTSTATUS, reply (None when it failed), ticks in the guest."""
 
     method: str
+    error: int
     status: NtStatus
     reply: Any
     ticks: int
@@ -97,7 +97,7 @@ class Device:
 
     Arguments are the fields of the input structure by name or in order, zero where not given; the reply is an immutable
     object (hotswap.driver.ioctl). Every method takes `deadline=`; without it a call may take `CALL_SECONDS` of the
-    device's own deadline. A pended request waits for its end, and is cancelled when the deadline expires.
+    device's own deadline. A request that may wait is waited for; shortly before the deadline the agent cancels it.
     Raises UsageError for requests and values that the contract does not have, GuestFault for what the guest refused.
     """
 
@@ -141,6 +141,7 @@ class Device:
     def call(
         self,
         method: str,
+        /,
         *arguments: object,
         deadline: Deadline | None = None,
         out_size: int = DATA_BYTES,
@@ -149,23 +150,14 @@ class Device:
         """Send the request `method` and return its reply. `out_size` counts only where data may follow the reply."""
         ioctl = self.contract.ioctl(method)
         request = ioctl.request(arguments, fields)
-        limit = self._within(deadline)
         size = self._output_size(ioctl, out_size)
-        if not ioctl.pended:
-            return ioctl.reply(self._agent.ioctl(self._opened, ioctl.code, request, size, deadline=limit))
-        pending = self._agent.ioctl_begin(self._opened, ioctl.code, request, size, deadline=limit)
-        try:
-            return ioctl.reply(pending.result(limit))
-        except (DeadlineExpired, KeyboardInterrupt) as error:
-            try:
-                pending.cancel()
-            except Exception as failure:
-                error.add_note(f"cancelling {method} failed as well: {failure}")
-            raise
+        data = self._agent.ioctl(self._opened, ioctl.code, request, size, deadline=self._within(deadline))
+        return ioctl.reply(data)
 
     def begin(
         self,
         method: str,
+        /,
         *arguments: object,
         deadline: Deadline | None = None,
         out_size: int = DATA_BYTES,
@@ -187,15 +179,15 @@ class Device:
         """
         ioctls = [self.contract.ioctl(method) for method, _ in calls]
         requests = [
-            (ioctl.code, ioctl.request((), fields), self._output_size(ioctl, DATA_BYTES))
+            IoctlCall(ioctl.code, ioctl.request((), fields), self._output_size(ioctl, DATA_BYTES))
             for ioctl, (_, fields) in zip(ioctls, calls, strict=True)
         ]
-        answers = self._agent.ioctl_batch(self._opened, requests, deadline=self._within(deadline))
+        outcomes = self._agent.ioctl_batch(self._opened, requests, deadline=self._within(deadline))
         replies = []
-        for ioctl, (code, data, ticks) in zip(ioctls, answers, strict=True):
-            codes = ioctl.output.codes if ioctl.output else None
-            status = NtStatus(code, codes)
-            replies.append(BatchReply(ioctl.method, status, ioctl.reply(data) if status.succeeded else None, ticks))
+        for ioctl, outcome in zip(ioctls, outcomes, strict=True):
+            status = NtStatus(outcome.ntstatus, ioctl.output.codes if ioctl.output else None)
+            reply = ioctl.reply(outcome.data) if outcome.status == 0 else None
+            replies.append(BatchReply(ioctl.method, outcome.status, status, reply, outcome.ticks))
         return tuple(replies)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
