@@ -11,7 +11,7 @@ import pytest
 
 from hotswap.swap.expectations import SWAP_EXPECTATIONS, evaluate
 from hotswap.swap.swap_trace import FIELDS, PROVIDER_GUID, PROVIDER_NAME
-from hotswap.swap.witnesses import WAIT_ANY, RingStats, ThreadCounts, WorkerDefinition
+from hotswap.swap.witnesses import WAIT_ALL, WAIT_ANY, RingStats, ThreadCounts, WorkerDefinition
 from hotswap.trace.expect import ExpectationResult, Verdict, combine, format_slice, reason
 from support.event_list import host_events, provider_guid_bytes, provider_name
 from support.swap_trace import CONTROL, Event, Run, Simulation, good_run

@@ -25,8 +25,10 @@ from hotswap.trace.tracelogging import (
     Field,
     InType,
     MetadataError,
+    Shape,
     decode_payload,
     fixed_dtype,
+    scalar_dtype,
     unique_names,
 )
 
@@ -191,12 +193,10 @@ class EventTable:
             return self._select(kind.name, rows, columns, described, total - len(rows))
         decoded = [(row, self._payload(row, kind)) for row in rows.tolist()]
         whole = [(row, values) for row, values in decoded if values is not None]
-        columns = {}
-        for name in described:
-            column = np.empty(len(whole), object)
-            column[:] = [values[name] for _, values in whole]
-            scalars = all(isinstance(value, (int, float)) for value in column)
-            columns[name] = np.array(column.tolist()) if scalars and len(whole) else column
+        columns = {
+            name: _column(item, [values[name] for _, values in whole], kind.pointer_size)
+            for name, item in described.items()
+        }
         rows = np.array([row for row, _ in whole], np.int64)
         return self._select(kind.name, rows, columns, described, total - len(whole))
 
@@ -271,6 +271,15 @@ class EventTable:
             raise LabFault(f"writing {path}: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _column(described: Field, values: list[object], pointer_size: int) -> NDArray[np.generic]:
+    """Decoded values in the field's own type; objects for what has no fixed size."""
+    if described.shape == Shape.SCALAR and (code := scalar_dtype(described.in_type, pointer_size)) is not None:
+        return np.array(values, code)
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
 
 
 def _payload_columns(table: EventTable, taken: set[str]) -> Iterator[tuple[str, pa.Array]]:

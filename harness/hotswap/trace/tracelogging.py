@@ -86,7 +86,7 @@ FIXED_DTYPES: dict[int, str] = {
     InType.HEXINT32: "<u4",
     InType.HEXINT64: "<u8",
 }
-"""In-types of fixed size and the numpy type of one value. POINTER depends on the writer, see `fixed_dtype`."""
+"""In-types of fixed size and the numpy type of one value. POINTER depends on the writer, see `scalar_dtype`."""
 
 _COUNTED = {InType.BINARY, InType.COUNTEDSTRING, InType.COUNTEDANSISTRING, InType.COUNTEDBINARY}
 _NAMESPACE = bytes.fromhex("482C2DB2C39047C887F81A15BFC130FB")
@@ -282,11 +282,16 @@ def unique_names(fields: Iterable[Field]) -> list[str]:
     return names
 
 
+def scalar_dtype(in_type: InType, pointer_size: int) -> str | None:
+    """The numpy type of one value of fixed size; None for an in-type that has none."""
+    return f"<u{pointer_size}" if in_type == InType.POINTER else FIXED_DTYPES.get(in_type)
+
+
 def fixed_dtype(schema: EventSchema, pointer_size: int) -> np.dtype[np.void] | None:
     """The packed numpy type of a payload that holds scalars of fixed size only; None for any other."""
     parts: list[tuple[str, str]] = []
     for name, item in zip(unique_names(schema.fields), schema.fields, strict=True):
-        code = f"<u{pointer_size}" if item.in_type == InType.POINTER else FIXED_DTYPES.get(item.in_type)
+        code = scalar_dtype(item.in_type, pointer_size)
         if code is None or item.shape != Shape.SCALAR:
             return None
         parts.append((name, code))
@@ -300,9 +305,7 @@ def decode_payload(schema: EventSchema, data: bytes, pointer_size: int) -> dict[
 
 
 def _decode_fields(fields: Sequence[Field], cursor: _Cursor, pointer_size: int) -> dict[str, Value]:
-    return {
-        name: _decode(item, cursor, pointer_size) for name, item in zip(unique_names(fields), fields, strict=True)
-    }
+    return {name: _decode(item, cursor, pointer_size) for name, item in zip(unique_names(fields), fields, strict=True)}
 
 
 def _decode(item: Field, cursor: _Cursor, pointer_size: int) -> Value:
@@ -337,8 +340,7 @@ def _decode_one(item: Field, cursor: _Cursor, pointer_size: int) -> Value:
     if kind == InType.SID:
         head = cursor.take(8)
         return head + cursor.take(4 * head[1])
-    code = f"<u{pointer_size}" if kind == InType.POINTER else FIXED_DTYPES[kind]
-    dtype = np.dtype(code)
+    dtype = np.dtype(scalar_dtype(kind, pointer_size))
     raw = cursor.take(dtype.itemsize)
     return raw if dtype.kind == "V" else np.frombuffer(raw, dtype)[0].item()
 

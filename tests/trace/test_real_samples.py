@@ -1,0 +1,183 @@
+"""Our reader against real traces from Windows and the counts that two other decoders agree on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from hotswap.errors import UsageError
+from hotswap.trace.etl import EtlFile, parse_etl, read_etl
+from hotswap.trace.table import system_time
+from support.dissect_multiset import dissect_multiset, our_multiset
+from support.real_samples import samples_folder
+
+FOLDER = samples_folder()
+EXPECTED: dict[str, dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text()) if FOLDER else {}
+PLAIN = sorted(name for name, facts in EXPECTED.items() if not facts["compressed_buffers"])
+COMPRESSED = sorted(set(EXPECTED) - set(PLAIN))
+
+
+def sample(name: str) -> Path:
+    assert FOLDER
+    return FOLDER / name
+
+
+def test_the_samples_are_there() -> None:
+    assert FOLDER, "HOTSWAP_REQUIRE_SAMPLES=1 and no samples: set HOTSWAP_ETL_SAMPLES to their folder"
+    assert len(PLAIN) >= 18
+    assert len(COMPRESSED) >= 4
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_counts_times_and_header_agree(name: str) -> None:
+    etl, facts = read_etl(sample(name)), EXPECTED[name]
+    assert len(etl.frames) == facts["events"]
+    assert len(etl.buffers) == facts["buffers"]
+    assert etl.header_types() == dict(sorted(facts["events_by_header_type"].items(), key=lambda kv: _order(kv[0])))
+    assert etl.events_per_cpu() == {int(cpu): count for cpu, count in facts["events_per_cpu"].items()}
+    assert sum(etl.ticks.tolist()) % 2**64 == facts["sum_raw_ts_mod_2_64"]
+    assert (etl.ticks.min(), etl.ticks.max()) == (facts["min_raw_ts"], facts["max_raw_ts"])
+    assert etl.file_order_inversions == facts["file_order_inversions"]
+    assert etl.loss.missing_sequence_numbers == facts["sequence_numbers_missing"]
+    assert etl.problems == ()
+    header = facts["logfile_header"]
+    read = etl.header
+    assert (read.buffer_size, read.version, read.os_build) == (
+        header["BufferSize"],
+        header["Version"],
+        header["OsBuild"],
+    )
+    assert (read.perf_freq, read.start_time, read.boot_time, read.end_time) == (
+        header["PerfFreq"],
+        header["StartTime"],
+        header["BootTime"],
+        header["EndTime"],
+    )
+    assert (etl.loss.events_lost, etl.loss.buffers_lost) == (header["EventsLost"], header["BuffersLost"])
+    assert (read.clock_type, read.mode, read.logger_name) == (
+        header["ClockType"],
+        header["LogFileMode"],
+        header["LoggerName"],
+    )
+    assert read.first_tick == facts["header_event_raw_ts"]
+
+
+def _order(name: str) -> int:
+    from hotswap.trace.framing import HeaderType
+
+    return HeaderType[name]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_tracelogging_names_and_manifest_ids_agree(name: str) -> None:
+    table = read_etl(sample(name)).events
+    counts = np.bincount(table.kind, minlength=len(table.kinds)).tolist()
+    named: dict[str, int] = {}
+    other: dict[str, int] = {}
+    for kind, count in zip(table.kinds, counts, strict=True):
+        if kind.schema is not None:
+            key = f"{kind.provider} TL:{kind.provider_name}/{kind.name}"
+            named[key] = named.get(key, 0) + count
+        else:
+            key = f"id={kind.event_id} v={kind.version}"
+            other[key] = other.get(key, 0) + count
+    rows = [row for row in EXPECTED[name]["counts"] if row["header"] in ("EVENT32", "EVENT64")]
+    wanted = {f"{row['provider']} {row['key']}": row["n"] for row in rows if row["key"].startswith("TL:")}
+    wanted_other: dict[str, int] = {}
+    for row in rows:
+        if not row["key"].startswith("TL:"):
+            wanted_other[row["key"]] = wanted_other.get(row["key"], 0) + row["n"]
+    assert named == wanted
+    assert other == wanted_other
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_every_tracelogging_payload_decodes(name: str) -> None:
+    table = read_etl(sample(name)).events
+    for kind in table.kinds:
+        if kind.schema is not None:
+            assert table.events(kind.name, kind.provider).malformed == 0
+    arrow = table.to_arrow()
+    assert arrow.num_rows == len(table)
+
+
+@pytest.mark.parametrize("name", [n for n in PLAIN if EXPECTED[n]["events"] < 5000])
+def test_dissect_reads_the_same_events(name: str) -> None:
+    assert our_multiset(sample(name)) == dissect_multiset(sample(name))
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_a_compressed_file_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(UsageError, match="compressed ETL is not supported yet"):
+        read_etl(sample(name))
+
+
+def test_values_are_those_that_windows_shows() -> None:
+    """Microsoft's TraceEvent library printed these, on Windows."""
+    events = read_etl(sample("tl-primitive-types.etl")).events.events("PrimitiveTypesTest")
+    lines = [
+        line
+        for line in _baseline("tl-primitive-types.etl")
+        if line.startswith("EVENT") and "PrimitiveTypesTest" in line
+    ]
+    assert len(events) == len(lines) == 5
+    for index, line in enumerate(lines):
+        shown = dict(part.split("=", 1) for part in line.split("; ") if "=" in part)
+        assert events["string_type"][index] == shown["string_type"]
+        assert bool(events["boolean_type"][index]) == (shown["boolean_type"] == "True")
+        for name in ("int16_type", "int32_type", "uint16_type", "uint32_type", "uint64_type"):
+            assert int(events[name][index]) == int(shown[name].replace(",", "")), name  # type: ignore[call-overload]
+        # Its schema says UINT64, TraceEvent shows it as signed.
+        assert int(events["int64_type"][index]) == int(shown["int64_type"]) % 2**64  # type: ignore[call-overload]
+        guid = str(UUID(bytes_le=bytes(events["guid_type"][index])))
+        assert guid.startswith(shown["guid_type"].rstrip("."))
+        seconds = system_time(bytes(events["system_time_type"][index]))
+        assert seconds[2:].replace("-", "/").replace("T", " ").startswith(shown["system_time_type"].rstrip("."))
+
+
+@pytest.mark.parametrize("name", ["tl-primitive-types.etl", "clr-gcevents-circular.etl", "clr-gcrundown.etl"])
+def test_times_are_those_that_windows_shows(name: str) -> None:
+    """Time to the microsecond, CPU and payload length of every event line of TraceEvent's output."""
+    table = read_etl(sample(name)).events
+    columns = (table.ns.tolist(), table.cpu.tolist(), table.payload_length.tolist())
+    ours = Counter(((ns + 500) // 1000, cpu, length) for ns, cpu, length in zip(*columns, strict=True))
+    wanted: Counter[tuple[int, int, int]] = Counter()
+    for line in _baseline(name):
+        found = re.match(r"EVENT ([\d,]+)\.(\d{3}): (\S+).* ProceNum=(\d+); DataLen=([\d,]+)", line)
+        if found and not found[3].startswith("Windows"):
+            us = int(found[1].replace(",", "") + found[2])
+            wanted[us, int(found[4]), int(found[5].replace(",", ""))] += 1
+    assert sum(wanted.values()) >= 5
+    assert wanted - ours == Counter()
+
+
+def _baseline(name: str) -> list[str]:
+    return sample(name).with_suffix(".traceevent-baseline.txt").read_text().splitlines()
+
+
+def test_a_cut_real_file_keeps_what_is_whole() -> None:
+    path = sample("manifest-win7-kernel-process.etl")
+    data = path.read_bytes()
+    whole = parse_etl(data)
+    half = parse_etl(data[: len(data) // 2 + 100])
+    kept = int(np.count_nonzero(whole.frames.offset + whole.frames.size <= len(data) // 2 + 100))
+    assert len(half.frames) == kept
+    assert not half.closed
+
+
+def test_a_real_session_never_stopped_is_read_whole() -> None:
+    """BuffersWritten and EndTime are zero after a bug check; everything is found by file size."""
+    data = bytearray(sample("manifest-win7-kernel-process.etl").read_bytes())
+    base = 72 + 32
+    data[base + 0x10 : base + 0x18] = bytes(8)
+    data[base + 0x24 : base + 0x28] = bytes(4)
+    etl: EtlFile = parse_etl(bytes(data))
+    assert len(etl.frames) == EXPECTED["manifest-win7-kernel-process.etl"]["events"]
+    assert [problem.code for problem in etl.problems] == ["unclosed"]
