@@ -226,3 +226,28 @@ def test_the_kernel_image_is_the_guests_own(cache: Path) -> None:
     with started() as machine:
         inside = machine.host_path(r"C:\windows\system32\ntoskrnl.exe")
         assert machine.ntoskrnl.read_bytes() == inside.read_bytes()
+
+
+def test_the_agents_stream_is_its_standard_input_and_output(cache: Path) -> None:
+    """Any program will do here: the guest's own command interpreter answers on its stream, too."""
+    with started() as machine:
+        shell = machine.host_path(r"C:\windows\system32\cmd.exe")
+        stream = machine.connect_agent(shell, Deadline.after(START))
+        assert machine.host_path(r"C:\hotswap\cmd.exe").read_bytes() == shell.read_bytes()
+        stream.write(b"ver\r\n", Deadline.after(10))
+        seen = b""
+        deadline = Deadline.after(START)
+        while b"Windows" not in seen and (part := stream.read(4096, deadline)):
+            seen += part
+        assert b"Windows" in seen
+        assert stream.alive() is None
+        machine.kill()
+        while stream.read(4096, Deadline.after(10)):
+            pass
+        assert stream.alive() is not None
+        stream.close()
+
+
+def test_an_agent_that_is_not_there_is_told(cache: Path, tmp_path: Path) -> None:
+    with started() as machine, pytest.raises(LabFault, match=r"no such agent\.exe.*does not exist"):
+        machine.connect_agent(tmp_path / "no such agent.exe", Deadline.after(START))

@@ -8,7 +8,6 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault, UsageError
@@ -23,9 +22,8 @@ from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_install import WineInstall, find_wine
 from hotswap.machine.wine_prefix import clone_from_template, clones_home
 from hotswap.machine.wine_process import driver_hosts, kill_prefix, mapped_images, prefix_processes
-
-if TYPE_CHECKING:
-    from hotswap.transport.base import Transport
+from hotswap.transport.base import Transport
+from hotswap.transport.pipe import PipeTransport
 
 AGENT_FOLDER = "hotswap"
 # Kept back from a stop's deadline, so that force always gets its turn.
@@ -119,8 +117,10 @@ class WineMachine(Machine):
         """Copy the agent to `C:\\hotswap` and run it with its standard streams as the byte stream."""
         if (gone := self.alive()) is not None:
             raise LabFault(f"starting the agent in machine {self.id}: {gone}")
-        from hotswap.transport.pipe import PipeTransport
-
+        if not agent_exe.is_file():
+            raise LabFault(
+                f"starting the agent in machine {self.id}: {agent_exe} does not exist; build the drivers first"
+            )
         target = self.folder.prefix / "drive_c" / AGENT_FOLDER / agent_exe.name
         try:
             target.parent.mkdir(exist_ok=True)
