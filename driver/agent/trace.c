@@ -136,13 +136,14 @@ static DWORD WINAPI TraceThread(void *Context)
     return 0;
 }
 
+/* Never 0: with clock type QPC nobody needs it, but readers divide by it. */
 static UINT32 TraceProcessorMegahertz(void)
 {
     DWORD Megahertz = 0;
     DWORD Size = sizeof(Megahertz);
     RegGetValueW(HKEY_LOCAL_MACHINE, L"HARDWARE\\DESCRIPTION\\System\\CentralProcessor\\0", L"~MHz", RRF_RT_REG_DWORD,
                  NULL, &Megahertz, &Size);
-    return Megahertz;
+    return Megahertz != 0 ? Megahertz : 1;
 }
 
 /* Write the header, so that no event of the first chunk lies before the session's start, and then those events. */

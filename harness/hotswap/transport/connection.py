@@ -85,6 +85,17 @@ class Connection:
         """Bytes from the agent that belong to no sound frame."""
         return self._decoder.skipped
 
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """What the calls that have no answer yet are about."""
+        with self._matching:
+            return tuple(pending.what for several in self._waiting.values() for pending in several)
+
+    @property
+    def reading(self) -> bool:
+        """Whether the stream is open."""
+        return self._reader.is_alive()
+
     def send(
         self,
         op: int,
