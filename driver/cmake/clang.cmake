@@ -43,3 +43,9 @@ function(hs_add_driver name)
   target_link_options(${name} PRIVATE ${HS_KERNEL_LINK_OPTIONS} "-Wl,--pdb=${CMAKE_CURRENT_BINARY_DIR}/${name}.pdb")
   target_link_libraries(${name} PRIVATE ${ARG_IMPORTS} ntoskrnl hal)
 endfunction()
+
+# As a library, because CMake appends an image version of its own to the options. Its VERSION property would also make
+# the .sys a symbolic link.
+function(hs_set_image_version name version)
+  target_link_libraries(${name} PRIVATE -Wl,--major-image-version=${version} -Wl,--minor-image-version=0)
+endfunction()

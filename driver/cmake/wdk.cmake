@@ -43,3 +43,7 @@ function(hs_add_driver name)
   target_link_libraries(${name} PRIVATE
     "${lib}/ntoskrnl.lib" "${lib}/hal.lib" "${lib}/wdmsec.lib" "${lib}/BufferOverflowFastFailK.lib")
 endfunction()
+
+function(hs_set_image_version name version)
+  target_link_options(${name} PRIVATE /VERSION:${version}.0)
+endfunction()

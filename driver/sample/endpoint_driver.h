@@ -6,6 +6,8 @@
 
 #include "hotswap_ioctl.h"
 
+/* ENDPOINT_VERSION comes from the build: it is also the image version of the PE header. */
+
 /* The value that keeps a worker alive; polarity: reference 4.9 a. The host turns it round where it has to. */
 #define ENDPOINT_CONTINUE TRUE
 

@@ -1,8 +1,6 @@
 /* hotswap_v1.sys: counts. Result is the iteration number, Compute adds. */
 #include "endpoint_driver.h"
 
-#define ENDPOINT_VERSION 1
-
 static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
 {
     HS_WORKER_CONTEXT *context = WorkerContext;

@@ -1,8 +1,6 @@
 /* hotswap_lose_wakeup.sys, broken on purpose: clears its own events, so a signal that was accepted never makes an iteration. */
 #include "endpoint_driver.h"
 
-#define ENDPOINT_VERSION 2
-
 static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
 {
     HS_WORKER_CONTEXT *context = WorkerContext;

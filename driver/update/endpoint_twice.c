@@ -1,8 +1,6 @@
 /* hotswap_twice.sys, broken on purpose: does the work of each wake-up twice. */
 #include "endpoint_driver.h"
 
-#define ENDPOINT_VERSION 2
-
 static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
 {
     HS_WORKER_CONTEXT *context = WorkerContext;

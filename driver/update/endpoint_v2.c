@@ -1,8 +1,6 @@
 /* hotswap_v2.sys: a good update whose behaviour shows. Result is the iteration squared, Compute weighs its arguments. */
 #include "endpoint_driver.h"
 
-#define ENDPOINT_VERSION 2
-
 static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
 {
     HS_WORKER_CONTEXT *context = WorkerContext;

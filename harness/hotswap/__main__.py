@@ -1,0 +1,5 @@
+"""`python -m hotswap`."""
+
+from hotswap.cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""Collects what is seen while a swap test runs, and makes the witnesses of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from hotswap.driver.build import DriverImage
+from hotswap.swap.lab import Closed, Lab
+from hotswap.swap.witnesses import (
+    ImageSnapshot,
+    RingStats,
+    SwapWitnesses,
+    ThreadCounts,
+    UpdateReply,
+    WorkerDefinition,
+)
+
+_TICKS = (
+    "begin",
+    "loaded",
+    "pre_process",
+    "stalled",
+    "first_held",
+    "drained",
+    "switched",
+    "released",
+    "post_process",
+    "unloaded",
+    "end",
+)
+
+
+@dataclass(slots=True)
+class Observations:
+    """Filled in as the run goes on; what is not filled in was not seen."""
+
+    expected_versions: list[int] = field(default_factory=list)
+    images: dict[int, str] = field(default_factory=dict)
+    workers: list[WorkerDefinition] = field(default_factory=list)
+    updates: list[UpdateReply] = field(default_factory=list)
+    snapshots: list[ImageSnapshot] = field(default_factory=list)
+    final_states: dict[int, int] = field(default_factory=dict)
+    middle_counters: dict[str, int] | None = None
+    final_counters: dict[str, int] | None = None
+    threads_baseline: int | None = None
+    threads_working: int | None = None
+    threads_stopped: int | None = None
+    host_alive: bool | None = None
+    host_end: str = ""
+    faults: list[str] = field(default_factory=list)
+    closed: Closed | None = None
+    all_states_seen: bool = False
+
+    def expect_version(self, image: DriverImage, told: int) -> None:
+        """The version that should be in force now: the image's own, or what it told when it names none."""
+        own = int(image.version.partition(".")[0] or 0)
+        version = own or told
+        self.expected_versions.append(version)
+        self.images[version] = image.name
+
+    def note_host(self, lab: Lab) -> None:
+        """Whether the driver host lives, once; the first death stays."""
+        if lab.host is None or self.host_alive is False:
+            return
+        self.host_alive = lab.host.alive
+        if not self.host_alive:
+            self.host_end = f"process {lab.host.process.pid} ended before it was asked to"
+
+    def witnesses(self, host_images: tuple[str, ...]) -> SwapWitnesses:
+        """What the expectations get to see."""
+        stats = self.closed.trace if self.closed else None
+        counts = (self.threads_baseline, self.threads_working, self.threads_stopped)
+        known = [count for count in counts if count is not None]
+        return SwapWitnesses(
+            expected_versions=tuple(self.expected_versions),
+            images=self.images,
+            host_images=host_images,
+            workers=tuple(self.workers) or None,
+            updates=tuple(self.updates) or None,
+            middle_counters=self.middle_counters,
+            final_counters=self.final_counters,
+            final_states=self.final_states if self.all_states_seen else None,
+            ring=RingStats(stats.written, stats.dropped, stats.events) if stats else None,
+            trace_stop_error=self.closed.trace_error if self.closed else None,
+            snapshots=tuple(self.snapshots) or None,
+            threads=ThreadCounts(*known) if len(known) == len(counts) else None,
+            driver_host_alive=self.host_alive,
+            driver_host_end=self.host_end,
+            guest_faults=tuple(self.faults),
+        )
+
+
+def update_reply(reply: Any) -> UpdateReply:
+    """HOTSWAP_UPDATE_REPLY as a witness."""
+    return UpdateReply(
+        status=int(reply.status),
+        from_version=reply.from_version,
+        to_version=reply.to_version,
+        unload_status=int(reply.unload_status),
+        rolled_back=bool(reply.rolled_back),
+        held_calls=reply.held_calls,
+        ticks={name: getattr(reply, name) for name in _TICKS},
+    )
+
+
+def counters(reply: Any) -> dict[str, int]:
+    """HOTSWAP_COUNTERS by the member names of the contract."""
+    return {
+        "".join(part.capitalize() for part in name.split("_")): value
+        for name, value in dataclasses.asdict(reply).items()
+    }

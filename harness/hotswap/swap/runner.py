@@ -1,0 +1,253 @@
+"""The swap test: build, preflight, guest, swaps under load, evidence, verdict, run folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from hotswap.deadline import Deadline
+from hotswap.driver.build import DriverBuild, build_drivers
+from hotswap.driver.package import DriverPackage
+from hotswap.errors import GuestFault, HotswapError, LabFault, UsageError
+from hotswap.machine.base import Machine
+from hotswap.machine.registry import create_machine
+from hotswap.report.html import write_report
+from hotswap.run import RunFolder
+from hotswap.swap.drive import RUNTIMES, Interference, drive
+from hotswap.swap.expectations import SWAP_EXPECTATIONS, evaluate
+from hotswap.swap.lab import Lab, Progress
+from hotswap.swap.observe import Observations
+from hotswap.swap.plan import SwapPlan
+from hotswap.swap.result import SCHEMA, SwapResult
+from hotswap.trace.etl import EtlFile, parse_etl, read_etl
+from hotswap.trace.expect import ExpectationResult, Verdict, combine, format_slice, reason
+from hotswap.trace.writer import build_etl
+
+# Beyond the load itself: a cold template takes half a minute, a loaded machine several times that.
+_BASE_SECONDS = 180.0
+_EVIDENCE_SECONDS = 20.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was interrupted, cleaned up, and ended as inconclusive; `result` is what there is."""
+
+    def __init__(self, result: SwapResult) -> None:
+        super().__init__()
+        self.result = result
+
+
+def run_swap(
+    plan: SwapPlan,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+    interfere: Interference | None = None,
+) -> SwapResult:
+    """Run one swap test and return its result; its run folder is complete then.
+
+    Raises UsageError before anything is made, LabFault when the lab could not do it (the run folder says so), and
+    Interrupted after Ctrl-C. A guest that misbehaves is a result, not an exception.
+    """
+    say = progress or (lambda _line: None)
+    if plan.runtime not in RUNTIMES:
+        raise UsageError(f"unknown runtime {plan.runtime!r}; known are: {', '.join(RUNTIMES)}")
+    known = {expectation.id for expectation in SWAP_EXPECTATIONS}
+    if unknown := sorted(plan.disabled - known):
+        raise UsageError(f"unknown expectation {unknown[0]!r}; known are: {', '.join(sorted(known))}")
+    begun = monotonic()
+    machine = create_machine(plan.machine, say)
+    say("build drivers")
+    build = build_drivers(say)
+    package = DriverPackage.of(build, plan.updates)
+    steps = {"build drivers": monotonic() - begun}
+    say("preflight")
+    begun = monotonic()
+    _preflight(package, machine)
+    steps["preflight"] = monotonic() - begun
+    run = RunFolder.create()
+    try:
+        return _Test(plan, machine, build, package, run, say, command, interfere, steps).run()
+    finally:
+        run.close()
+
+
+def _preflight(package: DriverPackage, machine: Machine) -> None:
+    """A driver that cannot work in this guest is bad input: no guest is started for it."""
+    for report in package.preflight(machine.ntoskrnl):
+        if not report.ok:
+            problems = "; ".join(f"{problem.id}: {problem.message}" for problem in report.problems)
+            raise UsageError(f"preflight of {report.image.name} for machine {machine.name!r} failed: {problems}")
+
+
+class _Test:
+    def __init__(
+        self,
+        plan: SwapPlan,
+        machine: Machine,
+        build: DriverBuild,
+        package: DriverPackage,
+        run: RunFolder,
+        progress: Progress,
+        command: str,
+        interfere: Interference | None,
+        steps: dict[str, float],
+    ) -> None:
+        self.plan = plan
+        self.build = build
+        self.package = package
+        self.folder = run
+        self.command = command
+        self.interfere = interfere
+        self.seen = Observations()
+        self.lab = Lab(machine, build, package, run, progress)
+        self.lab.steps.update(steps)
+        self.info: dict[str, Any] = {}
+
+    def run(self) -> SwapResult:
+        self._summary("running", "the run has not ended")
+        interrupted: BaseException | None = None
+        try:
+            self._in_guest()
+        except KeyboardInterrupt as interrupt:
+            interrupted = interrupt
+        except LabFault as fault:
+            self._summary("lab-fault", str(fault))
+            fault.add_note(f"run folder: {self.folder.path}")
+            raise
+        with self.lab.step("evaluate"):
+            etl = self._trace()
+            results = self._evaluate(etl)
+        result = self._result(etl, results, interrupted is not None)
+        self._finish(result, etl)
+        if interrupted is not None:
+            raise Interrupted(result) from interrupted
+        return result
+
+    def _in_guest(self) -> None:
+        deadline = Deadline.after(_BASE_SECONDS + len(self.plan.updates) * self.plan.seconds * 2)
+        with self.lab:
+            try:
+                self.lab.open(deadline.within(deadline.remaining, reserve=_EVIDENCE_SECONDS))
+                self.info = self._guest_facts(deadline)
+                drive(
+                    self.lab,
+                    self.plan,
+                    self.seen,
+                    deadline.within(deadline.remaining, reserve=_EVIDENCE_SECONDS),
+                    self.interfere,
+                )
+            except GuestFault as fault:
+                self.seen.faults.append(str(fault))
+            except LabFault as fault:
+                # The lab's trouble may be the driver host's end seen from here: then it is the guest's fault.
+                self.seen.note_host(self.lab)
+                if self.seen.host_alive is not False:
+                    self.lab.diagnose()
+                    raise
+                self.seen.faults.append(str(fault))
+            except KeyboardInterrupt:
+                self._close()
+                raise
+            self._close()
+
+    def _close(self) -> None:
+        self.seen.note_host(self.lab)
+        if self.seen.faults:
+            self.lab.diagnose()
+        self.seen.closed = self.lab.close()
+        if self.seen.host_alive is not False:
+            self.seen.faults.extend(self.seen.closed.faults)
+        if self.seen.final_counters is not None:
+            deadline = Deadline.after(5.0)
+            self.seen.snapshots.append(self.lab.snapshot("after the stop", 0, host_loaded=False, deadline=deadline))
+        for failure in self.lab.undeploy():
+            self.folder.timeline.event("undeploy-failed", error=failure)
+
+    def _guest_facts(self, deadline: Deadline) -> dict[str, Any]:
+        described = self.lab.device.get_version(deadline=deadline)
+        return {"tick_frequency": described.tick_frequency, "contract_version": described.contract_version}
+
+    def _trace(self) -> EtlFile:
+        """The decoded trace; without a file one that holds nothing, which proves nothing."""
+        if self.folder.trace.exists():
+            etl = read_etl(self.folder.trace)
+            etl.events.to_parquet(self.folder.events)
+            return etl
+        return parse_etl(build_etl([]))
+
+    def _evaluate(self, etl: EtlFile) -> tuple[ExpectationResult, ...]:
+        host_images = tuple(
+            deployed.image.name for deployed in self.package.images if deployed not in self.package.endpoints
+        )
+        results = evaluate(etl, self.seen.witnesses(host_images))
+        return tuple(result for result in results if result.id not in self.plan.disabled)
+
+    def _result(self, etl: EtlFile, results: tuple[ExpectationResult, ...], interrupted: bool) -> SwapResult:
+        verdict, why = combine(results), reason(results)
+        if interrupted and verdict is not Verdict.FAIL:
+            verdict, why = Verdict.INCONCLUSIVE, "the run was interrupted"
+        return SwapResult(
+            verdict=verdict,
+            reason=why,
+            run_folder=self.folder.path,
+            report=self.folder.report,
+            events=len(etl.events),
+            signals=len(etl.events.events("SignalEnd")),
+            iterations=len(etl.events.events("IterationBegin")),
+            updates=tuple(self.seen.updates),
+            tick_frequency=self.info.get("tick_frequency", 10_000_000),
+            steps=self.lab.steps,
+            expectations=results,
+            environment=self._environment(),
+        )
+
+    def _environment(self) -> dict[str, Any]:
+        hello = self.lab.hello
+        return {
+            "machine": self.plan.machine,
+            "runtime": self.plan.runtime,
+            "guest": None if hello is None else {"os": list(hello.os_version), "wine": hello.wine_version},
+            "host": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "harness": version("hotswap-harness"),
+            "build": self.build.hash,
+            "drivers": {item.image.name: item.image.sha256 for item in self.package.images},
+            "plan": {
+                name: getattr(self.plan, name)
+                for name in ("updates", "workers", "rate", "seconds", "seed", "work_us", "load_threads", "ring_slots")
+            },
+            "command": self.command,
+        }
+
+    def _finish(self, result: SwapResult, etl: EtlFile) -> None:
+        slices = {item.id: format_slice(etl.events, item.slice) for item in result.expectations if item.slice}
+        self.folder.write("report.html", write_report(result, slices))
+        self.folder.write_summary({**result.to_json(), "slices": slices})
+        self.folder.timeline.event("verdict", verdict=result.verdict, reason=result.reason)
+
+    def _summary(self, state: str, why: str) -> None:
+        self.folder.write_summary(
+            {
+                "schema": SCHEMA,
+                "verdict": "inconclusive",
+                "state": state,
+                "reason": why,
+                "run_folder": str(self.folder.path),
+                "environment": self._environment(),
+            }
+        )
+
+
+def failed_slices(result: SwapResult, folder: Path) -> dict[str, str]:
+    """The slices of the expectations that did not hold, as text, from the run's own trace."""
+    if not (folder / "trace.etl").exists():
+        return {}
+    table = read_etl(folder / "trace.etl").events
+    return {
+        item.id: format_slice(table, item.slice)
+        for item in result.expectations
+        if item.slice and item.verdict is not Verdict.PASS
+    }
