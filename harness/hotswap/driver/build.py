@@ -280,7 +280,8 @@ def _collect(tree: Path, target: Path) -> list[Path]:
         if not wanted or not path.is_file() or "CMakeFiles" in path.parts:
             continue
         moved = target / path.name
-        path.rename(moved)
+        # Copied, not moved: it may be a link to a name with a version in it.
+        shutil.copy(path, moved)
         if path.suffix == ".sys":
             images.append(moved)
     missing = [AGENT] if not (target / AGENT).is_file() else []

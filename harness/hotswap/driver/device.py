@@ -12,7 +12,6 @@ from typing import Any, Protocol, Self
 from hotswap.deadline import Deadline
 from hotswap.driver.ioctl import Ioctl, IoctlContract, NtStatus
 from hotswap.errors import LabFault, UsageError
-from hotswap.transport.replies import IoctlCall, IoctlOutcome
 
 LINK = r"\\.\HotSwap"
 CALL_SECONDS = 10.0
@@ -55,8 +54,10 @@ class IoctlAgent(Protocol):
         """Send a request without waiting for its end."""
         ...
 
-    def ioctl_batch(self, handle: int, calls: Sequence[IoctlCall], *, deadline: Deadline) -> Sequence[IoctlOutcome]:
-        """Send requests one after another inside the guest; failures are outcomes."""
+    def ioctl_batch(
+        self, handle: int, calls: Sequence[tuple[int, bytes, int]], *, deadline: Deadline
+    ) -> Sequence[tuple[int, bytes, int]]:
+        """Send (code, input, output size) one after another inside the guest; failures are outcomes."""
         ...
 
 
@@ -83,10 +84,9 @@ class PendingReply:
 
 @dataclass(frozen=True, slots=True)
 class BatchReply:
-    """One request of a batch: Win32 error (0 = success), NTSTATUS, reply (None when it failed), ticks in the guest."""
+    """One request of a batch: its NTSTATUS, the reply (None when it failed), and the ticks it took in the guest."""
 
     method: str
-    error: int
     status: NtStatus
     reply: Any
     ticks: int
@@ -179,15 +179,15 @@ class Device:
         """
         ioctls = [self.contract.ioctl(method) for method, _ in calls]
         requests = [
-            IoctlCall(ioctl.code, ioctl.request((), fields), self._output_size(ioctl, DATA_BYTES))
+            (ioctl.code, ioctl.request((), fields), self._output_size(ioctl, DATA_BYTES))
             for ioctl, (_, fields) in zip(ioctls, calls, strict=True)
         ]
         outcomes = self._agent.ioctl_batch(self._opened, requests, deadline=self._within(deadline))
         replies = []
-        for ioctl, outcome in zip(ioctls, outcomes, strict=True):
-            status = NtStatus(outcome.ntstatus, ioctl.output.codes if ioctl.output else None)
-            reply = ioctl.reply(outcome.data) if outcome.status == 0 else None
-            replies.append(BatchReply(ioctl.method, outcome.status, status, reply, outcome.ticks))
+        for ioctl, (code, data, ticks) in zip(ioctls, outcomes, strict=True):
+            status = NtStatus(code, ioctl.output.codes if ioctl.output else None)
+            reply = ioctl.reply(data) if status.succeeded else None
+            replies.append(BatchReply(ioctl.method, status, reply, ticks))
         return tuple(replies)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

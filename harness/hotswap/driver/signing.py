@@ -163,5 +163,6 @@ def _osslsigncode(arguments: list[str]) -> tuple[int, str]:
 
 
 def _last_lines(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    # OpenSSL's error queue is noise: it has entries for attempts that were given up for others that worked.
+    lines = [line.strip() for line in output.splitlines() if line.strip() and ":error:" not in line]
     return "; ".join(lines[-3:]) or "no output"
