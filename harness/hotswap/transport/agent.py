@@ -45,7 +45,7 @@ _NTSTATUS_FROM_WIN32 = 0xC0070000
 # What a caller can do about the errors that come most often.
 _ADVICE = {
     2: "is the driver that makes this device, or the file, there?",
-    5: "the agent needs the rights of an administrator; on Wine, a driver host that crashed answers so as well",
+    5: "the file is in use (a driver that is loaded?), the driver host crashed, or the agent is no administrator",
     6: "the handle is not open (any more)",
     577: "the image is not signed as this guest wants it",
     1056: "it runs already: stop it first",
