@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,18 @@ print(machine.id, flush=True)
 input()
 """
 
+INTERRUPTED = """
+from hotswap.deadline import Deadline
+from hotswap.machine.wine import WineMachine
+try:
+    with WineMachine(progress=lambda text: print(text, flush=True)) as machine:
+        machine.start(Deadline.after(120))
+        print("started", flush=True)
+        input()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
 
 def owner() -> subprocess.Popen[str]:
     """Another run: it starts a machine, prints its id, and would never end by itself."""
@@ -38,7 +51,28 @@ def line(child: subprocess.Popen[str]) -> str:
 
 def kill(child: subprocess.Popen[str]) -> None:
     child.kill()
-    child.communicate()
+    # A guest that kept the owner's pipes would keep us here.
+    child.communicate(timeout=10)
+
+
+@pytest.mark.parametrize("moment", ["building", "started"])
+def test_an_interrupted_run_cleans_up_by_itself(request: pytest.FixtureRequest, moment: str) -> None:
+    request.getfixturevalue("empty_cache" if moment == "building" else "cache")
+    run = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert moment in line(run)
+        if moment == "building":
+            Deadline.after(60).wait_for(lambda: [*templates_home().glob("build-*/prefix/drive_c")], "the build")
+        run.send_signal(signal.SIGINT)
+        assert run.communicate(timeout=30)[0] == "interrupted\n"
+        assert [*leases()] == []
+        assert [*clones_home().glob("*")] == []
+        assert [*templates_home().glob("build-*")] == []
+    finally:
+        kill(run)
+        sweep()
 
 
 def test_the_machine_of_a_killed_run_is_removed_and_a_living_one_is_unharmed(cache: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def test_a_started_machine_runs_drivers_and_a_stopped_one_leaves_nothing(cache: 
     assert "mountmgr.sys" in images, "the driver host has no driver mapped"
     assert all(host.alive() and host.pid in machine.task_ids(host.pid) for host in hosts)
     everything = machine.processes()
+    assert all(os.getsid(process.pid) != os.getsid(0) for process in everything), "Ctrl-C would reach the guest"
 
     machine.stop(Deadline.after(STOP))
     assert prefix_processes(prefix) == []
@@ -88,6 +90,8 @@ def test_the_users_wine_home_display_and_environment_are_left_alone(
         known = {*machine.environment, "WINELOADERNOEXEC", "WINEPRELOADRESERVE", "WINESERVERSOCKET"}
         for process in machine.processes():
             names = {name.decode() for name in environment(process.pid)}
+            assert not names & {"DISPLAY", "WAYLAND_DISPLAY", "MY_SECRET"}
+            assert environment(process.pid)[b"HOME"] == os.fsencode(machine.folder.home)
             assert names <= known, f"{process} was given more than the profile says"
         links = [path for path in machine.folder.prefix.rglob("*") if path.is_symlink()]
         outside = [path for path in links if not path.resolve().is_relative_to(machine.folder.prefix)]

@@ -16,10 +16,10 @@ MACHINE_KIND = "wine"
 _KILL_SECONDS = 10.0
 
 
-def remove_prefix_folder(path: Path) -> None:
+def remove_prefix_folder(path: Path, deadline: Deadline | None = None) -> None:
     """End all that runs in a prefix folder and delete it. May be repeated."""
     folder = PrefixFolder(path)
-    kill_prefix(folder.prefix, Deadline.after(_KILL_SECONDS))
+    kill_prefix(folder.prefix, deadline or Deadline.after(_KILL_SECONDS))
     server = folder.server_folder()
     remove_tree(path)
     if server is not None and not server.is_relative_to(path):

@@ -26,7 +26,7 @@ from hotswap.transport.base import Transport
 from hotswap.transport.pipe import PipeTransport
 
 AGENT_FOLDER = "hotswap"
-# Kept back from a stop's deadline, so that force always gets its turn.
+# Kept back from a stop's deadline, or added to it, so that force always gets its turn.
 _FORCE_SECONDS = 3.0
 _DIAGNOSE_SECONDS = 5.0
 
@@ -207,12 +207,12 @@ class WineMachine(Machine):
         if self.alive() is None:
             self._stop_orderly(deadline.within(deadline.remaining, reserve=_FORCE_SECONDS))
         self._ended = "stopped"
-        kill_prefix(self.folder.prefix, deadline)
-        self._reap()
         try:
-            remove_prefix_folder(self.folder.path)
+            remove_prefix_folder(self.folder.path, Deadline.after(max(deadline.remaining, _FORCE_SECONDS)))
         except OSError as error:
             raise os_fault("removing the machine's folder", self.folder.path, error) from error
+        finally:
+            self._reap()
         self._lease.release()
         self._lease = None
 
