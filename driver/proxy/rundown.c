@@ -18,6 +18,7 @@
 #define DP_CLOSED ((LONG64)2)
 #define DP_ONE_CALL ((LONG64)4)
 #define DP_DRAIN_POLL_100NS (-10 * 1000) /* a call that leaves above DISPATCH_LEVEL cannot set the event */
+#define DP_DRAIN_SPIN_US 50              /* most iterations are shorter than a wait and its wake-up */
 
 _Use_decl_annotations_ VOID DpRundownInitialize(DP_RUNDOWN *Rundown, VOID (*FirstHeld)(DP_RUNDOWN *))
 {
@@ -116,13 +117,21 @@ _Use_decl_annotations_ VOID DpRundownStall(DP_RUNDOWN *Rundown)
 /* STATUS_SUCCESS: no call is inside and none can enter. STATUS_TIMEOUT: still stalled, calls are inside. */
 _Use_decl_annotations_ NTSTATUS DpRundownDrain(DP_RUNDOWN *Rundown, ULONG TimeoutMs)
 {
-    LONG64 limit = HsTick() + (LONG64)TimeoutMs * HsTickFrequency() / 1000;
+    LONG64 begin = HsTick();
+    LONG64 limit = begin + (LONG64)TimeoutMs * HsTickFrequency() / 1000;
+    LONG64 spin = begin + DP_DRAIN_SPIN_US * HsTickFrequency() / 1000000;
     LARGE_INTEGER poll;
 
     poll.QuadPart = DP_DRAIN_POLL_100NS;
     while (InterlockedCompareExchange64(&Rundown->State, DP_STALLED | DP_CLOSED, DP_STALLED) != DP_STALLED) {
-        if (HsTick() >= limit) {
+        LONG64 now = HsTick();
+
+        if (now >= limit) {
             return STATUS_TIMEOUT;
+        }
+        if (now < spin) {
+            YieldProcessor();
+            continue;
         }
         KeWaitForSingleObject(&Rundown->Drained, Executive, KernelMode, FALSE, &poll);
     }

@@ -41,6 +41,7 @@ class Progress:
         self._status: Status | None = None
 
     def __call__(self, line: str) -> None:
+        """Say what begins now."""
         if self._quiet:
             return
         if self._status is not None:

@@ -1,4 +1,4 @@
-"""`report.html`: one file, offline. Verdict and why, the expectations with the events that show a failure, the swaps."""
+"""`report.html`: one file, offline. Verdict and why, the swaps, the expectations with the events behind a failure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A guest with the host driver in it: from a machine that is not started to an open device, and back.
 
-Every step of `open` has its counterpart in `close`; `close` undoes what was done, whatever failed, and says what it saw.
+Every step of `open` has its counterpart in `close`; `close` undoes what was done, whatever failed, and tells it.
 """
 
 from __future__ import annotations

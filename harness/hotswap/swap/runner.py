@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -12,7 +13,8 @@ from typing import Any
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
 from hotswap.driver.package import DriverPackage
-from hotswap.errors import GuestFault, HotswapError, LabFault, UsageError
+from hotswap.driver.preflight import PreflightReport
+from hotswap.errors import GuestFault, LabFault, UsageError
 from hotswap.machine.base import Machine
 from hotswap.machine.registry import create_machine
 from hotswap.report.html import write_report
@@ -66,21 +68,30 @@ def run_swap(
     steps = {"build drivers": monotonic() - begun}
     say("preflight")
     begun = monotonic()
-    _preflight(package, machine)
+    reports = _preflight(package, machine)
     steps["preflight"] = monotonic() - begun
     run = RunFolder.create()
+    run.write(
+        "evidence/preflight.json", json.dumps([asdict(report) for report in reports], indent=1, default=str) + "\n"
+    )
     try:
         return _Test(plan, machine, build, package, run, say, command, interfere, steps).run()
     finally:
         run.close()
 
 
-def _preflight(package: DriverPackage, machine: Machine) -> None:
+def _preflight(package: DriverPackage, machine: Machine) -> tuple[PreflightReport, ...]:
     """A driver that cannot work in this guest is bad input: no guest is started for it."""
-    for report in package.preflight(machine.ntoskrnl):
+    reports = package.preflight(machine.ntoskrnl)
+    for report in reports:
         if not report.ok:
             problems = "; ".join(f"{problem.id}: {problem.message}" for problem in report.problems)
             raise UsageError(f"preflight of {report.image.name} for machine {machine.name!r} failed: {problems}")
+    return reports
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
 class _Test:
@@ -183,8 +194,11 @@ class _Test:
         host_images = tuple(
             deployed.image.name for deployed in self.package.images if deployed not in self.package.endpoints
         )
-        results = evaluate(etl, self.seen.witnesses(host_images))
-        return tuple(result for result in results if result.id not in self.plan.disabled)
+        witnesses = self.seen.witnesses(host_images)
+        # With it and the trace the verdict can be worked out again.
+        self.folder.write("evidence/witnesses.json", json.dumps(asdict(witnesses), indent=1, default=_plain) + "\n")
+        restart = self.plan.runtime == "plain"
+        return evaluate(etl, witnesses, restart=restart, disabled=self.plan.disabled)
 
     def _result(self, etl: EtlFile, results: tuple[ExpectationResult, ...], interrupted: bool) -> SwapResult:
         verdict, why = combine(results), reason(results)
