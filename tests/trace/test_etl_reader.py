@@ -175,6 +175,38 @@ def test_a_damaged_buffer_costs_only_itself() -> None:
     assert "bad-buffer" in codes(etl)
 
 
+@pytest.mark.parametrize("filled", [0, 71, 2049, 10_000, 2**32 - 1])
+def test_an_impossible_fill_level_costs_no_event_and_doubles_none(filled: int) -> None:
+    data = bytearray(build_etl(rows(100), SMALL))
+    struct.pack_into("<I", data, 2 * 2048 + 0x30, filled)
+    etl = parse_etl(bytes(data))
+    assert values(etl) == list(range(100))
+    assert codes(etl) == {"bad-buffer"}
+
+
+def test_a_fill_level_that_hides_events_is_noticed() -> None:
+    data = bytearray(build_etl(rows(100), SMALL))
+    filled = struct.unpack_from("<I", data, 2 * 2048 + 0x30)[0]
+    struct.pack_into("<I", data, 2 * 2048 + 0x30, filled - 136)
+    assert "bad-buffer" in codes(parse_etl(bytes(data)))
+
+
+def test_buffers_missing_from_a_closed_file_are_noticed() -> None:
+    data = bytearray(build_etl(rows(100), SMALL))
+    struct.pack_into("<I", data, 72 + 32 + 0x24, len(data) // 2048 + 1)
+    assert codes(parse_etl(bytes(data))) == {"missing-buffers"}
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 4000])
+def test_a_broken_extended_item_costs_only_the_schema(size: int) -> None:
+    data = bytearray(build_etl(rows(10), SMALL))
+    struct.pack_into("<H", data, 2048 + BUFFER_HEADER_SIZE + 80, size)
+    etl = parse_etl(bytes(data))
+    assert len(etl.events) == 10
+    assert values(etl) == list(range(1, 10))
+    assert codes(etl) == {"bad-items"}
+
+
 @pytest.mark.parametrize("data", [b"", b"MZ", bytes(5000), b"\xff" * 5000, bytes(range(256)) * 40])
 def test_what_is_no_etl_is_refused(data: bytes) -> None:
     with pytest.raises(UsageError, match="not an ETL file"):
@@ -218,6 +250,13 @@ def test_the_clock_agrees_with_whole_numbers(frequency: int, elapsed: int) -> No
     exact = elapsed * 10**7 // frequency
     if abs(exact) < 2**62:
         assert clock.filetimes(np.array([elapsed + 123]))[0] == exact + 456
+
+
+@pytest.mark.parametrize("frequency", [3, 1_818_300, 2_109_960, 2_994_853])
+def test_no_tick_is_off_by_a_rounding(frequency: int) -> None:
+    elapsed = [*range(20_000), *range(frequency * 10**6, frequency * 10**6 + 20_000)]
+    read = SessionClock(frequency, 0, 0).nanoseconds(np.array(elapsed)).tolist()
+    assert read == [(tick // frequency) * 10**9 + tick % frequency * 10**9 // frequency for tick in elapsed]
 
 
 @pytest.mark.parametrize("clock_type", [ClockType.QPC, ClockType.SYSTEM_TIME, ClockType.CPU_CYCLE])
