@@ -142,22 +142,20 @@ def _account(trace: SwapTrace, history: EventHistory) -> Finding | None:
 def _lost_slice(trace: SwapTrace, history: EventHistory, accepted: Ints, settled: int) -> list[int]:
     """The first accepted signal after which the running balance never comes back, and the next one."""
     signals, runs = trace.signals, trace.iterations
-    ticks = np.concatenate([signals.end[accepted], runs.begin[history.iterations], history.clears.tick])
+    # A signal counts from its begin: then the balance is never too low, and what it does not come back from is a loss.
+    ticks = np.concatenate([signals.begin[accepted], runs.begin[history.iterations], history.clears.tick])
     steps = np.concatenate([np.ones(len(accepted)), -np.ones(len(history.iterations) + len(history.clears))])
-    # Of equal ticks the iteration comes first, so that a signal taken at once does not look lost.
-    order = np.lexsort((steps, ticks))
+    order = np.lexsort((-steps, ticks))
     balance = history.initial + np.cumsum(steps[order])
     back = np.flatnonzero(balance <= settled)
-    after = ticks[order[back[-1]]] if len(back) else BEGINNING
-    ordered = accepted[np.argsort(signals.end[accepted], kind="stable")]
-    rest = ordered[signals.end[ordered] >= after]
-    if len(back) and steps[order[back[-1]]] > 0:
-        rest = rest[1:]
+    came_after = order[back[-1] + 1 :] if len(back) else order
+    rest = accepted[came_after[came_after < len(accepted)]]
     rows = [int(row) for i in rest[:2] for row in (signals.begin_row[i], signals.end_row[i])]
     if len(rest) < 2:
         stopped = trace.events["WorkerStop"]
         rows += stopped.row[stopped["Worker"] == history.worker.worker].tolist()
-    named = history.iterations[runs.begin[history.iterations] >= (signals.begin[rest[0]] if len(rest) else after)]
+    since = signals.begin[rest[0]] if len(rest) else BEGINNING
+    named = history.iterations[runs.begin[history.iterations] >= since]
     return rows + [int(row) for row in runs.row[named[:1]]]
 
 
