@@ -133,7 +133,8 @@ class EtlFile:
         """Number of events by header type; an unknown type is called `0x..`."""
         names = {int(kind): kind.name for kind in HeaderType}
         return {
-            names.get(kind, f"0x{kind:02x}"): count for kind, count in sorted(Counter(self.frames.type.tolist()).items())
+            names.get(kind, f"0x{kind:02x}"): count
+            for kind, count in sorted(Counter(self.frames.type.tolist()).items())
         }
 
     def events_per_cpu(self) -> dict[int, int]:
@@ -219,10 +220,12 @@ def _stride(data: bytes, header: LogFileHeader) -> int:
 
 def _walk_buffers(data: bytes, stride: int, walk: FrameWalk) -> NDArray[np.void]:
     problems = walk.problems
-    extended = np.dtype({
-        "names": [*(BUFFER_DTYPE.names or ()), "offset", "cpu"],
-        "formats": [*(BUFFER_DTYPE[name] for name in BUFFER_DTYPE.names or ()), "<i8", "<i8"],
-    })
+    extended = np.dtype(
+        {
+            "names": [*(BUFFER_DTYPE.names or ()), "offset", "cpu"],
+            "formats": [*(BUFFER_DTYPE[name] for name in BUFFER_DTYPE.names or ()), "<i8", "<i8"],
+        }
+    )
     kept: list[int] = []
     empty_from: int | None = None
     for start in range(0, len(data), stride):
@@ -327,16 +330,12 @@ def _kinds(
         key = (kind, data[at + 24 : at + 48], schema, data[traits_at : traits_at + traits_len])
         codes.append(seen.setdefault(key, len(seen)))
     column = np.array(codes, np.int32)
-    first = np.unique(column, return_index=True)[1] if codes else []
-    kinds = [
-        _event_kind(key, heads[row], int(offset[row]), problems) for key, row in zip(seen, first, strict=True)
-    ]
+    first = np.unique(column, return_index=True)[1].tolist()
+    kinds = [_event_kind(key, heads[row], int(offset[row]), problems) for key, row in zip(seen, first, strict=True)]
     return tuple(kinds), column
 
 
-def _event_kind(
-    key: tuple[int, bytes, bytes, bytes], head: np.void, offset: int, problems: list[Problem]
-) -> EventKind:
+def _event_kind(key: tuple[int, bytes, bytes, bytes], head: np.void, offset: int, problems: list[Problem]) -> EventKind:
     kind, descriptor, schema_blob, traits = key
     schema: EventSchema | None = None
     provider_name = ""
@@ -371,9 +370,7 @@ def _loss(data: bytes, header: LogFileHeader, buffers: NDArray[np.void], frames:
     return LossReport(header.events_lost, header.buffers_lost, int(np.count_nonzero(flagged)), missing, lost)
 
 
-def _check_whole(
-    header: LogFileHeader, buffers: NDArray[np.void], frames: Frames, problems: list[Problem]
-) -> None:
+def _check_whole(header: LogFileHeader, buffers: NDArray[np.void], frames: Frames, problems: list[Problem]) -> None:
     end = int(buffers["offset"][-1])
     if len(np.unique(buffers["sequence"])) != len(buffers):
         problems.append(Problem("bad-buffer", "buffers with the same sequence number", end))

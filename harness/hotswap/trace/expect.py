@@ -70,31 +70,30 @@ def status_text(code: int, *, wait: bool) -> str:
     return "STATUS_SUCCESS" if code == 0 else _STATUS_NAMES.get(code, f"0x{code:08x}")
 
 
-def slice_records(table: EventTable, rows: Sequence[int]) -> list[dict[str, object]]:
-    """The events of a slice as plain data, in time order, with `us` since the session started."""
-    return [
-        {**record, "us": table.ns[record["row"]].item() / 1000, "text": _fields_text(table, record)}  # type: ignore[index]
-        for record in (table.row(row) for row in sorted(set(rows)))
-    ]
+def slice_records(table: EventTable, rows: Iterable[int]) -> list[dict[str, object]]:
+    """The events of a slice as plain data, in time order: `EventTable.row`, and `us` since the session started."""
+    return [{**table.row(row), "us": int(table.ns[row]) / 1000} for row in sorted(set(rows))]
 
 
-def format_slice(table: EventTable, rows: Sequence[int]) -> str:
-    """The events of a slice as lines of text: time since the session started and since the line before, in
-    microseconds, thread, CPU, event, fields."""
+def format_slice(table: EventTable, rows: Iterable[int]) -> str:
+    """The events of a slice as lines of text.
+
+    Columns: time since the session started and since the line before (microseconds), thread, CPU, event, fields.
+    """
     lines = [f"{'us':>16} {'+us':>12} {'tid':>6} {'cpu':>3}  event"]
-    before: float | None = None
-    for record in slice_records(table, rows):
-        us = float(record["us"])  # type: ignore[arg-type]
-        delta = "" if before is None else f"+{us - before:.1f}"
-        before = us
-        lines.append(
-            f"{us:>16.1f} {delta:>12} {record['tid']!s:>6} {record['cpu']!s:>3}  {record['event']!s:<17} {record['text']}"
-        )
+    before: int | None = None
+    for row in sorted(set(rows)):
+        ns = int(table.ns[row])
+        delta = "" if before is None else f"+{(ns - before) / 1000:.1f}"
+        before = ns
+        who = f"{int(table.tid[row]):>6} {int(table.cpu[row]):>3}"
+        name = table.kinds[int(table.kind[row])].name
+        lines.append(f"{ns / 1000:>16.1f} {delta:>12} {who}  {name:<17} {_fields_text(table, row)}")
     return "\n".join(lines)
 
 
-def _fields_text(table: EventTable, record: dict[str, object]) -> str:
-    schema, fields = table.schema_of(int(record["row"])), record["fields"]  # type: ignore[call-overload]
+def _fields_text(table: EventTable, row: int) -> str:
+    schema, fields = table.schema_of(row), table.row(row)["fields"]
     if not isinstance(fields, dict) or schema is None:
         return "(payload not decoded)"
     return " ".join(f"{name}={_value_text(schema, name, value)}" for name, value in fields.items())

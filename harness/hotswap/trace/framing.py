@@ -53,7 +53,20 @@ BUFFER_DTYPE = np.dtype(
 
 EVENT_DTYPE = np.dtype(
     {
-        "names": ["size", "flags", "tid", "pid", "tick", "id", "version", "channel", "level", "opcode", "task", "keyword"],
+        "names": [
+            "size",
+            "flags",
+            "tid",
+            "pid",
+            "tick",
+            "id",
+            "version",
+            "channel",
+            "level",
+            "opcode",
+            "task",
+            "keyword",
+        ],
         "formats": ["<u2", "<u2", "<u4", "<u4", "<i8", "<u2", "u1", "u1", "u1", "u1", "<u2", "<u8"],
         "offsets": [0x00, 0x04, 0x08, 0x0C, 0x10, 0x28, 0x2A, 0x2B, 0x2C, 0x2D, 0x2E, 0x30],
         "itemsize": EVENT_HEADER_SIZE,

@@ -54,18 +54,18 @@ class Session:
     buffers_lost: int = 0
     closed: bool = True
     """False: EndTime 0, BuffersWritten stale, no flush marker on the last buffer."""
-    lost_flag: BufferFlag = BufferFlag(0)
-    """Flags to add to the last buffer."""
+    lost_flag: int = 0
+    """BufferFlag bits to add to the last buffer."""
     gap_before: int | None = None
     """Leave out one sequence number before this buffer (1 is the first after the header buffer)."""
 
 
-def write_etl(path: Path, rows: Iterable[EventRow], session: Session = Session()) -> None:  # noqa: B008
-    """Write a file with these events. Rows of one CPU must be in time order. Raises UsageError for an impossible row."""
+def write_etl(path: Path, rows: Iterable[EventRow], session: Session = Session()) -> None:
+    """Write a file with these events, those of one CPU in time order. Raises UsageError for an impossible row."""
     path.write_bytes(build_etl(rows, session))
 
 
-def build_etl(rows: Iterable[EventRow], session: Session = Session()) -> bytes:  # noqa: B008
+def build_etl(rows: Iterable[EventRow], session: Session = Session()) -> bytes:
     """The bytes of `write_etl`."""
     items: dict[tuple[str, EventSchema], bytes] = {}
     open_buffers: dict[int, list[bytes]] = {}
