@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,9 @@ target_link_options(hsagent PRIVATE -nostdlib -fuse-ld=lld -Wl,-e,Entry)
 """
 
 
-@pytest.fixture
-def tiny_sources(tmp_path: Path) -> Path:
+def make_tiny_sources(sources: Path) -> None:
     """The project's own build files and contracts around one small driver."""
     real = package_data("driver")
-    sources = tmp_path / "sources"
     shutil.copytree(real / "cmake", sources / "cmake")
     shutil.copytree(real / "include", sources / "include")
     shutil.copy(real / "CMakePresets.json", sources)
@@ -73,15 +72,47 @@ def tiny_sources(tmp_path: Path) -> Path:
     (sources / "agent" / "tiny.c").write_text("int Entry(void) { return 0; }\n")
     (sources / "sample" / "tiny.c").write_text(TINY_DRIVER)
     (sources / "CMakeLists.txt").write_text(TINY_PROJECT)
-    return sources
+
+
+@dataclass(frozen=True)
+class Built:
+    """A small project, the cache that it was built in, and the steps which that took."""
+
+    sources: Path
+    cache: Path
+    steps: list[str]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The small project, built once; tests take copies."""
+    home = tmp_path_factory.mktemp("tiny")
+    built = Built(home / "sources", home / "cache", [])
+    make_tiny_sources(built.sources)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOTSWAP_CACHE", str(built.cache))
+        patch.setattr("hotswap.driver.build.package_data", lambda _name: built.sources)
+        build_drivers(built.steps.append)
+    return built
+
+
+@pytest.fixture
+def tiny_sources(tiny: Built, tmp_path: Path) -> Path:
+    """A copy of the small project's sources, for a test to change."""
+    return Path(shutil.copytree(tiny.sources, tmp_path / "sources"))
 
 
 @pytest.fixture
 def tiny_build(
-    tiny_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Built, tiny_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], tuple[DriverBuild, list[str]]]:
-    """Builds the small project in a cache of its own; returns the build and the steps that it took."""
-    monkeypatch.setenv("HOTSWAP_CACHE", str(tmp_path / "cache für Tests"))
+    """Builds the sources in a cache of the test's own, a copy in which the unchanged project is built already.
+
+    Returns the build and the steps that it took: none when it came from the cache.
+    """
+    cache = tmp_path / "cache für Tests"
+    shutil.copytree(tiny.cache, cache)
+    monkeypatch.setenv("HOTSWAP_CACHE", str(cache))
     monkeypatch.setattr("hotswap.driver.build.package_data", lambda _name: tiny_sources)
 
     def run() -> tuple[DriverBuild, list[str]]:

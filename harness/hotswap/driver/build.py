@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -69,8 +68,8 @@ class DriverBuild:
     hash: str
     drivers: Mapping[str, DriverImage]
     toolchain: Mapping[str, str]
-    ioctl: IoctlContract = field(repr=False)
-    codes: CodeTable = field(repr=False)
+    ioctl: IoctlContract = field(repr=False, compare=False)
+    codes: CodeTable = field(repr=False, compare=False)
     _hold: _Hold = field(repr=False, compare=False)
 
     @property
@@ -114,7 +113,7 @@ def build_drivers(progress: Callable[[str], None] | None = None) -> DriverBuild:
             if (build := _open(folder, digest)) is not None:
                 return build
             _sweep(store)
-            with _temporary_folder(store) as temporary:
+            with _temporary_folder(store / f"{_TEMPORARY}{digest}") as temporary:
                 _build(sources, temporary, digest, toolchain, key, say)
                 _discard(folder)
                 temporary.rename(folder)
@@ -210,7 +209,8 @@ def _build(
     say("configuring the driver build")
     _run([cmake, "--preset", _PRESET, "-S", str(sources), "-B", str(tree)], sources, log, failed_log)
     say("compiling the drivers and the agent")
-    _run([cmake, "--build", str(tree)], sources, log, failed_log)
+    # Not through cmake --build: what is to end with this process must be its own child.
+    _run([str(toolchain.programs["ninja"]), "-C", str(tree)], sources, log, failed_log)
     images = _collect(tree, target)
     shutil.rmtree(tree)
     say("signing and checking the drivers")
@@ -248,7 +248,7 @@ def _run(command: list[str], folder: Path, log: Path, failed_log: Path) -> None:
         output.flush()
         try:
             status = subprocess.run(
-                command,
+                [*_ends_with_us(), *command],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -270,6 +270,12 @@ def _run(command: list[str], folder: Path, log: Path, failed_log: Path) -> None:
     first = next((at for at, line in enumerate(lines) if _ERROR_LINE.search(line)), len(lines) - 1)
     message = " ".join(lines[first : first + 2]) if lines[first].startswith("CMake Error") else lines[first]
     raise LabFault(f"building the drivers failed: {message} (full log: {failed_log})")
+
+
+def _ends_with_us() -> list[str]:
+    """A prefix for commands that are not to go on, writing into a folder that the next build uses, if we are killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def _collect(tree: Path, target: Path) -> list[Path]:
@@ -315,20 +321,25 @@ def _checked(image: Path, images: list[Path], key: SigningKey) -> dict[str, Any]
 
 
 @contextmanager
-def _temporary_folder(store: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=store))
-    folder.chmod(0o755)
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """A folder that is gone in the end unless it was renamed.
+
+    Its name is always the same for one content: the linker puts it into the PDB, and the PDB's hash into the driver.
+    """
+    folder.mkdir()
     try:
         yield folder
     finally:
-        # Renamed away when all went well.
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(store: Path) -> None:
     """Remove what killed builds left; whoever holds the store's lock is the only one who builds."""
-    for folder in store.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for number, folder in enumerate(store.glob(f"{_TEMPORARY}*")):
+        # Away from its name first: something of the killed build may still write into it.
+        gone = store / f"{_TEMPORARY}gone-{os.getpid()}-{number}"
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _drop_old(store: Path, *, keep: Path) -> None:
