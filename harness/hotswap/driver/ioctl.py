@@ -8,6 +8,7 @@ NTSTATUS, and `XCount` tells how many elements of the array `Xs` count.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import struct
@@ -82,13 +83,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A structure of the contract; `reply` is the frozen dataclass that its bytes are read into."""
+    """A structure of the contract."""
 
     name: str
     size: int
     fields: tuple[Field, ...]
-    reply: type
     codes: CodeTable = dataclasses.field(repr=False)
+
+    @property
+    def reply(self) -> type:
+        """The frozen dataclass that the structure's bytes are read into."""
+        return _reply_class(self.name, tuple((field.attribute, field.reserved) for field in self.fields))
 
     def pack(self, values: Mapping[str, object], *, where: str = "") -> bytes:
         """The bytes of a request; fields that are not given are zero.
@@ -300,14 +305,15 @@ def _add_structure(
     taken = {*(a for a in attributes if attributes.count(a) > 1), *({"deadline", "out_size"} & set(attributes))}
     if taken:
         raise LabFault(f"the contract's structure {name} has fields that cannot be told apart: {', '.join(taken)}")
-    reply = dataclasses.make_dataclass(
-        name,
-        [(field.attribute, Any, dataclasses.field(repr=not field.reserved)) for field in fields],
-        frozen=True,
-        slots=True,
-    )
-    done[name] = Structure(name, layouts[name]["size"], tuple(fields), reply, codes)
+    done[name] = Structure(name, layouts[name]["size"], tuple(fields), codes)
     return done[name]
+
+
+@functools.cache
+def _reply_class(name: str, attributes: tuple[tuple[str, bool], ...]) -> type:
+    """Made when first needed: a class takes 1 ms, and most tests use a few of them."""
+    fields = [(attribute, Any, dataclasses.field(repr=not reserved)) for attribute, reserved in attributes]
+    return dataclasses.make_dataclass(name, fields, frozen=True, slots=True)
 
 
 def _pack_field(field: Field, value: object, where: str) -> bytes:
