@@ -94,20 +94,26 @@ _Use_decl_annotations_ VOID ControlCancelFile(PFILE_OBJECT FileObject)
     }
 }
 
-/* TRUE once: everything but ring and device has been taken down. Control thread only. */
-BOOLEAN ControlShutDown(void)
+/*
+ * Everything but ring and device is taken down, once. Control thread only.
+ *
+ * While DriverUnload waits for this thread the endpoint image stays loaded, though nothing calls it any more: Wine holds its
+ * driver lock over DriverUnload, so that ZwUnloadDriver would never return. HostStop then counts it; a shutdown request
+ * before the stop avoids it.
+ */
+VOID ControlShutDown(_In_ BOOLEAN UnloadImage)
 {
     HOTSWAP_UPDATE none = { 0 };
     HOTSWAP_UPDATE_REPLY reply;
     HOTSWAP_COUNTERS c;
 
     if (Control.ShutDown) {
-        return FALSE;
+        return;
     }
     LoadStopAll();
     WorkerStopAll();
     if (HsRuntimeKind != HotswapRuntimeAuto) {
-        if (HsEndpoints.Version != 0) {
+        if (HsEndpoints.Version != 0 && UnloadImage) {
             UpdateRun(&none, &reply);
         }
         (VOID)RuntimeStop();
@@ -116,7 +122,6 @@ BOOLEAN ControlShutDown(void)
     HS_TRACE(HostStop, c.Workers, c.Threads, c.Allocations, c.Events, c.References, c.EndpointDrivers, c.ProxyExtensions, c.ProxyWrappers,
              c.ProxyThreads, c.ProxyAllocations, c.ProxyActiveCalls, c.Iterations, c.Signals, c.EventsDropped);
     Control.ShutDown = TRUE;
-    return TRUE;
 }
 
 static VOID NTAPI ControlThread(_In_ PVOID StartContext)
@@ -133,7 +138,7 @@ static VOID NTAPI ControlThread(_In_ PVOID StartContext)
             ControlComplete(irp, status, information);
         }
     }
-    (VOID)ControlShutDown();
+    ControlShutDown(FALSE);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 

@@ -121,7 +121,7 @@ static NTSTATUS OnCallEndpoint(const VOID *Input, VOID *Output)
 static NTSTATUS OnShutdown(const VOID *Input, VOID *Output)
 {
     UNREFERENCED_PARAMETER(Input);
-    (VOID)ControlShutDown();
+    ControlShutDown(TRUE);
     HsQueryCounters(Output);
     return STATUS_SUCCESS;
 }

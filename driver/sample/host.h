@@ -255,7 +255,7 @@ _Must_inspect_result_ NTSTATUS ControlDriverEntry(void);
 VOID ControlUnload(void);
 _IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS ControlQueue(_In_ PIRP Irp);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID ControlCancelFile(_In_ PFILE_OBJECT FileObject);
-BOOLEAN ControlShutDown(void);
+_IRQL_requires_(PASSIVE_LEVEL) VOID ControlShutDown(_In_ BOOLEAN UnloadImage);
 
 /* ---- dispatch.c, device.c ---- */
 

@@ -233,6 +233,9 @@ def wait_status_names_signalled_event(trace: SwapTrace) -> Finding:
 
 def wait_all_needs_all(trace: SwapTrace) -> Finding:
     """A WaitAll worker runs only when every one of its events was signalled and not used up."""
+    asked = trace.witnesses.workers
+    if asked and not any(worker.wait_type == WAIT_ALL for worker in asked):
+        return holds("no WaitAll worker was asked for")
     if not any(worker.wait_type == WAIT_ALL for worker in trace.workers.values()):
         return unknown("no WaitAll worker in the trace")
     return _founded(trace, WAIT_ALL, "ran though not all of its events were signalled")

@@ -22,7 +22,7 @@ def updates_succeeded(trace: SwapTrace) -> Finding:
     for reply in replies:
         name = f"update {reply.from_version}->{reply.to_version}"
         if reply.status:
-            return fails(f"{name} failed: {status_text(reply.status, wait=False)}")
+            return fails(f"{name} failed: {reply.status_name or status_text(reply.status, wait=False)}")
         if reply.rolled_back:
             return fails(f"{name} was rolled back")
         if reply.unload_status:

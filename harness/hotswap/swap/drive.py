@@ -54,7 +54,7 @@ def drive(lab: Lab, plan: SwapPlan, seen: Observations, deadline: Deadline, inte
             seen.final_states[worker.worker] = stopped.final_state_mask
         seen.all_states_seen = True
     with lab.step("shut the driver down"):
-        seen.final_counters = counters(lab.device.shutdown(deadline=deadline))
+        seen.final_counters = counters(lab.shutdown(deadline=deadline))
         seen.threads_stopped = _settled_threads(lab, seen)
 
 
@@ -128,7 +128,7 @@ def _update(
     reply = pending.result(deadline)
     lab.run.timeline.event("update", image=image.image.name, reply=reply)
     seen.updates.append(update_reply(reply))
-    seen.expect_version(image.image, reply.to_version)
+    seen.expect_version(image, reply.to_version)
     point = "with the first driver" if len(seen.updates) == 1 else f"after swap {len(seen.updates) - 1}"
     version = seen.expected_versions[-1] if reply.status.succeeded else reply.to_version
     seen.snapshots.append(lab.snapshot(point, version, host_loaded=True, deadline=deadline))

@@ -58,7 +58,7 @@ class Lab:
         self._progress = progress
         self._agent: Agent | None = None
         self._device: Device | None = None
-        self._deployed = self._started = self._tracing = False
+        self._deployed = self._started = self._tracing = self._shut_down = False
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -84,7 +84,12 @@ class Lab:
         return self._device
 
     def open(self, deadline: Deadline) -> None:
-        """Machine, agent, deployment, driver service, trace, device."""
+        """From nothing to an open device."""
+        self.start_guest(deadline)
+        self.start_driver(deadline)
+
+    def start_guest(self, deadline: Deadline) -> None:
+        """Machine, agent, deployment."""
         with self.step("start machine"):
             self.machine.start(deadline)
         with self.step("connect agent"):
@@ -95,9 +100,13 @@ class Lab:
         with self.step("deploy drivers"):
             self._deployed = True
             deploy(self.agent, self.package.images, deadline=deadline)
+
+    def start_driver(self, deadline: Deadline) -> None:
+        """Driver service, trace, device; `close` undoes this much, and then it can be done again."""
         with self.step("start driver"):
             self.agent.service_start(self._service, deadline=deadline)
             self._started = True
+            self._shut_down = False
             if isinstance(self.machine, OutsideView):
                 self.host = DriverHostWatch.find(self.machine, self.package.host.image.name)
         with self.step("start trace"):
@@ -151,6 +160,8 @@ class Lab:
         faults: list[str] = []
         stats: TraceStats | None = None
         trace_error: str | None = None
+        if self._device is not None and not self._shut_down and (self.host is None or self.host.alive):
+            self._try(faults, "shutting the driver down", self.shutdown, deadline=Deadline.after(_CLOSE_SECONDS))
         if self._tracing:
             with self.step("stop trace"):
                 stats, trace_error = self._stop_trace(faults)
@@ -167,7 +178,15 @@ class Lab:
                     deadline=Deadline.after(_CLOSE_SECONDS),
                 )
                 self._started = False
+        if self.host is not None:
+            self.host.close()
+            self.host = None
         return Closed(stats, trace_error, tuple(faults))
+
+    def shutdown(self, *, deadline: Deadline) -> Any:
+        """Ask the driver to give up all it holds; returns its last counters."""
+        self._shut_down = True
+        return self.device.shutdown(deadline=deadline)
 
     def _stop_trace(self, faults: list[str]) -> tuple[TraceStats | None, str | None]:
         self._tracing = False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import PureWindowsPath
 from typing import Any
 
-from hotswap.driver.build import DriverImage
+from hotswap.driver.package import DeployedImage
 from hotswap.swap.lab import Closed, Lab
 from hotswap.swap.witnesses import (
     ImageSnapshot,
@@ -53,12 +54,12 @@ class Observations:
     closed: Closed | None = None
     all_states_seen: bool = False
 
-    def expect_version(self, image: DriverImage, told: int) -> None:
+    def expect_version(self, deployed: DeployedImage, told: int) -> None:
         """The version that should be in force now: the image's own, or what it told when it names none."""
-        own = int(image.version.partition(".")[0] or 0)
+        own = int(deployed.image.version.partition(".")[0] or 0)
         version = own or told
         self.expected_versions.append(version)
-        self.images[version] = image.name
+        self.images[version] = PureWindowsPath(deployed.guest_path).name
 
     def note_host(self, lab: Lab) -> None:
         """Whether the driver host lives, once; the first death stays."""
@@ -96,6 +97,7 @@ def update_reply(reply: Any) -> UpdateReply:
     """HOTSWAP_UPDATE_REPLY as a witness."""
     return UpdateReply(
         status=int(reply.status),
+        status_name=str(reply.status),
         from_version=reply.from_version,
         to_version=reply.to_version,
         unload_status=int(reply.unload_status),

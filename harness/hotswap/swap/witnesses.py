@@ -37,6 +37,8 @@ class UpdateReply:
     rolled_back: bool = False
     held_calls: int = 0
     ticks: Mapping[str, int] = field(default_factory=dict)
+    status_name: str = ""
+    """The status as name and number, where the codes are known."""
 
 
 @dataclass(frozen=True, slots=True)
