@@ -95,6 +95,16 @@ static void ProgramTake(PROGRAM *Program, PROGRAM_PIPE *Pipe)
     ProgramReadOn(Pipe);
 }
 
+/* The program is born in a job, so that it and its children end with the agent, at whatever moment that dies. */
+static BOOL ProgramOpenJob(PROGRAM *Program)
+{
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION Limits = {
+        .BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE};
+    Program->Job = CreateJobObjectW(NULL, NULL);
+    return Program->Job != NULL &&
+           SetInformationJobObject(Program->Job, JobObjectExtendedLimitInformation, &Limits, sizeof(Limits));
+}
+
 /* CreateProcessW with these three handles inherited and no other: the stream to the client must not leak. */
 static BOOL ProgramCreate(PROGRAM *Program, PWSTR CommandLine, PCWSTR Folder, const char **Api)
 {
@@ -118,32 +128,22 @@ static BOOL ProgramCreate(PROGRAM *Program, PWSTR CommandLine, PCWSTR Folder, co
     Startup.StartupInfo.hStdOutput = Handles[1];
     Startup.StartupInfo.hStdError = Handles[2];
     *Api = "UpdateProcThreadAttribute";
-    InitializeProcThreadAttributeList(NULL, 1, 0, &ListSize);
+    InitializeProcThreadAttributeList(NULL, 2, 0, &ListSize);
     Startup.lpAttributeList = ArenaAllocate(&Program->Request->Arena, ListSize);
     if (Startup.lpAttributeList == NULL ||
-        !InitializeProcThreadAttributeList(Startup.lpAttributeList, 1, 0, &ListSize) ||
+        !InitializeProcThreadAttributeList(Startup.lpAttributeList, 2, 0, &ListSize) ||
         !UpdateProcThreadAttribute(Startup.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, Handles,
-                                   sizeof(Handles), NULL, NULL)) {
+                                   sizeof(Handles), NULL, NULL) ||
+        !UpdateProcThreadAttribute(Startup.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST, &Program->Job,
+                                   sizeof(Program->Job), NULL, NULL)) {
         return FALSE;
     }
     *Api = "CreateProcessW";
     Ok = CreateProcessW(NULL, CommandLine, NULL, NULL, TRUE,
-                        CREATE_SUSPENDED | CREATE_NO_WINDOW | EXTENDED_STARTUPINFO_PRESENT, NULL,
+                        CREATE_NO_WINDOW | EXTENDED_STARTUPINFO_PRESENT, NULL,
                         *Folder != 0 ? Folder : NULL, &Startup.StartupInfo, &Program->Process);
     DeleteProcThreadAttributeList(Startup.lpAttributeList);
     return Ok;
-}
-
-/* In a job, so that its children end with it, and with the agent. */
-static void ProgramEnterJob(PROGRAM *Program)
-{
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION Limits = {
-        .BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE};
-    Program->Job = CreateJobObjectW(NULL, NULL);
-    if (Program->Job != NULL) {
-        SetInformationJobObject(Program->Job, JobObjectExtendedLimitInformation, &Limits, sizeof(Limits));
-        AssignProcessToJobObject(Program->Job, Program->Process.hProcess);
-    }
 }
 
 /* Take output until the program has ended and both pipes have, or the time is up. TRUE when it has ended. */
@@ -223,22 +223,21 @@ static REQUEST_RESULT ProgramRunOne(PROGRAM *Program, PWSTR CommandLine, PCWSTR 
     if (!ProgramOpenPipe(Program, &Program->Pipes[0], 0) || !ProgramOpenPipe(Program, &Program->Pipes[1], 1)) {
         return RequestFail(Program->Request, "CreateNamedPipeW", GetLastError());
     }
+    if (!ProgramOpenJob(Program)) {
+        return RequestFail(Program->Request, "CreateJobObjectW", GetLastError());
+    }
     Begin = ClockTicks();
     if (!ProgramCreate(Program, CommandLine, Folder, &Api)) {
         return RequestFail(Program->Request, Api, GetLastError());
     }
-    ProgramEnterJob(Program);
     for (int i = 0; i < 2; i++) {
         CloseHandle(Program->Pipes[i].Write); /* the program's copies are the last ones */
         Program->Pipes[i].Write = NULL;
         ProgramReadOn(&Program->Pipes[i]);
     }
-    ResumeThread(Program->Process.hThread);
     Ended = ProgramWatch(Program, GetTickCount64() + (TimeLimit != 0 ? TimeLimit : MAXLONG));
     if (!Ended) {
-        if (Program->Job == NULL || !TerminateJobObject(Program->Job, ERROR_TIMEOUT)) {
-            TerminateProcess(Program->Process.hProcess, ERROR_TIMEOUT);
-        }
+        TerminateJobObject(Program->Job, ERROR_TIMEOUT);
         ProgramWatch(Program, GetTickCount64() + PROGRAM_GRACE_MS);
     }
     End = ClockTicks();

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from agents import Connect
 
 from hotswap.deadline import Deadline
-from hotswap.driver.build import DriverBuild, build_drivers
+from hotswap.driver.build import DriverBuild
 from hotswap.machine.wine import WineMachine
 from hotswap.transport.agent import Agent
-from hotswap.transport.pipe import PipeTransport
 from hotswap.transport.protocol import AgentContract
-
-Connect = Callable[[], Agent]
-
-
-@pytest.fixture(scope="session")
-def build() -> DriverBuild:
-    return build_drivers()
 
 
 @pytest.fixture(scope="session")
@@ -51,15 +44,3 @@ def connect(machine: WineMachine, build: DriverBuild, agent_contract: AgentContr
 @pytest.fixture
 def agent(connect: Connect) -> Agent:
     return connect()
-
-
-@pytest.fixture
-def deadline() -> Deadline:
-    return Deadline.after(30)
-
-
-def process_of(agent: Agent) -> PipeTransport:
-    """The pipe transport below an agent, whose `process` a test may kill."""
-    transport = agent.connection.transport
-    assert isinstance(transport, PipeTransport)
-    return transport

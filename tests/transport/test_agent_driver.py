@@ -173,6 +173,18 @@ def test_the_ring_is_drained_into_a_file_that_has_every_event(
     assert found.header.first_tick == min(found.ticks)
 
 
+def test_a_ring_that_holds_more_than_a_chunk_is_emptied_at_stop(
+    agent: Agent, device: Device, build: DriverBuild, deadline: Deadline
+) -> None:
+    drain = code_of(build, "drain_trace")
+    agent.trace_start(LINK, drain, ETL, "x", interval_ms=1000, chunk_bytes=65536, deadline=deadline)
+    make_events(device, 600)
+    stats = agent.trace_stop(deadline=deadline)
+    assert stats.remaining == 0
+    assert stats.events == stats.written > 1200
+    assert stats.drains > stats.events * 150 // 65536
+
+
 def test_one_trace_at_a_time_and_the_next_one_is_clean(
     agent: Agent, device: Device, build: DriverBuild, deadline: Deadline
 ) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Connect
+from agents import Connect
 
 from hotswap.deadline import Deadline
 from hotswap.machine.wine import WineMachine

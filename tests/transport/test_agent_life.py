@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Connect, process_of
+from agents import Connect, process_of
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
@@ -17,6 +17,7 @@ from hotswap.errors import UsageError
 from hotswap.machine.wine import WineMachine
 from hotswap.transport.agent import Agent, AgentLost
 from hotswap.transport.pipe import PipeTransport
+from hotswap.transport.protocol import PayloadWriter
 
 
 def test_a_killed_agent_ends_pending_calls_at_once_and_says_how_it_died(agent: Agent, deadline: Deadline) -> None:
@@ -69,6 +70,26 @@ def test_a_program_ends_with_its_agent(connect: Connect, deadline: Deadline) -> 
     first.disconnect()
     runner.join()
     deadline.wait_for(lambda: programs() == 0, "the program to end with its agent")
+
+
+def test_an_agent_killed_while_it_starts_programs_leaves_none(connect: Connect, deadline: Deadline) -> None:
+    witness = connect()
+    run = PayloadWriter().text("ping -n 100 127.0.0.1", "").u32(90_000, 1000).finish()
+    for pings in range(0, 160, 20):  # how long the agent has for it: no round trip to some dozens
+        agent = connect()
+        agent.ping(deadline=deadline)
+        for _ in range(3):
+            agent.connection.send(agent.contract["HsAgentOpRun"], run, deadline, what="run", run_async=True)
+        for _ in range(pings):
+            witness.ping(deadline=deadline)
+        process_of(agent).process.kill()
+        agent.disconnect()
+
+    def programs() -> list[str]:
+        return [process.name for process in witness.processes(deadline=deadline) if process.name.lower() == "ping.exe"]
+
+    within = deadline.within(10)
+    within.wait_for(lambda: not programs(), "the programs to end", last_seen=lambda: f"{len(programs())} programs")
 
 
 def _run_for_ever(agent: Agent) -> None:

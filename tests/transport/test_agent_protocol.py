@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from conftest import Connect
+from agents import Connect
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
