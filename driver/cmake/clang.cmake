@@ -47,5 +47,5 @@ endfunction()
 # As a library, because CMake appends an image version of its own to the options. Its VERSION property would also make
 # the .sys a symbolic link.
 function(hs_set_image_version name version)
-  target_link_libraries(${name} PRIVATE -Wl,--major-image-version=${version} -Wl,--minor-image-version=0)
+  target_link_libraries(${name} PRIVATE -Wl,-Xlink=-version:${version}.0)
 endfunction()
