@@ -141,14 +141,14 @@ def test_what_waits_in_the_driver_can_be_cancelled_and_holds_up_nobody(
 
 def test_an_ioctl_that_takes_too_long_is_cancelled_before_the_deadline(device: Device, deadline: Deadline) -> None:
     assert device.update(service_name="hotswap_v1").status == 0
-    worker = device.create_worker(wait_type=1, event_count=1, work_microseconds=1_500_000)
+    worker = device.create_worker(wait_type=1, event_count=1, work_microseconds=3_000_000)
     device.signal_event(worker.worker_id, 0)
     deadline.wait_for(lambda: device.query_worker(worker.worker_id).state == 1, "the worker to run")
     stopping = device.begin("stop_worker", worker.worker_id)
     agent = device._agent
     code = device.contract.ioctl("stop_worker").code
     with pytest.raises(AgentError, match="the time limit ran out, and the IOCTL was cancelled"):
-        agent.ioctl(device._opened, code, worker.worker_id.to_bytes(4, "little"), 64, deadline=Deadline.after(0.5))
+        agent.ioctl(device._opened, code, worker.worker_id.to_bytes(4, "little"), 64, deadline=Deadline.after(2))
     assert stopping.result(deadline).status == 0
 
 

@@ -60,16 +60,18 @@ def test_quit_ends_the_agent(agent: Agent, deadline: Deadline) -> None:
 
 def test_a_program_ends_with_its_agent(connect: Connect, deadline: Deadline) -> None:
     first, second = connect(), connect()
+    parent = first.hello(deadline=deadline).pid
     runner = threading.Thread(target=lambda: _run_for_ever(first))
     runner.start()
 
-    def programs() -> int:
-        return sum(process.name.lower() == "ping.exe" for process in second.processes(deadline=deadline))
+    def programs() -> list[int]:
+        return [process.pid for process in second.processes(deadline=deadline) if process.parent == parent]
 
-    deadline.wait_for(lambda: programs() == 1, "the program to run")
+    within = deadline.within(20)
+    within.wait_for(lambda: len(programs()) == 1, "one program to run", last_seen=lambda: f"processes {programs()}")
     first.disconnect()
     runner.join()
-    deadline.wait_for(lambda: programs() == 0, "the program to end with its agent")
+    within.wait_for(lambda: not programs(), "the program to end with its agent")
 
 
 def test_an_agent_killed_while_it_starts_programs_leaves_none(connect: Connect, deadline: Deadline) -> None:
