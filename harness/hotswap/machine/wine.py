@@ -139,7 +139,7 @@ class WineMachine(Machine):
         except OSError as error:
             raise os_fault("putting the agent into the guest", target, error) from error
         self._children.append(child)
-        return PipeTransport(child)
+        return PipeTransport(child, self.folder.logs / "agent.log")
 
     def alive(self) -> str | None:
         """None while the wineserver runs; the first cause of its end otherwise."""
