@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from threading import Lock
 from time import monotonic, monotonic_ns
 from typing import Any
 
-from hotswap.errors import LabFault
+from hotswap.errors import HotswapError, LabFault
+from hotswap.machine.proc import Owner
 from hotswap.paths import runs_home
+
+_RECENT = 100
 
 
 def _write_fault(path: Path, error: OSError) -> LabFault:
@@ -24,6 +28,20 @@ def _write_fault(path: Path, error: OSError) -> LabFault:
         f"writing to the run folder failed on {path}: {error.strerror}; "
         "free some space, or set HOTSWAP_RUNS to a folder that can be written"
     )
+
+
+def write_whole(target: Path, content: str | bytes) -> Path:
+    """Write a file in one step; LabFault when it cannot be, and then nothing half written stays."""
+    partial = target.with_name(f".{target.name}.{token_hex(3)}.tmp")
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(target)
+    except OSError as error:
+        raise _write_fault(target, error) from error
+    finally:
+        # Also when Ctrl-C came in between; after the replacement there is none of that name.
+        partial.unlink(missing_ok=True)
+    return target
 
 
 class Timeline:
@@ -86,9 +104,13 @@ class RunFolder:
         try:
             path.mkdir(parents=True)
             (path / "evidence").mkdir()
+            return cls(path, Timeline(path / "timeline.jsonl"))
         except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)
             raise _write_fault(path, error) from error
-        return cls(path, Timeline(path / "timeline.jsonl"))
+        except LabFault:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
     @property
     def evidence(self) -> Path:
@@ -121,16 +143,32 @@ class RunFolder:
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file of the run in one step; LabFault when it cannot be, and then nothing half written stays."""
-        target = self.path / name
-        partial = target.with_name(f".{target.name}.{token_hex(3)}.tmp")
-        try:
-            partial.write_bytes(content.encode() if isinstance(content, str) else content)
-            partial.replace(target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise _write_fault(target, error) from error
-        return target
+        return write_whole(self.path / name, content)
 
     def close(self) -> None:
         """Close the timeline."""
         self.timeline.close()
+
+
+def mark_killed_runs(home: Path | None = None) -> list[Path]:
+    """Note in the `run.json` of each run that says it is running, and whose process is gone, that it was killed.
+
+    Looks at the newest `_RECENT` folders only: a killed run is found by the next start. Returns the folders.
+    """
+    try:
+        folders = sorted((home or runs_home()).iterdir(), reverse=True)[:_RECENT]
+    except OSError:
+        return []
+    marked = []
+    for folder in folders:
+        try:
+            content = json.loads((folder / "run.json").read_bytes())
+            if content["state"] != "running" or not Owner.of_json(content["owner"]).is_dead():
+                continue
+            content |= {"state": "killed", "reason": "the process that ran it was killed before its end"}
+            write_whole(folder / "run.json", json.dumps(content, indent=1) + "\n")
+            marked.append(folder)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, HotswapError):
+            # Somebody else's folder, or one that resists: no reason not to start.
+            continue
+    return marked

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -19,27 +21,29 @@ CALLS = 500
 STARTS = 15
 
 
-def run() -> tuple[list[Row], dict[str, Any]]:
+def run(calls: int = CALLS, starts: int = STARTS) -> tuple[list[Row], dict[str, Any]]:
     """Medians in microseconds: ping and IOCTL through the agent, and starting a program that ends at once."""
     build = build_drivers()
     machine = WineMachine()
     package = DriverPackage.of(build, ["v1"])
-    folder = RunFolder.create()
     deadline = Deadline.after(300)
-    try:
-        with Lab(machine, build, package, folder, lambda _line: None) as lab:
-            lab.open(deadline)
-            starts = _measure(lambda: _start_program(machine), STARTS)
-            pings = _measure(lambda: lab.agent.ping(deadline=deadline), CALLS)
-            ioctls = _measure(lambda: lab.device.get_version(deadline=deadline), CALLS)
-            lab.close()
-    finally:
-        folder.close()
+    # A run folder is of a test, with a verdict; this is none.
+    with TemporaryDirectory(prefix="hotswap-bench-") as scratch:
+        folder = RunFolder.create(Path(scratch))
+        try:
+            with Lab(machine, build, package, folder, lambda _line: None) as lab:
+                lab.open(deadline)
+                processes = _measure(lambda: _start_program(machine), starts)
+                pings = _measure(lambda: lab.agent.ping(deadline=deadline), calls)
+                ioctls = _measure(lambda: lab.device.get_version(deadline=deadline), calls)
+                lab.close()
+        finally:
+            folder.close()
     rows = [
-        compare("ping through the agent against a process start", pings, starts, "µs", 100),
-        compare("IOCTL through the agent against a process start", ioctls, starts, "µs", 100),
+        compare("ping through the agent against a process start", pings, processes, "µs", 100),
+        compare("IOCTL through the agent against a process start", ioctls, processes, "µs", 100),
     ]
-    return rows, {"calls": CALLS, "starts": STARTS}
+    return rows, {"calls": calls, "starts": starts}
 
 
 def _measure(call: Callable[[], object], count: int) -> list[float]:

@@ -22,9 +22,9 @@ _WORK_US = 200
 _SECONDS = 0.2
 
 
-def run() -> tuple[list[Row], dict[str, Any]]:
-    """Medians of `SWAPS` swaps with 8 busy workers; microseconds."""
-    swapped, restarted = (_run(runtime) for runtime in ("compat", "plain"))
+def run(swaps: int = SWAPS) -> tuple[list[Row], dict[str, Any]]:
+    """Medians of this many swaps with 8 busy workers; microseconds."""
+    swapped, restarted = (_run(runtime, swaps) for runtime in ("compat", "plain"))
     phases = [phase["microseconds"] for phase in swapped.phases()[1:]]
     held = [phase["hold"] for phase in phases if phase["hold"] is not None]
     if not held:
@@ -50,8 +50,8 @@ def run() -> tuple[list[Row], dict[str, Any]]:
     return rows, details
 
 
-def _run(runtime: str) -> SwapResult:
-    versions = tuple(f"v{1 + number % 2}" for number in range(SWAPS + 1))
+def _run(runtime: str, swaps: int) -> SwapResult:
+    versions = tuple(f"v{1 + number % 2}" for number in range(swaps + 1))
     plan = SwapPlan(
         updates=versions, runtime=runtime, rate=_RATE, work_us=_WORK_US, seconds=_SECONDS, ring_slots=_RING_SLOTS
     )

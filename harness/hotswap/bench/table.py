@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from hotswap.cli.output import Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +64,4 @@ def show(title: str, rows: Sequence[Row]) -> None:
         table.add_row(
             *("" if cell is None else f"{cell:,}" if isinstance(cell, float) else str(cell) for cell in cells)
         )
-    Console().print(table)
+    Terminal().print(table)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import errno
 import sys
-from types import FrameType
-from typing import NoReturn
+import traceback
 
 import typer
-from rich.console import Console
 from typer.exceptions import TyperException
 
 from hotswap.cli import swap as swap_command
-from hotswap.cli.output import Exit
+from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError
+from hotswap.interrupt import uninterrupted
+from hotswap.machine.sweep import remove_own
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -27,14 +26,17 @@ def _hotswap() -> None:
 app.command(name="swap")(swap_command.swap)
 
 
-def main() -> NoReturn:
-    """Run the command line."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: list[str]) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code. Nothing that it made runs or is leased any more then."""
+    try:
+        return _run(arguments)
+    finally:
+        with uninterrupted():
+            # All is gone already, unless an interrupt came in the one moment that no clean-up could cover.
+            remove_own()
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code: object = app(_json_to_standard_output(arguments), standalone_mode=False)
         return code if isinstance(code, int) else Exit.PASS
@@ -43,21 +45,35 @@ def run(arguments: list[str]) -> int:
     except TyperException as error:
         return _complain(error.format_message(), Exit.USAGE)
     except UsageError as error:
-        return _complain(str(error), Exit.USAGE)
+        return _complain(_whole(error), Exit.USAGE)
     except GuestFault as error:
-        return _complain(str(error), Exit.FAIL)
+        return _complain(_whole(error), Exit.FAIL)
     except HotswapError as error:
-        return _complain("; ".join([str(error), *getattr(error, "__notes__", [])]), Exit.LAB_FAULT)
+        return _complain(_whole(error), Exit.LAB_FAULT)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
-        # The reader went away, as `head` does; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of help or a list went away, as `head` does; nothing more can be said to it.
+        forget_output(sys.stdout)
         return Exit.PASS
+    except OSError as error:
+        forget_output(sys.stdout)
+        code = errno.errorcode.get(error.errno or 0, "EIO")
+        where = f" on {error.filename}" if error.filename else ""
+        return _complain(f"a file operation failed{where}: {error.strerror or error} ({code})", Exit.LAB_FAULT)
+    except Exception:
+        # A defect of ours. Python's own exit code for it would say that the driver failed.
+        traceback.print_exc()
+        return _complain("internal error; please report it with the lines above", Exit.LAB_FAULT)
+
+
+def _whole(error: HotswapError) -> str:
+    return "; ".join([str(error), *getattr(error, "__notes__", [])])
 
 
 def _complain(message: str, code: int) -> int:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"hotswap: {message}", markup=False)
+    # One line, whatever is in a file name.
+    Terminal(stderr=True).print(f"hotswap: {' '.join(message.split())}", markup=False)
     return code
 
 
@@ -70,7 +86,3 @@ def _json_to_standard_output(arguments: list[str]) -> list[str]:
         if argument == "--json" and (following is None or (following.startswith("-") and following != "-")):
             result.append("-")
     return result
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

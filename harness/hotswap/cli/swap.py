@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, Exit, Progress, write_json
+from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, Exit, JsonTarget, Progress, Terminal
 from hotswap.driver.build import build_drivers
 from hotswap.driver.package import known_updates
 from hotswap.swap.plan import SwapPlan
@@ -41,9 +40,10 @@ def swap(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Hot-swap the real driver binary under load, there and back, and judge it by its trace."""
-    progress = Progress(Console(stderr=True), quiet=quiet)
+    progress = Progress(Terminal(stderr=True), quiet=quiet)
+    target = JsonTarget(json_)
     if list_:
-        _list(progress, json_)
+        _list(progress, target)
         return
     plan = SwapPlan(
         machine=machine,
@@ -63,18 +63,17 @@ def swap(
         with progress.live():
             result = run_swap(plan, progress=progress, command=shlex.join(["hotswap", *sys.argv[1:]]))
     except Interrupted as interrupted:
-        _show(interrupted.result, json_)
+        _show(interrupted.result, target)
         raise typer.Exit(Exit.INTERRUPTED) from None
-    _show(result, json_)
+    _show(result, target)
     raise typer.Exit(VERDICT_EXITS[result.verdict])
 
 
-def _show(result: SwapResult, json_: str | None) -> None:
-    if json_ is not None:
-        write_json(result.to_json(), json_)
-    if json_ == "-":
+def _show(result: SwapResult, target: JsonTarget) -> None:
+    target.write(result.to_json())
+    if target.is_standard_output:
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for item in result.expectations:
         if item.verdict is not Verdict.PASS:
             console.print(
@@ -97,17 +96,15 @@ def _shorten(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _list(progress: Progress, json_: str | None) -> None:
+def _list(progress: Progress, target: JsonTarget) -> None:
     with progress.live():
         updates = known_updates(build_drivers(progress))
-    if json_ is not None:
-        rows = [
-            {"name": item.name, "breaks": item.breaks, "caught_by": list(CAUGHT_BY.get(item.name, ()))}
-            for item in updates
-        ]
-        write_json({"schema": 1, "updates": rows}, json_)
-    if json_ != "-":
-        console = Console(highlight=False, soft_wrap=True)
+    rows = [
+        {"name": item.name, "breaks": item.breaks, "caught_by": list(CAUGHT_BY.get(item.name, ()))} for item in updates
+    ]
+    target.write({"schema": 1, "updates": rows})
+    if not target.is_standard_output:
+        console = Terminal()
         for item in updates:
             caught = f" (caught by {', '.join(CAUGHT_BY[item.name])})" if item.name in CAUGHT_BY else ""
             console.print(f"{item.name:<14} {item.breaks or 'good'}{caught}", markup=False)

@@ -16,7 +16,7 @@ from secrets import token_hex
 
 from filelock import FileLock, Timeout
 
-from hotswap.machine.proc import ProcessId, boot_id, pid_namespace
+from hotswap.machine.proc import Owner, ProcessId, boot_id, pid_namespace
 from hotswap.machine.storage import make_folder, os_fault
 from hotswap.paths import cache_home
 
@@ -41,18 +41,16 @@ class Lease:
     @classmethod
     def take(cls, kind: str, id: str, **resources: str | int) -> Lease:
         """Write a lease of the calling process. LabFault when it cannot be written: then make nothing either."""
-        owner = ProcessId.own()
+        owner = Owner.own()
+        pid, started = owner.process.pid, owner.process.started
         folder = make_folder(leases_home(), "the lease folder")
-        lease = cls(kind, id, owner, folder / f"{kind}.{id}.{owner.pid}.{owner.started}.json")
+        lease = cls(kind, id, owner.process, folder / f"{kind}.{id}.{pid}.{started}.json")
         text = json.dumps(
             {
                 "schema": SCHEMA,
                 "kind": kind,
                 "id": id,
-                "pid": owner.pid,
-                "started": owner.started,
-                "boot": boot_id(),
-                "pid_namespace": pid_namespace(),
+                **owner.to_json(),
                 "taken": datetime.now(UTC).isoformat(),
                 "resources": resources,
             }
@@ -83,10 +81,7 @@ class Lease:
             boot, namespace = content["boot"], content["pid_namespace"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             boot, namespace = boot_id(), pid_namespace()
-        if boot != boot_id():
-            return True
-        # A container that shares this cache has ids of its own.
-        return namespace == pid_namespace() and not self.owner.alive()
+        return Owner(self.owner, boot, namespace).is_dead()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +121,31 @@ def sweep_leases(removers: Mapping[str, Callable[[str], None]]) -> SweepReport:
         with FileLock(leases_home() / "sweep.lock", timeout=0):
             for lease in leases():
                 remove = removers.get(lease.kind)
-                if remove is None or not lease.owner_is_dead():
-                    continue
-                name = f"{lease.kind}.{lease.id}"
-                try:
-                    remove(lease.id)
-                    lease.release()
-                except Exception as error:
-                    # One leftover that resists must neither hide the others nor stop the run that swept.
-                    report.failed[name] = f"{type(error).__name__}: {error}"
-                else:
-                    report.removed.append(name)
+                if remove is not None and lease.owner_is_dead():
+                    _remove(lease, remove, report)
     except (Timeout, OSError):
         return report
     return report
+
+
+def release_own(removers: Mapping[str, Callable[[str], None]]) -> SweepReport:
+    """As `sweep_leases`, but what the calling process itself leases: what it makes no use of any more."""
+    report = SweepReport()
+    own = ProcessId.own()
+    for lease in leases():
+        remove = removers.get(lease.kind)
+        if remove is not None and lease.owner == own:
+            _remove(lease, remove, report)
+    return report
+
+
+def _remove(lease: Lease, remove: Callable[[str], None], report: SweepReport) -> None:
+    name = f"{lease.kind}.{lease.id}"
+    try:
+        remove(lease.id)
+        lease.release()
+    except Exception as error:
+        # One leftover that resists must neither hide the others nor stop the run that swept.
+        report.failed[name] = f"{type(error).__name__}: {error}"
+    else:
+        report.removed.append(name)

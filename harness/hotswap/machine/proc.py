@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PROC = Path("/proc")
 
@@ -44,6 +46,41 @@ class ProcessId:
             return
         finally:
             os.close(handle)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose something on disk is: a process, of this boot, in a namespace where its id means something."""
+
+    process: ProcessId
+    boot: str
+    namespace: str
+
+    @classmethod
+    def own(cls) -> Owner:
+        """The calling process."""
+        return cls(ProcessId.own(), boot_id(), pid_namespace())
+
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> Owner:
+        """What `to_json` wrote. Raises KeyError or TypeError for anything else."""
+        return cls(ProcessId(content["pid"], content["started"]), content["boot"], content["pid_namespace"])
+
+    def to_json(self) -> dict[str, str | int]:
+        """As members of a JSON object."""
+        return {
+            "pid": self.process.pid,
+            "started": self.process.started,
+            "boot": self.boot,
+            "pid_namespace": self.namespace,
+        }
+
+    def is_dead(self) -> bool:
+        """Whether it is surely gone: never true of one that lives, or whose process ids we cannot see."""
+        if self.boot != boot_id():
+            return True
+        # A container that shares a folder with us has ids of its own.
+        return self.namespace == pid_namespace() and not self.process.alive()
 
 
 def _stat(task: int | str) -> tuple[str, int] | None:

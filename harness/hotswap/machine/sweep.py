@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hotswap.deadline import Deadline
-from hotswap.machine.lease import SweepReport, leases, sweep_leases
+from hotswap.machine.lease import SweepReport, leases, release_own, sweep_leases
 from hotswap.machine.storage import remove_tree
 from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_prefix import BUILD_KIND, build_folder, clones_home, templates_home
@@ -32,12 +32,18 @@ def sweep() -> SweepReport:
     Never touches what belongs to a living process; safe while other runs start and stop.
     """
     _adopt_orphans()
-    return sweep_leases(
-        {
-            MACHINE_KIND: lambda id: remove_prefix_folder(clones_home() / id),
-            BUILD_KIND: lambda id: remove_prefix_folder(build_folder(id)),
-        }
-    )
+    return sweep_leases(_REMOVERS)
+
+
+def remove_own() -> SweepReport:
+    """Remove all that the calling process still leases: for its end, when nothing of it should be there any more."""
+    return release_own(_REMOVERS)
+
+
+_REMOVERS: Mapping[str, Callable[[str], None]] = {
+    MACHINE_KIND: lambda id: remove_prefix_folder(clones_home() / id),
+    BUILD_KIND: lambda id: remove_prefix_folder(build_folder(id)),
+}
 
 
 def _adopt_orphans() -> None:

@@ -15,6 +15,8 @@ from hotswap.swap.witnesses import WAIT_ANY, WorkerDefinition
 
 RUNTIMES = {"auto": 0, "native": 1, "compat": 2, "plain": 3}
 _IOCTL_SIGNALS = 64
+# No request to the driver takes a second; a computer that is very busy is given its time.
+_CALL_SECONDS = 30.0
 
 Interference = Callable[[str, Lab], None]
 """Called at named points of the test (`load-running`, `update-begun`): for tests that break things on purpose."""
@@ -27,7 +29,7 @@ def drive(lab: Lab, plan: SwapPlan, seen: Observations, deadline: Deadline, inte
         runtime=RUNTIMES[plan.runtime],
         ring_slots=plan.ring_slots,
         drain_timeout_ms=plan.drain_timeout_ms,
-        deadline=deadline,
+        deadline=_call(deadline),
     )
     with lab.step("load first driver"):
         _update(lab, plan, seen, first, deadline, None)
@@ -44,17 +46,17 @@ def drive(lab: Lab, plan: SwapPlan, seen: Observations, deadline: Deadline, inte
         with lab.step("run load"):
             _run_phase(lab, plan, seen, deadline, interfere)
         if number == 1:
-            seen.middle_counters = counters(lab.device.query_counters(deadline=deadline))
+            seen.middle_counters = counters(lab.device.query_counters(deadline=_call(deadline)))
     with lab.step("stop workers"):
-        lab.device.stop_load(load_id=load, deadline=deadline)
+        lab.device.stop_load(load_id=load, deadline=_call(deadline))
         for worker in seen.workers:
-            stopped = lab.device.stop_worker(worker_id=worker.worker, deadline=deadline)
+            stopped = lab.device.stop_worker(worker_id=worker.worker, deadline=_call(deadline))
             if not stopped.status.succeeded:
                 raise GuestFault(f"stopping worker {worker.worker}: {stopped.status}; its thread did not end")
             seen.final_states[worker.worker] = stopped.final_state_mask
         seen.all_states_seen = True
     with lab.step("shut the driver down"):
-        seen.final_counters = counters(lab.shutdown(deadline=deadline))
+        seen.final_counters = counters(lab.shutdown(deadline=_call(deadline)))
         seen.threads_stopped = _settled_threads(lab, seen)
 
 
@@ -70,7 +72,7 @@ def _create_workers(lab: Lab, plan: SwapPlan, seen: Observations, deadline: Dead
             notification_mask=definition.notification_mask,
             initial_state_mask=definition.initial_state_mask,
             work_microseconds=plan.work_us,
-            deadline=deadline,
+            deadline=_call(deadline),
         )
         if not created.status.succeeded:
             raise GuestFault(f"creating worker {definition.worker}: {created.status}")
@@ -86,7 +88,7 @@ def _start_load(lab: Lab, plan: SwapPlan, deadline: Deadline) -> int:
         rate_per_second=plan.rate,
         seed=plan.seed,
         targets=targets,
-        deadline=deadline,
+        deadline=_call(deadline),
     )
     return int(started.load_id)
 
@@ -106,7 +108,7 @@ def _signal_all(lab: Lab, workers: list[WorkerDefinition], deadline: Deadline) -
     for worker in workers:
         events = range(worker.event_count) if worker.wait_type != WAIT_ANY else (0,)
         calls += [("signal_event", {"worker_id": worker.worker, "event_index": event}) for event in events]
-    for reply in lab.device.batch(calls[:_IOCTL_SIGNALS], deadline=deadline):
+    for reply in lab.device.batch(calls[:_IOCTL_SIGNALS], deadline=_call(deadline)):
         if not reply.status.succeeded:
             raise GuestFault(f"signalling an event by IOCTL: {reply.status}")
 
@@ -120,12 +122,13 @@ def _update(
     interfere: Interference | None,
 ) -> None:
     assert image.service is not None
-    pending = lab.device.begin("update", service_name=image.service, deadline=deadline)
+    pending = lab.device.begin("update", service_name=image.service, deadline=_call(deadline))
     if interfere:
         interfere("update-begun", lab)
     if seen.workers:
         _signal_all(lab, seen.workers, deadline)
-    reply = pending.result(deadline)
+    # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
+    reply = pending.result(deadline.within(_CALL_SECONDS + plan.drain_timeout_ms / 1000))
     lab.run.timeline.event("update", image=image.image.name, reply=reply)
     seen.updates.append(update_reply(reply))
     seen.expect_version(image, reply.to_version)
@@ -147,3 +150,8 @@ def _settled_threads(lab: Lab, seen: Observations) -> int | None:
         )
     except HotswapError:
         return lab.threads()
+
+
+def _call(deadline: Deadline) -> Deadline:
+    """For one request: a driver that hangs is noticed long before the test's own deadline."""
+    return deadline.within(_CALL_SECONDS)

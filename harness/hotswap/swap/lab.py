@@ -17,7 +17,8 @@ from hotswap.driver.deploy import deploy, undeploy
 from hotswap.driver.device import LINK, Device
 from hotswap.driver.package import DriverPackage
 from hotswap.errors import GuestFault, HotswapError
-from hotswap.machine.base import Machine
+from hotswap.interrupt import uninterrupted
+from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.run import RunFolder
 from hotswap.swap.outside import DriverHostWatch, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
@@ -127,6 +128,16 @@ class Lab:
         assert service is not None
         return service
 
+    def driver_hangs(self) -> bool:
+        """Whether agent and driver host live: then it is the driver that did not answer in time."""
+        if self.host is None or not self.host.alive:
+            return False
+        try:
+            self.agent.ping(deadline=Deadline.after(_CLOSE_SECONDS))
+        except HotswapError:
+            return False
+        return True
+
     def pause(self, seconds: float) -> None:
         """Let the guest run this long. Raises GuestFault at once when its driver host dies."""
         if self.host is None:
@@ -228,14 +239,23 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A second Ctrl-C must not leave half a guest; everything in here has a deadline.
+        with uninterrupted():
+            try:
+                with self.step("stop machine"):
+                    self._leave_guest()
+                    self.machine.stop(Deadline.after(STOP_SECONDS))
+            finally:
+                # Again, for what failed before it came to that: a timeline on a full disk. Harmless when repeated.
+                self.machine.stop(Deadline.after(STOP_SECONDS))
+
+    def _leave_guest(self) -> None:
         try:
             if self._agent is not None:
                 self._agent.disconnect()
         finally:
             if self.host is not None:
                 self.host.close()
-            with self.step("stop machine"):
-                self.machine.stop(Deadline.after(15.0))
 
 
 def _elapsed(seconds: float) -> Callable[[], bool]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +16,13 @@ from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
 from hotswap.driver.package import DriverPackage
 from hotswap.driver.preflight import PreflightReport
-from hotswap.errors import GuestFault, LabFault, UsageError
+from hotswap.errors import DeadlineExpired, GuestFault, LabFault, UsageError
+from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import Machine
+from hotswap.machine.proc import Owner
 from hotswap.machine.registry import create_machine
 from hotswap.report.html import write_report
-from hotswap.run import RunFolder
+from hotswap.run import RunFolder, mark_killed_runs
 from hotswap.swap.drive import RUNTIMES, Interference, drive
 from hotswap.swap.expectations import SWAP_EXPECTATIONS, evaluate
 from hotswap.swap.lab import Lab, Progress
@@ -60,6 +64,7 @@ def run_swap(
     known = {expectation.id for expectation in SWAP_EXPECTATIONS}
     if unknown := sorted(plan.disabled - known):
         raise UsageError(f"unknown expectation {unknown[0]!r}; known are: {', '.join(sorted(known))}")
+    _check_files(plan.updates)
     begun = monotonic()
     machine = create_machine(plan.machine, say)
     say("build drivers")
@@ -70,14 +75,33 @@ def run_swap(
     begun = monotonic()
     reports = _preflight(package, machine)
     steps["preflight"] = monotonic() - begun
+    mark_killed_runs()
     run = RunFolder.create()
-    run.write(
-        "evidence/preflight.json", json.dumps([asdict(report) for report in reports], indent=1, default=str) + "\n"
-    )
     try:
+        run.write(
+            "evidence/preflight.json", json.dumps([asdict(report) for report in reports], indent=1, default=str) + "\n"
+        )
         return _Test(plan, machine, build, package, run, say, command, interfere, steps).run()
     finally:
         run.close()
+
+
+def _check_files(updates: Sequence[str]) -> None:
+    """Before anything is built or read: reading a pipe or a device would never end."""
+    for wanted in updates:
+        path = Path(wanted)
+        if "/" not in wanted and not wanted.lower().endswith(".sys"):
+            continue
+        try:
+            if not path.is_file():
+                path.stat()
+                raise UsageError(f"the driver {wanted} is no file, but a {_kind(path)}: give a driver image (.sys)")
+        except OSError as error:
+            raise UsageError(f"the driver {wanted} cannot be read: {error.strerror or error}") from error
+
+
+def _kind(path: Path) -> str:
+    return "folder" if path.is_dir() else "pipe, socket or device"
 
 
 def _preflight(package: DriverPackage, machine: Machine) -> tuple[PreflightReport, ...]:
@@ -119,24 +143,37 @@ class _Test:
         self.info: dict[str, Any] = {}
 
     def run(self) -> SwapResult:
-        self._summary("running", "the run has not ended")
-        interrupted: BaseException | None = None
+        try:
+            self._summary("running", "the run has not ended", owner=Owner.own().to_json())
+            interrupted = self._interrupted_in_guest()
+            with self.lab.step("evaluate"):
+                etl = self._trace()
+                results = self._evaluate(etl)
+            result = self._result(etl, results, interrupted)
+            self._finish(result, etl)
+        except KeyboardInterrupt as interrupt:
+            # In the evaluation, or once more in the clean-up: end it without asking the trace.
+            with uninterrupted():
+                etl = _no_trace()
+                result = self._result(etl, (), True)
+                self._finish(result, etl)
+            raise Interrupted(result) from interrupt
+        except Exception as error:
+            # On a full disk it cannot be noted; the next start will find that this process has ended.
+            with suppress(LabFault):
+                self._summary("lab-fault", str(error) or type(error).__name__)
+            error.add_note(f"run folder: {self.folder.path}")
+            raise
+        if interrupted:
+            raise Interrupted(result)
+        return result
+
+    def _interrupted_in_guest(self) -> bool:
         try:
             self._in_guest()
-        except KeyboardInterrupt as interrupt:
-            interrupted = interrupt
-        except LabFault as fault:
-            self._summary("lab-fault", str(fault))
-            fault.add_note(f"run folder: {self.folder.path}")
-            raise
-        with self.lab.step("evaluate"):
-            etl = self._trace()
-            results = self._evaluate(etl)
-        result = self._result(etl, results, interrupted is not None)
-        self._finish(result, etl)
-        if interrupted is not None:
-            raise Interrupted(result) from interrupted
-        return result
+        except KeyboardInterrupt:
+            return True
+        return False
 
     def _in_guest(self) -> None:
         deadline = Deadline.after(_BASE_SECONDS + len(self.plan.updates) * self.plan.seconds * 2)
@@ -156,10 +193,13 @@ class _Test:
             except LabFault as fault:
                 # The lab's trouble may be the driver host's end seen from here: then it is the guest's fault.
                 self.seen.note_host(self.lab)
-                if self.seen.host_alive is not False:
+                if self.seen.host_alive is False:
+                    self.seen.faults.append(str(fault))
+                elif isinstance(fault, DeadlineExpired) and self.lab.driver_hangs():
+                    self.seen.faults.append(f"{fault}; agent and driver host live: the driver hangs")
+                else:
                     self.lab.diagnose()
                     raise
-                self.seen.faults.append(str(fault))
             except KeyboardInterrupt:
                 self._close()
                 raise
@@ -188,7 +228,7 @@ class _Test:
             etl = read_etl(self.folder.trace)
             etl.events.to_parquet(self.folder.events)
             return etl
-        return parse_etl(build_etl([]))
+        return _no_trace()
 
     def _evaluate(self, etl: EtlFile) -> tuple[ExpectationResult, ...]:
         host_images = tuple(
@@ -202,7 +242,8 @@ class _Test:
 
     def _result(self, etl: EtlFile, results: tuple[ExpectationResult, ...], interrupted: bool) -> SwapResult:
         verdict, why = combine(results), reason(results)
-        if interrupted and verdict is not Verdict.FAIL:
+        if interrupted:
+            # What an interrupted test did not get to looks like what a bad driver did not do.
             verdict, why = Verdict.INCONCLUSIVE, "the run was interrupted"
         return SwapResult(
             verdict=verdict,
@@ -239,10 +280,10 @@ class _Test:
     def _finish(self, result: SwapResult, etl: EtlFile) -> None:
         slices = {item.id: format_slice(etl.events, item.slice) for item in result.expectations if item.slice}
         self.folder.write("report.html", write_report(result, slices))
-        self.folder.write_summary({**result.to_json(), "slices": slices})
+        self.folder.write_summary({**result.to_json(), "state": "ended", "slices": slices})
         self.folder.timeline.event("verdict", verdict=result.verdict, reason=result.reason)
 
-    def _summary(self, state: str, why: str) -> None:
+    def _summary(self, state: str, why: str, **more: object) -> None:
         self.folder.write_summary(
             {
                 "schema": SCHEMA,
@@ -251,8 +292,13 @@ class _Test:
                 "reason": why,
                 "run_folder": str(self.folder.path),
                 "environment": self._environment(),
+                **more,
             }
         )
+
+
+def _no_trace() -> EtlFile:
+    return parse_etl(build_etl([]))
 
 
 def failed_slices(result: SwapResult, folder: Path) -> dict[str, str]:
