@@ -24,6 +24,9 @@ def main() -> NoReturn:
         code = 130
         sys.stderr.write("hotswap: interrupted\n")
     ignore_stop_signals()
+    # Python ends by SIGINT, whatever the exit code, if ever one came while a string was executed (dataclasses do that);
+    # executing another makes it forget.
+    exec("pass")
     sys.exit(code)
 
 

@@ -39,9 +39,9 @@ def run(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     try:
         code: object = app(_json_to_standard_output(arguments), standalone_mode=False)
+        if code == Exit.INTERRUPTED:
+            return _complain("interrupted", Exit.INTERRUPTED)
         return code if isinstance(code, int) else Exit.PASS
-    except typer.Exit as end:
-        return end.exit_code
     except TyperException as error:
         return _complain(error.format_message(), Exit.USAGE)
     except UsageError as error:

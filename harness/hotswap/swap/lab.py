@@ -16,11 +16,11 @@ from hotswap.driver.build import DriverBuild
 from hotswap.driver.deploy import deploy, undeploy
 from hotswap.driver.device import LINK, Device
 from hotswap.driver.package import DriverPackage
-from hotswap.errors import GuestFault, HotswapError
+from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
 from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.run import RunFolder
-from hotswap.swap.outside import DriverHostWatch, OutsideView
+from hotswap.swap.outside import DriverHostWatch, GuestFiles, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
 from hotswap.transport.agent import Agent
 from hotswap.transport.protocol import AgentContract
@@ -30,17 +30,28 @@ GUEST_TRACE = r"C:\hotswap\trace.etl"
 SESSION = "hotswap"
 _DRAIN_INTERVAL_MS = 5
 _CLOSE_SECONDS = 5.0
+_PING_SECONDS = 3.0
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What was seen while the guest was taken down. None: it could not be had."""
+    """What was seen while the guest was taken down. None: it could not be had.
+
+    `faults` are the guest's, `problems` the lab's: one line each.
+    """
 
     trace: TraceStats | None
     trace_error: str | None
     faults: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    guest: list[str]
+    lab: list[str]
 
 
 class Lab:
@@ -59,6 +70,7 @@ class Lab:
         self._progress = progress
         self._agent: Agent | None = None
         self._device: Device | None = None
+        self._agent_answers = True
         self._deployed = self._started = self._tracing = self._shut_down = False
 
     @contextmanager
@@ -129,11 +141,21 @@ class Lab:
         return service
 
     def driver_hangs(self) -> bool:
-        """Whether agent and driver host live: then it is the driver that did not answer in time."""
-        if self.host is None or not self.host.alive:
+        """Whether it is the driver that did not answer in time: guest, agent and driver host live.
+
+        The agent may hang with it: Wine lets the sender of a request wait until the driver has taken it.
+        """
+        if self.host is None or not self.host.alive or self.machine.alive() is not None:
             return False
+        connection = self.agent.connection
+        if connection.transport.alive() is not None:
+            return False
+        self._agent_answers = self._agent_answers and self._ping()
+        return self._agent_answers or any("IOCTL" in what for what in connection.waiting)
+
+    def _ping(self) -> bool:
         try:
-            self.agent.ping(deadline=Deadline.after(_CLOSE_SECONDS))
+            self.agent.ping(deadline=Deadline.after(_PING_SECONDS))
         except HotswapError:
             return False
         return True
@@ -168,21 +190,23 @@ class Lab:
 
     def close(self) -> Closed:
         """Stop the trace and the driver and take the trace out. Goes on after failures and returns them."""
-        faults: list[str] = []
+        if not self._agent_answers:
+            return self._close_without_agent()
+        trouble = _Trouble([], [])
         stats: TraceStats | None = None
         trace_error: str | None = None
         if self._device is not None and not self._shut_down and (self.host is None or self.host.alive):
-            self._try(faults, "shutting the driver down", self.shutdown, deadline=Deadline.after(_CLOSE_SECONDS))
+            self._try(trouble, "shutting the driver down", self.shutdown, deadline=Deadline.after(_CLOSE_SECONDS))
         if self._tracing:
             with self.step("stop trace"):
-                stats, trace_error = self._stop_trace(faults)
+                stats, trace_error = self._stop_trace(trouble)
         if self._device is not None:
-            self._try(faults, "closing the device", self._device.close, deadline=Deadline.after(_CLOSE_SECONDS))
+            self._try(trouble, "closing the device", self._device.close, deadline=Deadline.after(_CLOSE_SECONDS))
             self._device = None
         if self._started:
             with self.step("stop driver"):
                 self._try(
-                    faults,
+                    trouble,
                     "stopping the driver",
                     self.agent.service_stop,
                     self._service,
@@ -192,14 +216,28 @@ class Lab:
         if self.host is not None:
             self.host.close()
             self.host = None
-        return Closed(stats, trace_error, tuple(faults))
+        return Closed(stats, trace_error, tuple(trouble.guest), tuple(trouble.lab))
+
+    def _close_without_agent(self) -> Closed:
+        """Nothing can be asked any more, and each question would wait for its deadline: leave it to the machine's stop.
+
+        The agent writes what it drained to its file within a second, so what came before the hang is there.
+        """
+        self._deployed = self._started = self._tracing = False
+        problems = []
+        if isinstance(self.machine, GuestFiles):
+            try:
+                self.run.write("trace.etl", self.machine.host_path(GUEST_TRACE).read_bytes())
+            except (OSError, LabFault) as error:
+                problems.append(f"taking the trace out: {error}")
+        return Closed(None, "the agent did not answer any more", (), tuple(problems))
 
     def shutdown(self, *, deadline: Deadline) -> Any:
         """Ask the driver to give up all it holds; returns its last counters."""
         self._shut_down = True
         return self.device.shutdown(deadline=deadline)
 
-    def _stop_trace(self, faults: list[str]) -> tuple[TraceStats | None, str | None]:
+    def _stop_trace(self, trouble: _Trouble) -> tuple[TraceStats | None, str | None]:
         self._tracing = False
         stats: TraceStats | None = None
         error: str | None = None
@@ -207,20 +245,25 @@ class Lab:
             stats = self.agent.trace_stop(deadline=Deadline.after(_CLOSE_SECONDS))
             error = stats.error or ""
         except HotswapError as failure:
-            faults.append(str(failure))
+            self._note(trouble, "stopping the trace", failure)
             error = str(failure)
         try:
             self.run.write("trace.etl", self.agent.get(GUEST_TRACE, deadline=Deadline.after(30.0)))
         except HotswapError as failure:
-            faults.append(str(failure))
+            self._note(trouble, "taking the trace out", failure)
             error = error or str(failure)
         return stats, error
 
-    def _try(self, faults: list[str], what: str, action: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    def _try(self, trouble: _Trouble, what: str, action: Callable[..., Any], *arguments: Any, **named: Any) -> None:
         try:
             action(*arguments, **named)
         except HotswapError as error:
-            faults.append(f"{what}: {error}")
+            self._note(trouble, what, error)
+
+    def _note(self, trouble: _Trouble, what: str, error: HotswapError) -> None:
+        """A full disk here, say, is never the driver's failure."""
+        of_guest = isinstance(error, GuestFault) or (isinstance(error, DeadlineExpired) and self.driver_hangs())
+        (trouble.guest if of_guest else trouble.lab).append(f"{what}: {error}")
 
     def undeploy(self) -> Sequence[str]:
         """Delete services and files of the drivers; returns what failed."""

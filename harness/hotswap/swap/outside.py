@@ -27,6 +27,15 @@ class OutsideView(Protocol):
         ...
 
 
+@runtime_checkable
+class GuestFiles(Protocol):
+    """A machine whose files lie on this computer."""
+
+    def host_path(self, guest: str) -> Path:
+        """Where a guest's file lies here."""
+        ...
+
+
 class DriverHostWatch:
     """Watches the process that hosts one driver: waits end at once when it dies."""
 

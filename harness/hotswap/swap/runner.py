@@ -196,7 +196,7 @@ class _Test:
                 if self.seen.host_alive is False:
                     self.seen.faults.append(str(fault))
                 elif isinstance(fault, DeadlineExpired) and self.lab.driver_hangs():
-                    self.seen.faults.append(f"{fault}; agent and driver host live: the driver hangs")
+                    self.seen.faults.append(f"{fault}; guest, agent and driver host live: the driver hangs")
                 else:
                     self.lab.diagnose()
                     raise
@@ -204,6 +204,11 @@ class _Test:
                 self._close()
                 raise
             self._close()
+            problems = self.seen.closed.problems if self.seen.closed else ()
+            if problems and not self.seen.faults and self.seen.host_alive is not False:
+                # With the guest at fault they follow from that; without, the lab did not do its part.
+                self.lab.diagnose()
+                raise LabFault(problems[0])
 
     def _close(self) -> None:
         self.seen.note_host(self.lab)
@@ -212,6 +217,8 @@ class _Test:
         self.seen.closed = self.lab.close()
         if self.seen.host_alive is not False:
             self.seen.faults.extend(self.seen.closed.faults)
+        for problem in self.seen.closed.problems:
+            self.folder.timeline.event("close-failed", error=problem)
         if self.seen.final_counters is not None:
             deadline = Deadline.after(5.0)
             self.seen.snapshots.append(self.lab.snapshot("after the stop", 0, host_loaded=False, deadline=deadline))

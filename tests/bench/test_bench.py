@@ -1,0 +1,80 @@
+"""`ci/bench`: its rows, its exit codes, and that what it measures is what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hotswap.bench import __main__ as command
+from hotswap.bench import agent, swap
+from hotswap.bench.table import compare
+
+ROW = {"what", "ours", "other", "unit", "ratio", "aim", "met"}
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "hotswap.bench", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'swap')"),
+        ([], "required: name"),
+        (["swap", "--faster"], "unrecognized arguments: --faster"),
+        (["swap", "--json", "/no/such/folder/x.json"], "cannot be written"),
+    ],
+)
+def test_bad_usage_is_one_line_and_found_before_anything_is_measured(arguments: list[str], why: str) -> None:
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ci/bench: ")
+    assert why in line
+
+
+def test_the_swap_benchmark_compares_hot_swap_with_restart(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(command.BENCHMARKS, "swap", lambda: swap.run(swaps=2))
+    target = tmp_path / "swap.json"
+    assert command.main(["swap", "--json", str(target)]) == 0
+    content = json.loads(target.read_text())
+    assert content.keys() == {"schema", "rows", "environment"}
+    assert all(row.keys() == ROW for row in content["rows"])
+    assert content["environment"]["cpus"] == os.cpu_count()
+    compared = [row for row in content["rows"] if row["other"] is not None]
+    assert compared
+    for row in compared:
+        assert row["ratio"] == pytest.approx(row["other"] / row["ours"], rel=0.05)
+        assert row["met"] is (row["ratio"] >= float(row["aim"].removesuffix("x")))
+    first = compared[0]
+    assert "hold time" in first["what"]
+    assert first["unit"] == "µs"
+    assert 0 < first["ours"] < first["other"], "a swap that takes longer than a restart is a wrong figure"
+    assert "ci/bench swap" in capsys.readouterr().out
+    states = {json.loads((run / "run.json").read_text())["verdict"] for run in runs.iterdir()}
+    assert states == {"pass"}, "a figure of a run that did not pass"
+
+
+def test_the_agent_benchmark_compares_calls_with_process_starts(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(command.BENCHMARKS, "agent", lambda: agent.run(calls=20, starts=2))
+    assert command.main(["agent", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [row.keys() for row in content["rows"]] == [ROW, ROW]
+    assert content["environment"]["calls"] == 20
+    assert all(row["ours"] < row["other"] for row in content["rows"])
+    assert not runs.exists(), "no run folder without a verdict"
+
+
+def test_a_row_says_whether_its_aim_is_met() -> None:
+    assert compare("x", [1, 2, 30], [200, 300, 100], "µs", 100).met is True
+    assert compare("x", [1, 3, 30], [200, 250, 100], "µs", 100).met is False
