@@ -1,11 +1,12 @@
 # Drivers with clang and lld. The image is a driver, not a DLL, also where it exports: never -shared.
 find_program(HS_MASM NAMES llvm-ml llvm-ml-14 llvm-ml-15 llvm-ml-16 llvm-ml-17 llvm-ml-18 llvm-ml-19 REQUIRED)
+find_path(HS_DDK_INCLUDE ntddk.h # mingw-w64's kernel headers: where Debian and where Fedora put them
+  PATHS /usr/x86_64-w64-mingw32/include/ddk /usr/x86_64-w64-mingw32/sys-root/mingw/include/ddk
+  NO_CMAKE_FIND_ROOT_PATH REQUIRED)
 
 set(HS_KERNEL_COMPILE_OPTIONS
   -Wall -Wextra -Werror -O2 -g -gcodeview -ffreestanding -fno-stack-protector -mno-red-zone
   -fasynchronous-unwind-tables # -ffreestanding turns unwind data off, and without it no kernel stack can be walked
-  -fms-extensions -Wno-microsoft-anon-tag
-  -Wno-ignored-attributes -Wno-unused-function -Wno-multichar
   -fno-strict-aliasing
   "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
 
@@ -38,7 +39,7 @@ function(hs_add_driver name)
   add_executable(${name} ${ARG_SOURCES} ${objects})
   set_target_properties(${name} PROPERTIES SUFFIX .sys ENABLE_EXPORTS "${ARG_EXPORTS}")
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include)
-  target_include_directories(${name} SYSTEM PRIVATE /usr/x86_64-w64-mingw32/include/ddk)
+  target_include_directories(${name} SYSTEM PRIVATE ${HS_DDK_INCLUDE})
   target_compile_options(${name} PRIVATE ${HS_KERNEL_COMPILE_OPTIONS})
   target_link_options(${name} PRIVATE ${HS_KERNEL_LINK_OPTIONS} "-Wl,--pdb=${CMAKE_CURRENT_BINARY_DIR}/${name}.pdb")
   target_link_libraries(${name} PRIVATE ${ARG_IMPORTS} ntoskrnl hal)

@@ -2,10 +2,12 @@
 # Not yet run on real Windows.
 enable_language(ASM_MASM)
 
-set(HS_WDK_ROOT "$ENV{WDKContentRoot}" CACHE PATH "Windows Kits folder, e.g. C:/Program Files (x86)/Windows Kits/10")
-if(NOT HS_WDK_ROOT)
-  set(HS_WDK_ROOT "C:/Program Files (x86)/Windows Kits/10" CACHE PATH "" FORCE)
+file(TO_CMAKE_PATH "$ENV{WDKContentRoot}" hs_wdk_root) # the variable ends in a backslash
+string(REGEX REPLACE "/+$" "" hs_wdk_root "${hs_wdk_root}")
+if(NOT hs_wdk_root)
+  set(hs_wdk_root "C:/Program Files (x86)/Windows Kits/10")
 endif()
+set(HS_WDK_ROOT "${hs_wdk_root}" CACHE PATH "Windows Kits folder, e.g. C:/Program Files (x86)/Windows Kits/10")
 file(GLOB hs_kits RELATIVE "${HS_WDK_ROOT}/Include" "${HS_WDK_ROOT}/Include/*/km/wdm.h")
 if(NOT hs_kits)
   message(FATAL_ERROR "No Windows Driver Kit under ${HS_WDK_ROOT}: install the WDK, or set HS_WDK_ROOT.")
@@ -15,9 +17,26 @@ list(GET hs_kits 0 hs_kit)
 string(REGEX REPLACE "/km/wdm.h$" "" HS_WDK_VERSION "${hs_kit}")
 message(STATUS "Windows Driver Kit ${HS_WDK_VERSION}")
 
-# Kits from 26100 on declare the DriverProxy family; ours must then stay out of the way.
-file(STRINGS "${HS_WDK_ROOT}/Include/${HS_WDK_VERSION}/km/wdm.h" hs_declared
-     REGEX "_DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT" LIMIT_COUNT 1)
+set(HS_KERNEL_INCLUDES
+  "${HS_WDK_ROOT}/Include/${HS_WDK_VERSION}/km" "${HS_WDK_ROOT}/Include/${HS_WDK_VERSION}/km/crt"
+  "${HS_WDK_ROOT}/Include/${HS_WDK_VERSION}/shared")
+# The oldest Windows that the drivers load on. What is newer is looked up at run time.
+set(HS_KERNEL_DEFINITIONS _AMD64_ NTDDI_VERSION=0x0A000000 _WIN32_WINNT=0x0A00 WINVER=0x0A00)
+
+# Kits from 26100 on declare the DriverProxy family, and ours must then stay out of the way. Asked of the compiler, because
+# the declarations depend on NTDDI_VERSION.
+include(CheckCSourceCompiles)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+set(CMAKE_REQUIRED_INCLUDES ${HS_KERNEL_INCLUDES})
+list(TRANSFORM HS_KERNEL_DEFINITIONS PREPEND -D OUTPUT_VARIABLE CMAKE_REQUIRED_DEFINITIONS)
+check_c_source_compiles(
+  "#include <ntifs.h>\nDRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT context;" HS_WDM_DECLARES_DRIVER_PROXY)
+
+# Off, of /W4: 4201 and 4214 (nameless unions, bit fields of ULONG: the WDK's own style, and the DriverProxy types), 4204
+# (initialisers that are not constant: C99), 4232 (the table of functions imported from driverproxy.sys), 4324 (padding asked
+# for).
+# No /guard:cf: wrapper stubs are entered at computed addresses, which its table does not list.
+set(HS_KERNEL_COMPILE_OPTIONS /kernel /W4 /WX /GS /Gz /Zi /wd4201 /wd4204 /wd4214 /wd4232 /wd4324)
 
 # hs_add_driver(NAME [EXPORTS] [IMPORTS driver...] SOURCES file... [MASM file...])
 function(hs_add_driver name)
@@ -27,16 +46,13 @@ function(hs_add_driver name)
   add_executable(${name} ${ARG_SOURCES} ${ARG_MASM})
   set_target_properties(${name} PROPERTIES SUFFIX .sys MSVC_RUNTIME_LIBRARY "" ENABLE_EXPORTS ${ARG_EXPORTS})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include)
-  target_include_directories(${name} SYSTEM PRIVATE
-    "${HS_WDK_ROOT}/Include/${HS_WDK_VERSION}/km" "${HS_WDK_ROOT}/Include/${HS_WDK_VERSION}/shared")
+  target_include_directories(${name} SYSTEM PRIVATE ${HS_KERNEL_INCLUDES})
   target_compile_definitions(${name} PRIVATE
-    _AMD64_ _WIN64 NTDDI_VERSION=0x0A000000 _WIN32_WINNT=0x0A00 WINVER=0x0A00 HS_HAVE_WDMSEC
-    $<$<BOOL:${hs_declared}>:HS_WDM_HAS_DRIVER_PROXY>)
-  # No /guard:cf: wrapper stubs are entered at computed addresses, which its table does not list.
-  target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:C>:/kernel /W4 /WX /GS /Gz /Zi /Oy- /wd4201 /wd4214 /wd4324>)
+    ${HS_KERNEL_DEFINITIONS} HS_HAVE_WDMSEC $<$<BOOL:${HS_WDM_DECLARES_DRIVER_PROXY}>:HS_WDM_HAS_DRIVER_PROXY>)
+  target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:C>:${HS_KERNEL_COMPILE_OPTIONS}>")
   target_link_options(${name} PRIVATE
     /DRIVER /SUBSYSTEM:NATIVE,10.00 /ENTRY:GsDriverEntry /NODEFAULTLIB /DYNAMICBASE /NXCOMPAT /DEBUG /RELEASE /INCREMENTAL:NO
-    /OPT:REF /OPT:ICF /PDBALTPATH:%_PDB%)
+    /MANIFEST:NO /OPT:REF /OPT:ICF /PDBALTPATH:%_PDB%)
   foreach(driver IN LISTS ARG_IMPORTS)
     target_link_libraries(${name} PRIVATE ${driver})
   endforeach()

@@ -33,12 +33,8 @@
 #endif
 /* mingw imports object-type variables as data. */
 #define HS_THREAD_OBJECT_TYPE ((POBJECT_TYPE)PsThreadType)
-#define HS_EXPORT __declspec(dllexport)
-#define HS_IMPORT __declspec(dllimport)
 #else
 #define HS_THREAD_OBJECT_TYPE (*PsThreadType)
-#define HS_EXPORT __declspec(dllexport)
-#define HS_IMPORT __declspec(dllimport)
 #endif
 
 /* In ntifs.h, which mingw-w64 cannot include beside ntddk.h. */
@@ -69,14 +65,14 @@ NTSYSAPI NTSTATUS NTAPI ObOpenObjectByPointer(_In_ PVOID Object, _In_ ULONG Hand
 
 /*
  * The one place where time is read. Not inlined: Wine emulates only plain loads from KUSER_SHARED_DATA, and a folded
- * read of it crashes the driver host.
+ * read of it crashes the driver host. `__inline` only keeps compilers from calling a copy that a file does not use dead code.
  */
-__declspec(noinline) static LONG64 HsTick(void)
+__declspec(noinline) static __inline LONG64 HsTick(void)
 {
     return KeQueryPerformanceCounter(NULL).QuadPart;
 }
 
-__declspec(noinline) static LONG64 HsTickFrequency(void)
+__declspec(noinline) static __inline LONG64 HsTickFrequency(void)
 {
     LARGE_INTEGER frequency;
 

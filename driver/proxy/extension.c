@@ -1,15 +1,24 @@
-/* Extensions: their list, owners, options and the hook (R1-R4, R30). */
+/* Extensions: their table, owners, options and the hook (R1-R4, R30). */
 #include "proxy.h"
 
-/* Statically initialised: an export driver loaded by import gets no entry call on Wine. */
-static LIST_ENTRY DpExtensions = { &DpExtensions, &DpExtensions };
+/*
+ * A table, because an owner is looked up at any IRQL and so without a lock: what is searched is never freed. The lock is for
+ * those that change it. All zero: an export driver loaded by import gets no entry call on Wine.
+ */
+typedef struct _DP_EXTENSION_ENTRY {
+    PVOID volatile Owner; /* NULL: none, or the entry is free */
+    PVOID volatile Extension; /* NULL: the entry is free */
+} DP_EXTENSION_ENTRY;
+
+static DP_EXTENSION_ENTRY DpExtensions[DP_EXTENSION_COUNT];
 static KSPIN_LOCK DpExtensionLock;
 
 _Use_decl_annotations_ VOID DpNotify(PDRIVER_PROXY_EXTENSION Extension, HS_PROXY_STEP Step, NTSTATUS Status, PVOID Worker)
 {
+    HS_PROXY_NOTIFY *notify = Extension->Options.Notify;
     HS_PROXY_NOTIFICATION notification;
 
-    if (Extension->Options.Notify == NULL) {
+    if (notify == NULL) {
         return;
     }
     notification.Step = Step;
@@ -17,7 +26,7 @@ _Use_decl_annotations_ VOID DpNotify(PDRIVER_PROXY_EXTENSION Extension, HS_PROXY
     notification.Tick = HsTick();
     notification.HeldCalls = (ULONG)Extension->Rundown.HeldTotal;
     notification.Worker = Worker;
-    Extension->Options.Notify(Extension->Options.NotifyContext, &notification);
+    notify(Extension->Options.NotifyContext, &notification);
 }
 
 static VOID DpFirstHeld(DP_RUNDOWN *Rundown)
@@ -25,17 +34,54 @@ static VOID DpFirstHeld(DP_RUNDOWN *Rundown)
     DpNotify(CONTAINING_RECORD(Rundown, DRIVER_PROXY_EXTENSION, Rundown), HsProxyStepFirstHeld, STATUS_SUCCESS, NULL);
 }
 
-static PDRIVER_PROXY_EXTENSION DpFindOwnedLocked(PDRIVER_OBJECT Owner)
+/* IRQL: any. The extension is owned: a NULL owner finds none. */
+static PDRIVER_PROXY_EXTENSION DpFindOwned(PDRIVER_OBJECT Owner)
 {
-    PLIST_ENTRY entry;
+    ULONG i;
 
-    for (entry = DpExtensions.Flink; entry != &DpExtensions; entry = entry->Flink) {
-        PDRIVER_PROXY_EXTENSION extension = CONTAINING_RECORD(entry, DRIVER_PROXY_EXTENSION, Link);
-        if (extension->Owner == Owner) {
-            return extension;
+    for (i = 0; Owner != NULL && i < DP_EXTENSION_COUNT; i++) {
+        if (DpExtensions[i].Owner == Owner) {
+            return DpExtensions[i].Extension;
         }
     }
     return NULL;
+}
+
+/* STATUS_RESOURCE_IN_USE, STATUS_INSUFFICIENT_RESOURCES. */
+static NTSTATUS DpExtensionAdd(PDRIVER_PROXY_EXTENSION Extension)
+{
+    NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
+    KIRQL irql;
+    ULONG i;
+
+    KeAcquireSpinLock(&DpExtensionLock, &irql);
+    if (DpFindOwned(Extension->Owner) != NULL) {
+        status = STATUS_RESOURCE_IN_USE;
+    }
+    for (i = 0; i < DP_EXTENSION_COUNT && status == STATUS_INSUFFICIENT_RESOURCES; i++) {
+        if (DpExtensions[i].Extension == NULL) {
+            InterlockedExchangePointer(&DpExtensions[i].Extension, Extension);
+            InterlockedExchangePointer(&DpExtensions[i].Owner, Extension->Owner);
+            status = STATUS_SUCCESS;
+        }
+    }
+    KeReleaseSpinLock(&DpExtensionLock, irql);
+    return status;
+}
+
+static VOID DpExtensionRemove(PDRIVER_PROXY_EXTENSION Extension)
+{
+    KIRQL irql;
+    ULONG i;
+
+    KeAcquireSpinLock(&DpExtensionLock, &irql);
+    for (i = 0; i < DP_EXTENSION_COUNT; i++) {
+        if (DpExtensions[i].Extension == Extension) {
+            InterlockedExchangePointer(&DpExtensions[i].Owner, NULL);
+            InterlockedExchangePointer(&DpExtensions[i].Extension, NULL);
+        }
+    }
+    KeReleaseSpinLock(&DpExtensionLock, irql);
 }
 
 _Use_decl_annotations_ VOID NTAPI HsIoGetDriverProxyFeatures(PDRIVER_OBJECT DriverObject, PDRIVER_PROXY_FEATURE_FLAGS Flags)
@@ -51,7 +97,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsIoCreateDriverProxyExtension(PDRIVER_OBJ
                                                                     PDRIVER_PROXY_EXTENSION *DriverProxyExtension)
 {
     PDRIVER_PROXY_EXTENSION extension;
-    KIRQL irql;
+    NTSTATUS status;
 
     *DriverProxyExtension = NULL;
     if (Flags.AsUlong != 0) {
@@ -67,46 +113,31 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsIoCreateDriverProxyExtension(PDRIVER_OBJ
     DpRundownInitialize(&extension->Rundown, DpFirstHeld);
     KeInitializeEvent(&extension->SwapLock, SynchronizationEvent, TRUE);
 
-    KeAcquireSpinLock(&DpExtensionLock, &irql);
-    if (OwningDriverObject != NULL && DpFindOwnedLocked(OwningDriverObject) != NULL) {
-        KeReleaseSpinLock(&DpExtensionLock, irql);
+    status = DpExtensionAdd(extension);
+    if (!NT_SUCCESS(status)) {
         DpFree(extension);
-        return STATUS_RESOURCE_IN_USE;
+        return status;
     }
-    InsertTailList(&DpExtensions, &extension->Link);
-    KeReleaseSpinLock(&DpExtensionLock, irql);
     *DriverProxyExtension = extension;
     return STATUS_SUCCESS;
 }
 
 _Use_decl_annotations_ NTSTATUS NTAPI HsDeleteDriverProxyExtension(PDRIVER_PROXY_EXTENSION DriverProxyExtension)
 {
-    KIRQL irql;
-
     if (DriverProxyExtension->WorkerThreads != 0 || DpRundownCount(&DriverProxyExtension->Rundown) != 0 ||
         DriverProxyExtension->Rundown.Held != 0) {
         return STATUS_DEVICE_BUSY;
     }
-    KeAcquireSpinLock(&DpExtensionLock, &irql);
-    RemoveEntryList(&DriverProxyExtension->Link);
-    KeReleaseSpinLock(&DpExtensionLock, irql);
+    DpExtensionRemove(DriverProxyExtension);
     DpWrapperFreeAll(DriverProxyExtension);
     DpFree(DriverProxyExtension);
     return STATUS_SUCCESS;
 }
 
+/* IRQL: any (R30). */
 _Use_decl_annotations_ PDRIVER_PROXY_EXTENSION NTAPI HsIoGetDriverProxyExtensionFromDriverObject(PDRIVER_OBJECT DriverObject)
 {
-    PDRIVER_PROXY_EXTENSION extension;
-    KIRQL irql;
-
-    if (DriverObject == NULL) {
-        return NULL;
-    }
-    KeAcquireSpinLock(&DpExtensionLock, &irql);
-    extension = DpFindOwnedLocked(DriverObject);
-    KeReleaseSpinLock(&DpExtensionLock, irql);
-    return extension;
+    return DpFindOwned(DriverObject);
 }
 
 _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTENSION DriverProxyExtension,
@@ -124,16 +155,19 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTE
 
 _Use_decl_annotations_ VOID DpExtensionTotals(ULONG *Extensions, ULONG *ActiveCalls, ULONG *HeldCalls)
 {
-    PLIST_ENTRY entry;
     KIRQL irql;
+    ULONG i;
 
     *Extensions = *ActiveCalls = *HeldCalls = 0;
     KeAcquireSpinLock(&DpExtensionLock, &irql);
-    for (entry = DpExtensions.Flink; entry != &DpExtensions; entry = entry->Flink) {
-        PDRIVER_PROXY_EXTENSION extension = CONTAINING_RECORD(entry, DRIVER_PROXY_EXTENSION, Link);
-        *Extensions += 1;
-        *ActiveCalls += DpRundownCount(&extension->Rundown);
-        *HeldCalls += (ULONG)extension->Rundown.Held;
+    for (i = 0; i < DP_EXTENSION_COUNT; i++) {
+        PDRIVER_PROXY_EXTENSION extension = DpExtensions[i].Extension;
+
+        if (extension != NULL) {
+            *Extensions += 1;
+            *ActiveCalls += DpRundownCount(&extension->Rundown);
+            *HeldCalls += (ULONG)extension->Rundown.Held;
+        }
     }
     KeReleaseSpinLock(&DpExtensionLock, irql);
 }

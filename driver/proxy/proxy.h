@@ -5,6 +5,7 @@
 #include "platform.h"
 
 #define DP_TAG 'xrPD'
+#define DP_EXTENSION_COUNT 64
 #define DP_WRAPPER_COUNT 256
 #define DP_WRAPPER_STRIDE 16    /* bytes of a stub in wrapper.asm */
 #define DP_MAX_PARAMETERS 32
@@ -21,24 +22,23 @@ ULONG DpAllocationCount(void);
 #define DP_NEST_SLOTS 512  /* power of two */
 #define DP_NEST_WINDOW 16
 
-typedef struct _DP_NEST_SLOT {
-    PVOID volatile Thread;
-    volatile LONG Depth;
-} DP_NEST_SLOT;
-
 typedef struct _DP_RUNDOWN {
-    volatile LONG64 State; /* DP_STALLED, DP_CLOSED, and the calls inside from bit 2 on */
+    volatile LONG64 State; /* DP_STALLED, DP_TOLD, and the calls inside from bit 2 on */
+    PVOID volatile Staller; /* thread that has stalled */
     KEVENT Drained;        /* synchronization: the last call left while stalled */
     KEVENT Resume;         /* notification: clear while calls are held */
     volatile LONG Held;    /* calls that are waiting now */
     volatile LONG HeldTotal; /* calls that had to wait in this stall */
+    volatile LONG Told;    /* FirstHeld has returned */
     VOID (*FirstHeld)(struct _DP_RUNDOWN *Rundown);
-    DP_NEST_SLOT Nest[DP_NEST_SLOTS];
+    PVOID volatile Inside[DP_NEST_SLOTS]; /* threads, each in a window that its key begins */
 } DP_RUNDOWN;
 
+PVOID DpThreadKey(void); /* unlike that of every other thread, also in a DPC */
 VOID DpRundownInitialize(_Out_ DP_RUNDOWN *Rundown, _In_ VOID (*FirstHeld)(DP_RUNDOWN *));
-_IRQL_requires_same_ DP_NEST_SLOT *DpRundownEnter(_Inout_ DP_RUNDOWN *Rundown);
-_IRQL_requires_same_ VOID DpRundownLeave(_Inout_ DP_RUNDOWN *Rundown, _In_opt_ DP_NEST_SLOT *Slot);
+_IRQL_requires_same_ PVOID volatile *DpRundownEnter(_Inout_ DP_RUNDOWN *Rundown);
+_IRQL_requires_same_ VOID DpRundownLeave(_Inout_ DP_RUNDOWN *Rundown, _In_opt_ PVOID volatile *Slot);
+_IRQL_requires_(PASSIVE_LEVEL) VOID DpRundownPrepare(_Inout_ DP_RUNDOWN *Rundown); /* a stall follows */
 _IRQL_requires_(PASSIVE_LEVEL) VOID DpRundownStall(_Inout_ DP_RUNDOWN *Rundown);
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS DpRundownDrain(_Inout_ DP_RUNDOWN *Rundown, _In_ ULONG TimeoutMs);
 _IRQL_requires_(PASSIVE_LEVEL) VOID DpRundownRelease(_Inout_ DP_RUNDOWN *Rundown);
@@ -47,7 +47,6 @@ ULONG DpRundownCount(_In_ const DP_RUNDOWN *Rundown);
 /* ---- extension.c ---- */
 
 struct _DRIVER_PROXY_EXTENSION {
-    LIST_ENTRY Link;
     PDRIVER_OBJECT Owner;
     DP_RUNDOWN Rundown;
     KEVENT SwapLock; /* synchronization event: one registration at a time (R32) */
@@ -66,7 +65,7 @@ typedef struct _DP_WRAPPER {
     PVOID volatile Function;
     ULONG Id;
     ULONG ParameterCount;
-    ULONG StackBytes; /* of arguments beyond the four in registers, a multiple of 16 */
+    ULONG StackBytes; /* of arguments beyond the four in registers */
 } DP_WRAPPER;
 
 /* A call in progress; on the stack of wrapper.asm, which knows these offsets. */
@@ -75,7 +74,7 @@ typedef struct _DP_CALL {
     ULONG StackBytes;                  /* 0x08 */
     ULONG Reserved;
     DP_RUNDOWN *Rundown;               /* 0x10 */
-    DP_NEST_SLOT *Slot;                /* 0x18 */
+    PVOID volatile *Slot;              /* 0x18 */
 } DP_CALL;
 C_ASSERT(FIELD_OFFSET(DP_CALL, StackBytes) == 0x08 && sizeof(DP_CALL) == 0x20);
 

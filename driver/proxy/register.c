@@ -16,6 +16,7 @@ typedef struct _DP_REGISTRATION {
     PDRIVER_PROXY_EXTENSION Extension;
     PDRIVER_PROXY_REGISTER_CALLBACK Callback;
     PVOID Context;
+    BOOLEAN InForce; /* the new functions are */
     ULONG Count;
     DP_CHANGE Changes[ANYSIZE_ARRAY];
 } DP_REGISTRATION;
@@ -50,13 +51,24 @@ static NTSTATUS DpCheckEndpoints(PDRIVER_PROXY_EXTENSION Extension, const DRIVER
     return STATUS_SUCCESS;
 }
 
-static VOID DpDropNewWrappers(DP_REGISTRATION *Registration)
+/*
+ * New endpoints can be found when nothing can fail any more, or never: a wrapper whose address somebody may have looked up
+ * cannot be given back.
+ */
+static VOID DpEndChanges(DP_REGISTRATION *Registration)
 {
     ULONG i;
 
     for (i = 0; i < Registration->Count; i++) {
-        if (Registration->Changes[i].Wrapper != NULL && Registration->Changes[i].OldFunction == NULL) {
-            DpWrapperFree(Registration->Changes[i].Wrapper);
+        DP_WRAPPER *wrapper = Registration->Changes[i].Wrapper;
+
+        if (wrapper == NULL || Registration->Changes[i].OldFunction != NULL) {
+            continue;
+        }
+        if (Registration->InForce) {
+            DpWrapperPublish(wrapper, Registration->Extension);
+        } else {
+            DpWrapperFree(wrapper);
         }
     }
 }
@@ -76,13 +88,14 @@ static NTSTATUS DpPrepareChanges(DP_REGISTRATION *Registration, const DRIVER_PRO
         }
         change->Wrapper = DpWrapperAllocate(&Endpoints[i]);
         if (change->Wrapper == NULL) {
-            DpDropNewWrappers(Registration);
+            DpEndChanges(Registration);
             return STATUS_INSUFFICIENT_RESOURCES;
         }
     }
     return STATUS_SUCCESS;
 }
 
+/* Whatever is not STATUS_SUCCESS refuses, also a status like STATUS_PENDING; the caller gets one that says failure. */
 static NTSTATUS DpCallPhase(const DP_REGISTRATION *Registration, DRIVER_PROXY_REGISTER_CALLBACK_PHASE Phase, HS_PROXY_STEP Step)
 {
     NTSTATUS status = STATUS_SUCCESS;
@@ -91,7 +104,7 @@ static NTSTATUS DpCallPhase(const DP_REGISTRATION *Registration, DRIVER_PROXY_RE
         status = Registration->Callback(Phase, Registration->Context);
     }
     DpNotify(Registration->Extension, Step, status, NULL);
-    return status;
+    return status != STATUS_SUCCESS && NT_SUCCESS(status) ? STATUS_UNSUCCESSFUL : status;
 }
 
 /* Hold new calls and wait for those inside. On failure nothing is held any more. */
@@ -99,6 +112,7 @@ static NTSTATUS DpStallAndDrain(PDRIVER_PROXY_EXTENSION Extension)
 {
     NTSTATUS status;
 
+    DpRundownPrepare(&Extension->Rundown);
     /* Told before it happens: a call held by it must not appear earlier in a trace. */
     DpNotify(Extension, HsProxyStepStalled, STATUS_SUCCESS, NULL);
     DpRundownStall(&Extension->Rundown);
@@ -121,10 +135,8 @@ static VOID DpSwitch(DP_REGISTRATION *Registration)
     for (i = 0; i < Registration->Count; i++) {
         DP_CHANGE *change = &Registration->Changes[i];
         InterlockedExchangePointer(&change->Wrapper->Function, change->NewFunction);
-        if (change->OldFunction == NULL) {
-            DpWrapperPublish(change->Wrapper, Registration->Extension);
-        }
     }
+    Registration->InForce = TRUE;
     DpNotify(Registration->Extension, HsProxyStepSwitched, STATUS_SUCCESS, NULL);
 }
 
@@ -138,7 +150,7 @@ static VOID DpSwitchBack(DP_REGISTRATION *Registration)
             InterlockedExchangePointer(&change->Wrapper->Function, change->OldFunction);
         }
     }
-    DpDropNewWrappers(Registration);
+    Registration->InForce = FALSE;
     DpNotify(Registration->Extension, HsProxyStepRolledBack, STATUS_SUCCESS, NULL);
 }
 
@@ -148,8 +160,7 @@ static NTSTATUS DpRunPhases(DP_REGISTRATION *Registration)
     NTSTATUS status;
 
     status = DpCallPhase(Registration, DriverProxyRegisterCallbackPreProcess, HsProxyStepPreProcess);
-    if (!NT_SUCCESS(status)) {
-        DpDropNewWrappers(Registration);
+    if (status != STATUS_SUCCESS) {
         return status;
     }
     status = DpStallAndDrain(extension);
@@ -159,7 +170,7 @@ static NTSTATUS DpRunPhases(DP_REGISTRATION *Registration)
         return STATUS_UNSUCCESSFUL; /* R12 */
     }
     status = DpCallPhase(Registration, DriverProxyRegisterCallbackProxyStalled, HsProxyStepProxyStalled);
-    if (!NT_SUCCESS(status)) {
+    if (status != STATUS_SUCCESS) {
         DpSwitchBack(Registration);
         DpReleaseCalls(extension);
         return status;
@@ -168,12 +179,12 @@ static NTSTATUS DpRunPhases(DP_REGISTRATION *Registration)
     DpReleaseCalls(extension);
 
     status = DpCallPhase(Registration, DriverProxyRegisterCallbackPostProcess, HsProxyStepPostProcess);
-    if (NT_SUCCESS(status) || extension->Options.KeepAfterPostProcess) {
+    if (status == STATUS_SUCCESS || extension->Options.KeepAfterPostProcess) {
         return status;
     }
     /* Calls have reached the new version, so going back needs a drain of its own (R25). */
     if (DpStallAndDrain(extension) != STATUS_SUCCESS) {
-        DpReleaseCalls(extension);
+        DpReleaseCalls(extension); /* the new version stays in force: no step says RolledBack */
         return STATUS_UNSUCCESSFUL;
     }
     DpSwitchBack(Registration);
@@ -195,7 +206,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsIoRegisterDriverProxyEndpoints(PDRIVER_P
     if (DriverProxyExtension == NULL) {
         return STATUS_INVALID_PARAMETER_1;
     }
-    if (DriverProxyExtension->SwapThread == (PVOID)PsGetCurrentThreadId()) {
+    if (DriverProxyExtension->SwapThread == DpThreadKey()) {
         return STATUS_POSSIBLE_DEADLOCK;
     }
     if (Count > DP_WRAPPER_COUNT) {
@@ -210,8 +221,9 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsIoRegisterDriverProxyEndpoints(PDRIVER_P
     registration->Context = Context;
     registration->Count = Count;
 
+    KeEnterCriticalRegion(); /* a thread that is suspended here would hold all calls for as long */
     KeWaitForSingleObject(&DriverProxyExtension->SwapLock, Executive, KernelMode, FALSE, NULL);
-    DriverProxyExtension->SwapThread = (PVOID)PsGetCurrentThreadId();
+    DriverProxyExtension->SwapThread = DpThreadKey();
 
     status = DpCheckEndpoints(DriverProxyExtension, EndpointInfo, Count);
     if (NT_SUCCESS(status)) {
@@ -219,10 +231,12 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsIoRegisterDriverProxyEndpoints(PDRIVER_P
     }
     if (NT_SUCCESS(status)) {
         status = DpRunPhases(registration);
+        DpEndChanges(registration);
     }
 
     DriverProxyExtension->SwapThread = NULL;
     KeSetEvent(&DriverProxyExtension->SwapLock, IO_NO_INCREMENT, FALSE);
+    KeLeaveCriticalRegion();
     DpFree(registration);
     return status;
 }

@@ -12,6 +12,8 @@ typedef struct _DP_WORKER {
     DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT Start; /* last: holds EventCount events (W6) */
 } DP_WORKER;
 
+C_ASSERT(sizeof(KWAIT_BLOCK) == 0x30); /* the kernel fills them by its own layout */
+
 static volatile LONG DpWorkerThreads;
 
 /* IoCreateSystemThread keeps the driver in memory while the thread runs; PsCreateSystemThread does not. */

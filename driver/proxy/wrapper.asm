@@ -39,7 +39,9 @@ DpWrapperCall PROC FRAME
     mov     ecx, dword ptr [rbp-68h]
     test    ecx, ecx
     jz      CallTarget
-    sub     rsp, rcx
+    lea     eax, [rcx+8]    ; the stack stays aligned; what the caller did not pass is not read
+    and     eax, -16
+    sub     rsp, rax
 CopyArgument:
     sub     ecx, 8
     mov     rax, qword ptr [rbp+rcx+30h]

@@ -1,7 +1,10 @@
 /* The pool of wrappers: which stub belongs to which endpoint, and what a stub does on the way in and out. */
 #include "proxy.h"
 
-extern UCHAR DpWrapperPool[DP_WRAPPER_COUNT * DP_WRAPPER_STRIDE]; /* wrapper.asm */
+/* wrapper.asm: the stubs, and what they call. */
+extern UCHAR DpWrapperPool[DP_WRAPPER_COUNT * DP_WRAPPER_STRIDE];
+VOID DpWrapperEnter(_Out_ DP_CALL *Call, _In_ ULONG Index);
+VOID DpWrapperLeave(_In_ const DP_CALL *Call);
 
 static DP_WRAPPER DpWrappers[DP_WRAPPER_COUNT];
 
@@ -29,7 +32,7 @@ _Use_decl_annotations_ DP_WRAPPER *DpWrapperFromAddress(PVOID Address)
 }
 
 /* Called by wrapper.asm at the caller's IRQL. */
-VOID DpWrapperEnter(_Out_ DP_CALL *Call, _In_ ULONG Index)
+_Use_decl_annotations_ VOID DpWrapperEnter(DP_CALL *Call, ULONG Index)
 {
     DP_WRAPPER *wrapper = &DpWrappers[Index];
 
@@ -39,7 +42,7 @@ VOID DpWrapperEnter(_Out_ DP_CALL *Call, _In_ ULONG Index)
     Call->StackBytes = wrapper->StackBytes;
 }
 
-VOID DpWrapperLeave(_In_ DP_CALL *Call)
+_Use_decl_annotations_ VOID DpWrapperLeave(const DP_CALL *Call)
 {
     DpRundownLeave(Call->Rundown, Call->Slot);
 }
@@ -59,7 +62,7 @@ _Use_decl_annotations_ DP_WRAPPER *DpWrapperAllocate(const DRIVER_PROXY_ENDPOINT
         }
         wrapper->Id = Endpoint->Id;
         wrapper->ParameterCount = Endpoint->ParameterCount;
-        wrapper->StackBytes = Endpoint->ParameterCount > 4 ? ((Endpoint->ParameterCount - 4) * 8 + 15) & ~15u : 0;
+        wrapper->StackBytes = Endpoint->ParameterCount > 4 ? (Endpoint->ParameterCount - 4) * 8 : 0;
         InterlockedExchangePointer(&wrapper->Function, (PVOID)(ULONG_PTR)Endpoint->EndpointFunction);
         return wrapper;
     }

@@ -95,7 +95,8 @@ _Use_decl_annotations_ VOID ControlCancelFile(PFILE_OBJECT FileObject)
 }
 
 /*
- * Everything but ring and device is taken down, once. Control thread only.
+ * Everything but ring and device is taken down. Control thread only. Once, but for what a thread that did not end in time
+ * kept: that is tried again before the driver leaves.
  *
  * While DriverUnload waits for this thread the endpoint image stays loaded, though nothing calls it any more: Wine holds its
  * driver lock over DriverUnload, so that ZwUnloadDriver would never return. HostStop then counts it; a shutdown request
@@ -139,6 +140,11 @@ static VOID NTAPI ControlThread(_In_ PVOID StartContext)
         }
     }
     ControlShutDown(FALSE);
+    while (HsCounters.Threads != 0) { /* they run code of this image: a stop that hangs is better than a crash */
+        LoadStopAll();
+        WorkerStopAll();
+    }
+    (VOID)RuntimeStop();
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
@@ -164,9 +170,10 @@ VOID ControlUnload(void)
 {
     Control.Stop = TRUE;
     KeSetEvent(&Control.Work, IO_NO_INCREMENT, FALSE);
-    InterlockedIncrement(&HsCounters.Threads);
-    InterlockedIncrement(&HsCounters.References);
-    if (HsThreadJoin(Control.ThreadObject, CONTROL_JOIN_MS) != STATUS_SUCCESS) {
+    if (HsThreadJoin(Control.ThreadObject, CONTROL_JOIN_MS) == STATUS_SUCCESS) {
+        InterlockedIncrement(&HsCounters.Threads); /* the join counted a thread that was not: see ControlDriverEntry */
+        InterlockedIncrement(&HsCounters.References);
+    } else {
         /* Its code is in this image: leave only when it has ended. */
         KeWaitForSingleObject(Control.ThreadObject, Executive, KernelMode, FALSE, NULL);
         ObDereferenceObject(Control.ThreadObject);

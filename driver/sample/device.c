@@ -83,10 +83,10 @@ static NTSTATUS DeviceRestrict(PDEVICE_OBJECT Device)
     }
     status = RtlCreateAcl(acl, sizeof(aclBuffer), ACL_REVISION);
     if (NT_SUCCESS(status)) {
-        status = RtlAddAccessAllowedAce(acl, ACL_REVISION, GENERIC_ALL, (PSID)(ULONG_PTR)&system);
+        status = RtlAddAccessAllowedAce(acl, ACL_REVISION, FILE_ALL_ACCESS, (PSID)(ULONG_PTR)&system);
     }
     if (NT_SUCCESS(status)) {
-        status = RtlAddAccessAllowedAce(acl, ACL_REVISION, GENERIC_ALL, (PSID)(ULONG_PTR)&administrators);
+        status = RtlAddAccessAllowedAce(acl, ACL_REVISION, FILE_ALL_ACCESS, (PSID)(ULONG_PTR)&administrators);
     }
     if (NT_SUCCESS(status)) {
         status = RtlCreateSecurityDescriptor((PSECURITY_DESCRIPTOR)descriptor, SECURITY_DESCRIPTOR_REVISION);

@@ -132,7 +132,7 @@ static const DISPATCH_ENTRY DispatchTable[] = {
     { IOCTL_HOTSWAP_CREATE_WORKER, sizeof(HOTSWAP_CREATE_WORKER), sizeof(HOTSWAP_WORKER_CREATED), TRUE, OnCreateWorker },
     { IOCTL_HOTSWAP_QUERY_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_INFO), FALSE, OnQueryWorker },
     { IOCTL_HOTSWAP_STOP_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_STOPPED), TRUE, OnStopWorker },
-    { IOCTL_HOTSWAP_ALERT_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_STATUS_REPLY), FALSE, OnAlertWorker },
+    { IOCTL_HOTSWAP_ALERT_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_STATUS_REPLY), TRUE, OnAlertWorker },
     { IOCTL_HOTSWAP_SIGNAL_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), FALSE, OnSignalEvent },
     { IOCTL_HOTSWAP_CLEAR_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), FALSE, OnClearEvent },
     { IOCTL_HOTSWAP_QUERY_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), FALSE, OnQueryEvent },
@@ -174,7 +174,7 @@ static NTSTATUS DispatchRun(const DISPATCH_ENTRY *Entry, PIRP Irp, VOID *Input, 
 _Use_decl_annotations_ NTSTATUS DispatchPended(PIRP Irp, ULONG_PTR *Information)
 {
     const DISPATCH_ENTRY *entry = DispatchFind(IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.IoControlCode);
-    static UCHAR input[DISPATCH_MAX_INPUT]; /* the control thread alone is here */
+    static DECLSPEC_ALIGN(8) UCHAR input[DISPATCH_MAX_INPUT]; /* the control thread alone is here */
 
     return entry == NULL ? STATUS_INVALID_DEVICE_REQUEST : DispatchRun(entry, Irp, input, Information);
 }

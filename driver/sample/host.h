@@ -64,8 +64,7 @@ HOTSWAP_EVENTS(HS_PAYLOAD)
 #define HS_EVENT_ID(Name, Level, Opcode, Keyword, Fields) HsEvent##Name,
 typedef enum _HS_EVENT { HOTSWAP_EVENTS(HS_EVENT_ID) HsEventCount } HS_EVENT;
 
-/* IRQL: any. */
-VOID HsTraceWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
+_IRQL_requires_max_(DISPATCH_LEVEL) VOID HsTraceWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
 #define HS_TRACE(Name, ...)                                                                                            \
     do {                                                                                                               \
         const HS_##Name hsPayload = { __VA_ARGS__ };                                                                   \
@@ -107,7 +106,7 @@ C_ASSERT(sizeof(HS_RING_SLOT) == 128);
 _Must_inspect_result_ NTSTATUS RingDriverEntry(void);
 VOID RingUnload(void);
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RingResize(_In_ ULONG Slots);
-VOID RingWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
+_IRQL_requires_max_(DISPATCH_LEVEL) VOID RingWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
 _IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS RingDrain(_Out_writes_bytes_to_(Bytes, *Returned) PVOID Buffer, _In_ ULONG Bytes,
                                                        _Out_ ULONG *Returned);
 ULONG RingSlots(void);
@@ -116,7 +115,7 @@ VOID RingTotals(_Out_ ULONG64 *Written, _Out_ ULONG64 *Dropped);
 VOID EtwDriverEntry(void);
 VOID EtwUnload(void);
 BOOLEAN EtwActive(void);
-VOID EtwWriteEventRecord(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
+_IRQL_requires_max_(DISPATCH_LEVEL) VOID EtwWriteEventRecord(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
 
 /* ---- runtime.c: native, compat or plain ---- */
 
@@ -144,6 +143,7 @@ _IRQL_requires_(PASSIVE_LEVEL) VOID RuntimeProbe(_In_ const HOTSWAP_PROBE_RUNTIM
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RuntimeConfigure(_In_ const HOTSWAP_CONFIGURATION *Configuration);
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RuntimeStart(void); /* idempotent */
 _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS RuntimeStop(void);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RuntimeSetOptions(_In_ ULONG DrainTimeoutMs); /* 0: as configured */
 VOID RuntimeDescribe(_Out_ HOTSWAP_VERSION_INFO *Info);
 
 extern HS_RUNTIME_TABLE HsRuntime;

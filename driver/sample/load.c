@@ -6,6 +6,8 @@
 
 #define LOAD_JOIN_MS 10000
 #define LOAD_TICK_100NS (-10 * 1000)
+#define LOAD_FLAT_OUT 16        /* signals between two looks at Stop */
+#define LOAD_ARREARS_PER_SECOND 10 /* a tenth of a second's signals are made up for at most */
 
 typedef struct _LOAD LOAD;
 
@@ -20,6 +22,7 @@ typedef struct _LOAD_THREAD {
 struct _LOAD {
     ULONG Id;
     KEVENT Stop;
+    volatile LONG Stopping; /* the same, for a thread that does not wait */
     volatile LONG64 Signals;
     volatile LONG64 Accepted;
     ULONG TargetCount;
@@ -56,19 +59,40 @@ static VOID LoadSignalOne(LOAD_THREAD *Thread)
     }
 }
 
-/* PASSIVE_LEVEL. Keeps the mean rate: what a clock tick was too coarse for is made up for after it. */
+/*
+ * How many signals are due by now. Keeps the mean rate: what a clock tick was too coarse for is made up for after it. What the
+ * machine cannot do is forgiven: carried along, it would turn any such rate into flat out.
+ */
+static ULONG64 LoadDue(const LOAD_THREAD *Thread, LONG64 Elapsed, LONG64 Frequency, ULONG64 Done, ULONG64 *Forgiven)
+{
+    ULONG64 most = Thread->RatePerSecond / LOAD_ARREARS_PER_SECOND + 1;
+    ULONG64 due;
+
+    if (Thread->RatePerSecond == 0) {
+        return Done + LOAD_FLAT_OUT;
+    }
+    due = (ULONG64)(Elapsed * Thread->RatePerSecond / Frequency) - *Forgiven;
+    if (due > Done + most) {
+        *Forgiven += due - Done - most;
+        due = Done + most;
+    }
+    return due;
+}
+
+/* PASSIVE_LEVEL. */
 static VOID NTAPI LoadThread(_In_ PVOID StartContext)
 {
     LOAD_THREAD *thread = StartContext;
     LONG64 frequency = HsTickFrequency();
     LONG64 begin = HsTick();
+    ULONG64 forgiven = 0;
     ULONG64 done = 0;
     LARGE_INTEGER wait;
 
     for (;;) {
-        ULONG64 due = thread->RatePerSecond == 0 ? done + 16 : (ULONG64)((HsTick() - begin) * thread->RatePerSecond / frequency);
+        ULONG64 due = LoadDue(thread, HsTick() - begin, frequency, done, &forgiven);
 
-        while (done < due && (thread->Limit == 0 || done < thread->Limit)) {
+        while (done < due && (thread->Limit == 0 || done < thread->Limit) && thread->Load->Stopping == 0) {
             LoadSignalOne(thread);
             done++;
         }
@@ -97,6 +121,7 @@ static NTSTATUS LoadJoin(LOAD *Load)
 {
     ULONG i;
 
+    InterlockedExchange(&Load->Stopping, 1);
     KeSetEvent(&Load->Stop, IO_NO_INCREMENT, FALSE);
     for (i = 0; i < Load->ThreadCount; i++) {
         if (Load->Threads[i].ThreadObject == NULL) {

@@ -1,5 +1,5 @@
 /*
- * The trace ring: fixed slots, many writers at any IRQL, one drainer, no lock. It counts what it drops.
+ * The trace ring: fixed slots, many writers up to DISPATCH_LEVEL, one drainer, no lock. It counts what it drops.
  *
  * A writer reads the head, then the clock, then takes the head by compare-exchange: so the order of slots is the order of
  * ticks. The drainer turns slots into whole EVENT_HEADER events (trace_ring.h), so writers copy payloads only.
@@ -178,7 +178,7 @@ static UCHAR *RingPutItem(UCHAR *To, USHORT Type, BOOLEAN More, const UCHAR *Dat
 
 static ULONG RingEventBytes(const HS_RING_SLOT *Slot)
 {
-    return sizeof(RING_EVENT_HEADER) + 2 * sizeof(RING_EXTENDED_ITEM) + ALIGN8(HsProviderTraitsBytes) +
+    return (ULONG)(sizeof(RING_EVENT_HEADER) + 2 * sizeof(RING_EXTENDED_ITEM)) + ALIGN8(HsProviderTraitsBytes) +
            ALIGN8(HsEventTemplates[Slot->Event].SchemaBytes) + Slot->Length;
 }
 
@@ -190,7 +190,7 @@ static VOID RingPutEvent(UCHAR *To, const HS_RING_SLOT *Slot)
     RING_EVENT_HEADER *header = (RING_EVENT_HEADER *)(entry + 1);
     UCHAR *next = (UCHAR *)(header + 1);
 
-    entry->Bytes = sizeof(*entry) + ALIGN8(RingEventBytes(Slot));
+    entry->Bytes = (ULONG)sizeof(*entry) + ALIGN8(RingEventBytes(Slot));
     entry->Processor = Slot->Processor;
     header->Size = (USHORT)RingEventBytes(Slot);
     header->HeaderType = EVENT_HEADER_TYPE_EVENT64;
@@ -237,7 +237,7 @@ _Use_decl_annotations_ NTSTATUS RingDrain(PVOID Buffer, ULONG Bytes, ULONG *Retu
         if (slot->Commit != position + 1) {
             break; /* its writer is not done; it will be there next time */
         }
-        size = sizeof(TRACE_RING_ENTRY) + ALIGN8(RingEventBytes(slot));
+        size = (ULONG)sizeof(TRACE_RING_ENTRY) + ALIGN8(RingEventBytes(slot));
         if (size > Bytes - used) {
             break;
         }

@@ -194,9 +194,23 @@ _Use_decl_annotations_ NTSTATUS RuntimeConfigure(const HOTSWAP_CONFIGURATION *Co
     return Configuration->RingSlots == 0 ? STATUS_SUCCESS : RingResize(Configuration->RingSlots);
 }
 
-_Use_decl_annotations_ NTSTATUS RuntimeStart(void)
+/* What is not compat has no options. */
+_Use_decl_annotations_ NTSTATUS RuntimeSetOptions(ULONG DrainTimeoutMs)
 {
     HS_PROXY_OPTIONS options = { 0 };
+
+    if (RuntimeInfo.Runtime != HotswapRuntimeCompat) {
+        return STATUS_SUCCESS;
+    }
+    options.Size = sizeof(options);
+    options.DrainTimeoutMs = DrainTimeoutMs != 0 ? DrainTimeoutMs : RuntimeDrainTimeoutMs;
+    options.TrueEndsThread = HsInvertReturn;
+    options.Notify = UpdateNotify;
+    return HsSetDriverProxyOptions(HsExtension, &options);
+}
+
+_Use_decl_annotations_ NTSTATUS RuntimeStart(void)
+{
     NTSTATUS status;
 
     if (HsRuntimeKind != HotswapRuntimeAuto) {
@@ -207,18 +221,11 @@ _Use_decl_annotations_ NTSTATUS RuntimeStart(void)
     if (RuntimeInfo.Runtime == HotswapRuntimeAuto) {
         return NT_SUCCESS(RuntimeInfo.Status) ? STATUS_NOT_SUPPORTED : RuntimeInfo.Status;
     }
-    if (RuntimeInfo.Runtime == HotswapRuntimeCompat) {
-        options.Size = sizeof(options);
-        options.DrainTimeoutMs = RuntimeDrainTimeoutMs;
-        options.TrueEndsThread = HsInvertReturn;
-        options.Notify = UpdateNotify;
-        status = HsSetDriverProxyOptions(HsExtension, &options);
-        if (!NT_SUCCESS(status)) {
-            return status;
-        }
-    }
     HsRuntimeKind = (HOTSWAP_RUNTIME)RuntimeInfo.Runtime;
-    status = EndpointsRegister(&HsBuiltInEndpoints, NULL, NULL, TRUE);
+    status = RuntimeSetOptions(0);
+    if (NT_SUCCESS(status)) {
+        status = EndpointsRegister(&HsBuiltInEndpoints, NULL, NULL, TRUE);
+    }
     if (!NT_SUCCESS(status)) {
         (VOID)RuntimeStop();
     }

@@ -144,19 +144,10 @@ static NTSTATUS NTAPI UpdatePhase(DRIVER_PROXY_REGISTER_CALLBACK_PHASE Phase, PV
 
 static NTSTATUS UpdateHotSwap(ULONG DrainTimeoutMs)
 {
-    NTSTATUS status;
+    NTSTATUS status = RuntimeSetOptions(DrainTimeoutMs);
 
-    if (HsRuntimeKind == HotswapRuntimeCompat && DrainTimeoutMs != 0) {
-        HS_PROXY_OPTIONS options = { 0 };
-
-        options.Size = sizeof(options);
-        options.DrainTimeoutMs = DrainTimeoutMs;
-        options.TrueEndsThread = HsInvertReturn;
-        options.Notify = UpdateNotify;
-        status = HsSetDriverProxyOptions(HsExtension, &options);
-        if (!NT_SUCCESS(status)) {
-            return status;
-        }
+    if (!NT_SUCCESS(status)) {
+        return status;
     }
     status = EndpointsRegister(&Update.To, UpdatePhase, NULL, FALSE);
     if (!NT_SUCCESS(status) && HsRuntimeKind == HotswapRuntimeNative) {
@@ -216,15 +207,12 @@ static NTSTATUS UpdateSwap(const HOTSWAP_UPDATE *Request)
     }
     HS_TRACE(SwapBegin, Update.Number, Update.From.Version, Update.To.Version, STATUS_SUCCESS);
     status = UpdateHotSwap(Request->DrainTimeoutMs);
-    if (NT_SUCCESS(status)) {
+    if (HsEndpoints.Worker == Update.To.Worker) {
+        /* Also when a rollback could not drain: the calls that stayed are in the new image, the old one was left before. */
         reply->UnloadStatus = ImageUnload(&UpdateImage);
         UpdateImage = next;
-    } else if (HsEndpoints.Version == Update.From.Version) {
-        reply->UnloadStatus = ImageUnload(&next);
     } else {
-        /* A rollback that could not drain: calls may be inside either image, so both stay. */
-        reply->UnloadStatus = STATUS_DEVICE_BUSY;
-        UpdateImage = next;
+        reply->UnloadStatus = ImageUnload(&next);
     }
     return status;
 }

@@ -3,7 +3,7 @@
 
 #define WORKER_JOIN_MS 10000
 
-static HS_WORKER *Workers[HOTSWAP_MAX_WORKERS]; /* id - 1 */
+static HS_WORKER *Workers[HOTSWAP_MAX_WORKERS]; /* under WorkerLock */
 static ULONG WorkerNextId = 1;
 static KSPIN_LOCK WorkerLock;
 
@@ -11,19 +11,27 @@ typedef NTSTATUS(NTAPI *ZW_ALERT_THREAD)(HANDLE ThreadHandle);
 
 /* ---- The table ---- */
 
-_Use_decl_annotations_ HS_WORKER *WorkerReference(ULONG Id)
+_Requires_lock_held_(WorkerLock) static HS_WORKER *WorkerFind(ULONG Id)
 {
-    HS_WORKER *worker = NULL;
-    KIRQL irql;
     ULONG i;
 
-    KeAcquireSpinLock(&WorkerLock, &irql);
     for (i = 0; i < HOTSWAP_MAX_WORKERS; i++) {
         if (Workers[i] != NULL && Workers[i]->Id == Id) {
-            worker = Workers[i];
-            InterlockedIncrement(&worker->References);
-            break;
+            return Workers[i];
         }
+    }
+    return NULL;
+}
+
+_Use_decl_annotations_ HS_WORKER *WorkerReference(ULONG Id)
+{
+    HS_WORKER *worker;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&WorkerLock, &irql);
+    worker = WorkerFind(Id);
+    if (worker != NULL) {
+        InterlockedIncrement(&worker->References);
     }
     KeReleaseSpinLock(&WorkerLock, irql);
     return worker;
@@ -60,6 +68,9 @@ static BOOLEAN WorkerPublish(HS_WORKER *Worker)
     KeAcquireSpinLock(&WorkerLock, &irql);
     for (i = 0; i < HOTSWAP_MAX_WORKERS && !done; i++) {
         if (Workers[i] == NULL) {
+            while (WorkerNextId == 0 || WorkerFind(WorkerNextId) != NULL) { /* it may have wrapped */
+                WorkerNextId++;
+            }
             Worker->Id = Worker->Context.WorkerId = WorkerNextId++;
             Workers[i] = Worker;
             done = TRUE;
@@ -362,7 +373,7 @@ _Use_decl_annotations_ NTSTATUS WorkerQuery(ULONG Id, HOTSWAP_WORKER_INFO *Info)
     return STATUS_SUCCESS;
 }
 
-/* Reply->Status: STATUS_NOT_IMPLEMENTED where the guest cannot alert (Wine). */
+/* Reply->Status: STATUS_NOT_IMPLEMENTED where the guest cannot alert (Wine). Control thread: it alone drops thread objects. */
 _Use_decl_annotations_ NTSTATUS WorkerAlert(ULONG Id, HOTSWAP_STATUS_REPLY *Reply)
 {
     HS_WORKER *worker = WorkerReference(Id);

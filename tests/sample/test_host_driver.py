@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hotswap.errors import GuestFault
 from hotswap.machine.wine import WineMachine
 from hotswap.swap.lab import Lab
 from hotswap.trace.etl import EtlFile, read_etl
+from hotswap.transport.agent import AgentError
 
 WAIT_ALL, WAIT_ANY = 0, 1
 TIMEOUT = 0x102
@@ -237,6 +240,34 @@ def test_a_host_driver_stopped_without_a_shutdown_joins_its_threads_and_says_wha
     lab.host = None
 
 
+def test_a_host_driver_does_not_leave_while_an_iteration_outlasts_the_wait_for_its_thread(  # W61
+    lab: Lab, deadline: Deadline
+) -> None:
+    load(lab, "hotswap_v1", deadline)
+    seconds = 11.5  # a request gives up on a thread after 10
+    worker = lab.device.create_worker(
+        wait_type=WAIT_ANY, event_count=1, work_microseconds=int(seconds * 1e6), deadline=deadline
+    ).worker_id
+    begun = monotonic()
+    lab.device.signal_event(worker_id=worker, event_index=0, deadline=deadline)
+    lab.device.close()
+    lab.agent.trace_stop(deadline=deadline)
+    with suppress(AgentError):  # the service manager may give up as well; the stop goes on
+        lab.agent.service_stop("hotswap", deadline=deadline)
+    machine, host = lab.machine, lab.host
+    assert isinstance(machine, WineMachine)
+    assert host is not None
+    deadline.wait_for(
+        lambda: "hotswap.sys" not in {path.name for path in machine.mapped_images(host.process.pid)},
+        "the driver to leave",
+    )
+    assert monotonic() - begun > seconds, "the driver left, or its host died, while its code ran"
+    # As above: the driver host may end with its last driver.
+    lab.agent.service_start("hotswap", deadline=deadline)
+    host.close()
+    lab.host = None
+
+
 def test_a_load_signals_by_its_seed_and_stops_by_its_limit(lab: Lab, deadline: Deadline) -> None:
     def order(seed: int) -> list[int]:
         worker = lab.device.create_worker(wait_type=WAIT_ANY, event_count=8, deadline=deadline).worker_id
@@ -392,6 +423,24 @@ def test_an_iteration_that_outlasts_the_drain_limit_fails_the_update_and_v1_goes
     info = iterations(lab, worker, 1, deadline)
     assert [(item.version, item.iterations) for item in info.versions] == [(1, 1)]
     assert lab.device.query_counters(deadline=deadline).endpoint_drivers == 1
+
+
+def test_the_drain_limit_of_one_update_is_not_that_of_the_next(lab: Lab, deadline: Deadline) -> None:  # R12
+    load(lab, "hotswap_v1", deadline)
+    worker = lab.device.create_worker(
+        wait_type=WAIT_ANY, event_count=1, work_microseconds=400_000, deadline=deadline
+    ).worker_id
+
+    def update_in_mid_iteration(**limit: int) -> str:
+        lab.device.signal_event(worker_id=worker, event_index=0, deadline=deadline)
+        deadline.within(5).wait_for(
+            lambda: lab.device.query_worker(worker_id=worker, deadline=deadline).state == 1, "the long iteration"
+        )
+        return str(lab.device.update(service_name="hotswap_v2", **limit, deadline=deadline).status)
+
+    assert "STATUS_UNSUCCESSFUL" in update_in_mid_iteration(drain_timeout_ms=50)
+    iterations(lab, worker, 1, deadline)
+    assert "STATUS_SUCCESS" in update_in_mid_iteration()
 
 
 def test_a_device_is_configured_only_before_it_is_used(lab: Lab, deadline: Deadline) -> None:
