@@ -109,13 +109,15 @@ def _running_in(folder: Path) -> list[str]:
 
 def test_ctrl_c_while_python_still_imports_is_one_line(tmp_path: Path) -> None:
     """Half a second of a command's life."""
-    # A module that is imported late takes its time, so that the moment is certain.
-    (tmp_path / "typer.py").write_text(
-        # In a string, as dataclasses do it: then Python by itself would end by SIGINT instead of with a code.
-        "exec(\"import os, threading\\nos.write(1, b'importing\\\\n')\\nthreading.Event().wait(30)\")\n"
-    )
+    # A module that is imported late takes its time, so that the moment is certain: in many short waits, because a
+    # signal just before a wait is answered after it, and in a string, as dataclasses do it, because then Python by
+    # itself would end by SIGINT instead of with a code.
+    slow = "import os, threading\nos.write(1, b'importing\\n')\nfor _ in range(3000): threading.Event().wait(0.01)"
+    (tmp_path / "typer.py").write_text(f"exec({slow!r})\n")
+    search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import hotswap.cli as c; c.main()"],
+        [sys.executable, "-m", "hotswap"],
+        env={**os.environ, "PYTHONPATH": search},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
