@@ -150,9 +150,9 @@ static NTSTATUS UpdateHotSwap(ULONG DrainTimeoutMs)
         return status;
     }
     status = EndpointsRegister(&Update.To, UpdatePhase, NULL, FALSE);
-    if (!NT_SUCCESS(status) && HsRuntimeKind == HotswapRuntimeNative) {
-        HsEndpoints = Update.From; /* documented as rolled back */
-        Update.Reply->RolledBack = 1;
+    if (HsRuntimeKind == HotswapRuntimeNative) { /* it has no hook: a failure is documented as rolled back */
+        HsEndpoints = NT_SUCCESS(status) ? Update.To : Update.From;
+        Update.Reply->RolledBack = !NT_SUCCESS(status);
     }
     return status;
 }

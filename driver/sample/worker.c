@@ -373,7 +373,10 @@ _Use_decl_annotations_ NTSTATUS WorkerQuery(ULONG Id, HOTSWAP_WORKER_INFO *Info)
     return STATUS_SUCCESS;
 }
 
-/* Reply->Status: STATUS_NOT_IMPLEMENTED where the guest cannot alert (Wine). Control thread: it alone drops thread objects. */
+/*
+ * Reply->Status: STATUS_NOT_IMPLEMENTED where the guest cannot alert (Wine). On the control thread, which alone drops thread
+ * objects.
+ */
 _Use_decl_annotations_ NTSTATUS WorkerAlert(ULONG Id, HOTSWAP_STATUS_REPLY *Reply)
 {
     HS_WORKER *worker = WorkerReference(Id);
