@@ -1,4 +1,4 @@
-"""Which runtime the host takes on which kernel: native only when it is whole, enabled and willing; otherwise compat (R1)."""
+"""Which runtime the host takes: native only when it is whole, enabled and willing; otherwise compat (R1)."""
 
 from __future__ import annotations
 

@@ -35,6 +35,8 @@ class SwapPlan:
     runtime: str = "auto"
     ring_slots: int = 0
     drain_timeout_ms: int = 0
+    busy: bool = False
+    """Workers poll (time-out 0, W38): each is always in an iteration or about to be in one. For benchmarks."""
     disabled: frozenset[str] = field(default_factory=frozenset)
     """Expectations that are not asked, by id: to see that a broken driver is caught for its own reason."""
 
@@ -57,8 +59,11 @@ class SwapPlan:
 
     def worker_definitions(self) -> list[WorkerDefinition]:
         """The workers, numbered from 1: every kind of wait in turn, the time-outs drawn from the seed."""
+        numbers = range(1, self.workers + 1)
+        if self.busy:
+            return [WorkerDefinition(number, WAIT_ANY, 4, has_timeout=True, timeout=0) for number in numbers]
         draw = random.Random(self.seed)
-        return [_worker(number, draw) for number in range(1, self.workers + 1)]
+        return [_worker(number, draw) for number in numbers]
 
     def load_targets(self) -> list[tuple[int, int]]:
         """(worker, event) pairs that the load signals; WaitAll sets whole, large WaitAny sets by a sample."""
