@@ -14,7 +14,7 @@ import pytest
 
 from hotswap.driver.build import DriverBuild
 from hotswap.errors import UsageError
-from hotswap.machine.wine_prefix import clones_home
+from hotswap.machine.lease import Owner, leases
 from hotswap.swap.lab import Lab
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.result import SwapResult
@@ -49,9 +49,8 @@ def test_a_good_update_passes_and_leaves_a_complete_run_folder() -> None:
     steps = [json.loads(line) for line in (folder / "timeline.jsonl").read_text().splitlines()]
     assert steps[-1]["event"] == "verdict"
     assert "the command" in result.report.read_text()
-    assert list(clones_home().glob("*")) == [] or not any(
-        str(os.getpid()) in path.name for path in clones_home().glob("*")
-    )
+    assert result.environment["runtime_in_use"] == "compat"
+    assert not [lease for lease in leases() if lease.owner == Owner.own().process], "the machine is gone"
 
 
 def test_our_reader_and_dissect_see_the_same_events_in_a_real_trace() -> None:
@@ -140,6 +139,7 @@ def test_a_restart_update_passes_what_applies_to_it() -> None:
     result = run_swap(SwapPlan(runtime="plain", seconds=SHORT))
     assert result.verdict is Verdict.PASS, not_passed(result)
     assert "worker-threads-survive" not in results(result)
+    assert result.environment["runtime_in_use"] == "plain"
 
 
 def test_the_native_runtime_is_refused_where_the_guest_has_none() -> None:

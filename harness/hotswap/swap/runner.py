@@ -264,7 +264,7 @@ class _Test:
             tick_frequency=self.info.get("tick_frequency", 10_000_000),
             steps=self.lab.steps,
             expectations=results,
-            environment=self._environment(),
+            environment={**self._environment(), "runtime_in_use": _runtime_in_use(etl)},
         )
 
     def _environment(self) -> dict[str, Any]:
@@ -302,6 +302,13 @@ class _Test:
                 **more,
             }
         )
+
+
+def _runtime_in_use(etl: EtlFile) -> str | None:
+    """What the host driver chose, by its own word; None when it did not get to it."""
+    chosen = etl.events.events("RuntimeChosen")
+    names = {number: name for name, number in RUNTIMES.items()}
+    return names.get(int(chosen["Runtime"][0])) if len(chosen) else None
 
 
 def _no_trace() -> EtlFile:
