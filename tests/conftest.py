@@ -10,6 +10,8 @@ import pytest
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
 from hotswap.driver.package import DriverPackage
+from hotswap.machine.lease import leases
+from hotswap.machine.proc import Owner
 from hotswap.machine.wine import WineMachine
 from hotswap.run import RunFolder
 from hotswap.swap.lab import Lab
@@ -38,6 +40,18 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "runs"
     monkeypatch.setenv("HOTSWAP_RUNS", str(home))
     return home
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """After the test this process holds the same machines as before: other tests may keep a guest of theirs."""
+
+    def mine() -> set[str]:
+        return {lease.id for lease in leases() if lease.owner == Owner.own().process}
+
+    before = mine()
+    yield
+    assert mine() == before, "a machine of the test was left"
 
 
 @pytest.fixture(scope="session")
