@@ -170,3 +170,16 @@ def test_closing_leaves_no_file_descriptor(machine: WineMachine, build: DriverBu
 
 def _descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_starting_another_agent_leaves_the_image_of_a_running_one_alone(
+    connect: Connect, machine: WineMachine, deadline: Deadline
+) -> None:
+    first = connect()
+    first.ping(deadline=deadline)
+    image = machine.host_path(r"C:\hotswap\hsagent.exe")
+    mapped = image.stat().st_ino
+    connect().ping(deadline=deadline)
+    assert image.stat().st_ino != mapped, "a new file, not the old one written over"
+    assert [path.name for path in image.parent.glob("*.tmp")] == []
+    first.ping(deadline=deadline)

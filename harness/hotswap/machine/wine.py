@@ -124,7 +124,10 @@ class WineMachine(Machine):
         target = self.folder.prefix / "drive_c" / AGENT_FOLDER / agent_exe.name
         try:
             target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(agent_exe, target)
+            # Renamed into place: written over, the image of an agent that runs already would change below it.
+            partial = target.with_name(f".{target.name}.{new_id()}.tmp")
+            shutil.copyfile(agent_exe, partial)
+            partial.replace(target)
             with (self.folder.logs / "agent.log").open("ab") as errors:
                 child = subprocess.Popen(
                     [str(self.wine.loader), f"C:\\{AGENT_FOLDER}\\{agent_exe.name}", "--pipe"],
