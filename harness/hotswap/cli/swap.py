@@ -14,7 +14,7 @@ from hotswap.driver.build import build_drivers
 from hotswap.driver.package import known_updates
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.result import SwapResult
-from hotswap.swap.runner import Interrupted, failed_slices, run_swap
+from hotswap.swap.runner import Interrupted, run_swap
 from hotswap.swap.updates import CAUGHT_BY
 from hotswap.trace.expect import Verdict
 
@@ -79,8 +79,9 @@ def _show(result: SwapResult, target: JsonTarget) -> None:
             console.print(
                 f"{item.verdict}  {item.id}: {item.message}", style=VERDICT_STYLES[item.verdict], markup=False
             )
-    for text in list(failed_slices(result, result.run_folder).values())[:1]:
-        console.print(text, markup=False)
+    failed = [item.id for item in result.expectations if item.verdict is not Verdict.PASS and item.id in result.slices]
+    if failed:
+        console.print(result.slices[failed[0]], markup=False)
     for phase in result.phases():
         hold, drain = phase["microseconds"]["hold"], phase["microseconds"]["drain"]
         held = "no call was held" if hold is None else f"held {hold:,.0f} µs"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from hotswap.swap.expectations import SWAP_EXPECTATIONS
@@ -20,8 +18,8 @@ _PHASES = (
 )
 
 
-def write_report(result: SwapResult, slices: Mapping[str, str]) -> str:
-    """The report as HTML. `slices` are the events behind an expectation's answer, as text, by its id."""
+def write_report(result: SwapResult) -> str:
+    """The report as HTML."""
     environment = Environment(
         loader=PackageLoader("hotswap.report", "templates"),
         autoescape=select_autoescape(["html", "j2"], default=True),
@@ -33,6 +31,5 @@ def write_report(result: SwapResult, slices: Mapping[str, str]) -> str:
         result=result,
         phases=result.phases(),
         phase_names=_PHASES,
-        slices=slices,
         described={expectation.id: expectation for expectation in SWAP_EXPECTATIONS},
     )

@@ -41,6 +41,8 @@ class SwapResult:
     tick_frequency: int
     steps: Mapping[str, float]
     expectations: tuple[ExpectationResult, ...]
+    slices: Mapping[str, str]
+    """The events behind an expectation's answer, as text, by its id."""
     environment: Mapping[str, Any]
 
     def phases(self) -> list[dict[str, Any]]:

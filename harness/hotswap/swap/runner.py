@@ -150,13 +150,12 @@ class _Test:
                 etl = self._trace()
                 results = self._evaluate(etl)
             result = self._result(etl, results, interrupted)
-            self._finish(result, etl)
+            self._finish(result)
         except KeyboardInterrupt as interrupt:
             # In the evaluation, or once more in the clean-up: end it without asking the trace.
             with uninterrupted():
-                etl = _no_trace()
-                result = self._result(etl, (), True)
-                self._finish(result, etl)
+                result = self._result(_no_trace(), (), True)
+                self._finish(result)
             raise Interrupted(result) from interrupt
         except Exception as error:
             # On a full disk it cannot be noted; the next start will find that this process has ended.
@@ -264,6 +263,7 @@ class _Test:
             tick_frequency=self.info.get("tick_frequency", 10_000_000),
             steps=self.lab.steps,
             expectations=results,
+            slices={item.id: format_slice(etl.events, item.slice) for item in results if item.slice},
             environment={**self._environment(), "runtime_in_use": _runtime_in_use(etl)},
         )
 
@@ -284,10 +284,9 @@ class _Test:
             "command": self.command,
         }
 
-    def _finish(self, result: SwapResult, etl: EtlFile) -> None:
-        slices = {item.id: format_slice(etl.events, item.slice) for item in result.expectations if item.slice}
-        self.folder.write("report.html", write_report(result, slices))
-        self.folder.write_summary({**result.to_json(), "state": "ended", "slices": slices})
+    def _finish(self, result: SwapResult) -> None:
+        self.folder.write("report.html", write_report(result))
+        self.folder.write_summary({**result.to_json(), "state": "ended", "slices": dict(result.slices)})
         self.folder.timeline.event("verdict", verdict=result.verdict, reason=result.reason)
 
     def _summary(self, state: str, why: str, **more: object) -> None:
@@ -313,15 +312,3 @@ def _runtime_in_use(etl: EtlFile) -> str | None:
 
 def _no_trace() -> EtlFile:
     return parse_etl(build_etl([]))
-
-
-def failed_slices(result: SwapResult, folder: Path) -> dict[str, str]:
-    """The slices of the expectations that did not hold, as text, from the run's own trace."""
-    if not (folder / "trace.etl").exists():
-        return {}
-    table = read_etl(folder / "trace.etl").events
-    return {
-        item.id: format_slice(table, item.slice)
-        for item in result.expectations
-        if item.slice and item.verdict is not Verdict.PASS
-    }
