@@ -22,6 +22,13 @@ typedef struct _HS_HOST_SERVICES {
     VOID(NTAPI *LogWork)(_In_ PHS_WORKER_CONTEXT Context, _In_ ULONG Version, _In_ NTSTATUS WaitStatus, _In_ ULONG64 Result);
     /* Busy the processor for the time that the worker was created with. */
     VOID(NTAPI *SimulateWork)(_In_ PHS_WORKER_CONTEXT Context);
+    /*
+     * For an endpoint driver that leaves a thread behind on purpose: the routine of a system thread that waits until the host
+     * unloads. It is the host's code, so the endpoint image may leave before it; its argument is not used.
+     */
+    PKSTART_ROUTINE Park;
+    /* The host wants this worker to return: its stop was requested, or the host is shutting down. */
+    BOOLEAN(NTAPI *Released)(_In_ PHS_WORKER_CONTEXT Context);
 } HS_HOST_SERVICES, *PHS_HOST_SERVICES;
 
 struct _HS_WORKER_CONTEXT {

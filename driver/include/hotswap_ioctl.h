@@ -47,6 +47,13 @@ typedef enum _HOTSWAP_RUNTIME {
     HotswapRuntimePlain = 3 /* PsCreateSystemThread loops, update by restart: what hot-swap is measured against */
 } HOTSWAP_RUNTIME;
 
+/* What the host does wrong on purpose, so that a test sees its expectations fail. */
+typedef enum _HOTSWAP_HOST_FAULT {
+    HotswapFaultNone = 0,
+    HotswapFaultOldCall = 1,  /* after a swap one iteration runs in the old version, past the wrapper */
+    HotswapFaultKeepImage = 2 /* the image that a swap took out of force is silently not unloaded */
+} HOTSWAP_HOST_FAULT;
+
 typedef enum _HOTSWAP_WORKER_STATE {
     HotswapWorkerWaiting = 0,
     HotswapWorkerRunning = 1,
@@ -82,6 +89,8 @@ typedef struct _HOTSWAP_CONFIGURATION {
     ULONG RingSlots;        /* 0 = default; rounded up to a power of two */
     ULONG DrainTimeoutMs;   /* 0 = default, 5000 (R12) */
     ULONG InvertReturn;     /* 1 = worker routine TRUE ends the thread, as inbox drivers do (4.9 a) */
+    ULONG HostFault;        /* HOTSWAP_HOST_FAULT */
+    ULONG Reserved;
 } HOTSWAP_CONFIGURATION;
 
 typedef struct _HOTSWAP_CREATE_WORKER {

@@ -9,6 +9,7 @@
 #include <intrin.h>
 #define InterlockedBitTestAndSet HsMingwBitTestAndSet
 #define InterlockedBitTestAndReset HsMingwBitTestAndReset
+#define _PSGETCURRENTTHREAD_ /* its inline one reads gs:[0x188], which only a kernel has; ntoskrnl exports the function */
 #include <ntddk.h>
 #undef InterlockedBitTestAndSet
 #undef InterlockedBitTestAndReset
@@ -39,6 +40,7 @@
 
 /* In ntifs.h, which mingw-w64 cannot include beside ntddk.h. */
 #if defined(__MINGW32__)
+NTSYSAPI PETHREAD NTAPI PsGetCurrentThread(VOID); /* not inline: see above */
 NTSYSAPI NTSTATUS NTAPI ZwLoadDriver(_In_ PUNICODE_STRING DriverServiceName);
 NTSYSAPI NTSTATUS NTAPI ZwUnloadDriver(_In_ PUNICODE_STRING DriverServiceName);
 NTSYSAPI NTSTATUS NTAPI ZwWaitForSingleObject(_In_ HANDLE Handle, _In_ BOOLEAN Alertable, _In_opt_ PLARGE_INTEGER Timeout);

@@ -12,6 +12,7 @@ typedef struct _CONTROL_QUEUE {
     KEVENT Work;     /* synchronization */
     BOOLEAN Stop;
     BOOLEAN ShutDown;
+    volatile BOOLEAN ShuttingDown;
     PVOID ThreadObject;
 } CONTROL_QUEUE;
 
@@ -111,6 +112,7 @@ VOID ControlShutDown(_In_ BOOLEAN UnloadImage)
     if (Control.ShutDown) {
         return;
     }
+    Control.ShuttingDown = TRUE;
     LoadStopAll();
     WorkerStopAll();
     if (HsRuntimeKind != HotswapRuntimeAuto) {
@@ -123,6 +125,11 @@ VOID ControlShutDown(_In_ BOOLEAN UnloadImage)
     HS_TRACE(HostStop, c.Workers, c.Threads, c.Allocations, c.Events, c.References, c.EndpointDrivers, c.ProxyExtensions, c.ProxyWrappers,
              c.ProxyThreads, c.ProxyAllocations, c.ProxyActiveCalls, c.Iterations, c.Signals, c.EventsDropped);
     Control.ShutDown = TRUE;
+}
+
+BOOLEAN ControlShuttingDown(void)
+{
+    return Control.ShuttingDown;
 }
 
 static VOID NTAPI ControlThread(_In_ PVOID StartContext)
@@ -157,6 +164,7 @@ _Use_decl_annotations_ NTSTATUS ControlDriverEntry(void)
     KeInitializeEvent(&Control.Work, SynchronizationEvent, FALSE);
     Control.Stop = FALSE;
     Control.ShutDown = FALSE;
+    Control.ShuttingDown = FALSE;
     status = HsThreadCreate(ControlThread, NULL, &Control.ThreadObject);
     if (NT_SUCCESS(status)) { /* not one of those that must be gone at HostStop */
         InterlockedDecrement(&HsCounters.Threads);

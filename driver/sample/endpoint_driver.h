@@ -14,9 +14,14 @@
 extern const HS_ENDPOINT_DESCRIPTOR EndpointDescriptor;
 
 #define ENDPOINT_DRIVER(DriverVersion, WorkerRoutine, ComputeRoutine, PhaseRoutine)                                    \
+    ENDPOINT_DRIVER_COUNTED(DriverVersion, WorkerRoutine, 2, ComputeRoutine, 6, PhaseRoutine)
+
+/* With the numbers of parameters that the driver says its endpoints have. */
+#define ENDPOINT_DRIVER_COUNTED(DriverVersion, WorkerRoutine, WorkerParameters, ComputeRoutine, ComputeParameters,     \
+                                PhaseRoutine)                                                                          \
     static const DRIVER_PROXY_ENDPOINT_INFORMATION EndpointList[] = {                                                  \
-        { HotswapEndpointWorker, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(WorkerRoutine), 2 },                     \
-        { HotswapEndpointCompute, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(ComputeRoutine), 6 },                   \
+        { HotswapEndpointWorker, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(WorkerRoutine), WorkerParameters },      \
+        { HotswapEndpointCompute, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(ComputeRoutine), ComputeParameters },   \
     };                                                                                                                 \
     const HS_ENDPOINT_DESCRIPTOR EndpointDescriptor = {                                                                \
         HS_ENDPOINT_CONTRACT_VERSION, DriverVersion, ARRAYSIZE(EndpointList), EndpointList, PhaseRoutine, NULL         \

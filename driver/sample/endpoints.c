@@ -30,7 +30,10 @@ static ULONG64 NTAPI BuiltInCompute(ULONG64 A, ULONG64 B, ULONG64 C, ULONG64 D, 
     return 0;
 }
 
-const HS_ENDPOINTS HsBuiltInEndpoints = { 0, BuiltInWorker, BuiltInCompute, NULL, NULL };
+#define HS_WORKER_PARAMETERS 2
+#define HS_COMPUTE_PARAMETERS 6
+
+const HS_ENDPOINTS HsBuiltInEndpoints = { 0, BuiltInWorker, BuiltInCompute, HS_WORKER_PARAMETERS, HS_COMPUTE_PARAMETERS, NULL, NULL };
 
 /* The descriptor is in an image that may leave: everything needed is copied. */
 _Use_decl_annotations_ NTSTATUS EndpointsFromDescriptor(const HS_ENDPOINT_DESCRIPTOR *Descriptor, HS_ENDPOINTS *Endpoints)
@@ -46,15 +49,11 @@ _Use_decl_annotations_ NTSTATUS EndpointsFromDescriptor(const HS_ENDPOINT_DESCRI
 
         switch (endpoint->Id) {
         case HotswapEndpointWorker:
-            if (endpoint->ParameterCount != 2) {
-                return STATUS_INVALID_PARAMETER_3;
-            }
+            Endpoints->WorkerParameters = endpoint->ParameterCount;
             Endpoints->Worker = (DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE *)(ULONG_PTR)endpoint->EndpointFunction;
             break;
         case HotswapEndpointCompute:
-            if (endpoint->ParameterCount != 6) {
-                return STATUS_INVALID_PARAMETER_3;
-            }
+            Endpoints->ComputeParameters = endpoint->ParameterCount;
             Endpoints->Compute = (HS_COMPUTE_ENDPOINT *)(ULONG_PTR)endpoint->EndpointFunction;
             break;
         default:
@@ -92,13 +91,16 @@ _Use_decl_annotations_ NTSTATUS EndpointsRegister(const HS_ENDPOINTS *Endpoints,
                                                   BOOLEAN First)
 {
     DRIVER_PROXY_ENDPOINT_INFORMATION information[] = {
-        HS_ENDPOINT(HotswapEndpointWorker, Endpoints->Worker, 2),
-        HS_ENDPOINT(HotswapEndpointCompute, Endpoints->Compute, 6),
-        HS_ENDPOINT(HotswapEndpointIteration, IterationRoutine, 2),
+        HS_ENDPOINT(HotswapEndpointWorker, Endpoints->Worker, Endpoints->WorkerParameters),
+        HS_ENDPOINT(HotswapEndpointCompute, Endpoints->Compute, Endpoints->ComputeParameters),
+        HS_ENDPOINT(HotswapEndpointIteration, IterationRoutine, HS_WORKER_PARAMETERS),
     };
     NTSTATUS status;
 
     if (HsRuntimeKind == HotswapRuntimePlain) {
+        if (Endpoints->WorkerParameters != HS_WORKER_PARAMETERS || Endpoints->ComputeParameters != HS_COMPUTE_PARAMETERS) {
+            return STATUS_INVALID_PARAMETER_3; /* as a runtime would: they are called without one */
+        }
         HsCallable = HsEndpoints = *Endpoints;
         HsIterationRoutine = IterationRoutine;
         return STATUS_SUCCESS;

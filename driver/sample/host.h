@@ -150,6 +150,7 @@ extern HS_RUNTIME_TABLE HsRuntime;
 extern PDRIVER_PROXY_EXTENSION HsExtension;
 extern HOTSWAP_RUNTIME HsRuntimeKind;
 extern BOOLEAN HsInvertReturn;
+extern HOTSWAP_HOST_FAULT HsHostFault;
 extern PDRIVER_OBJECT HsDriverObject;
 
 /* ---- endpoints.c: the endpoints in force ---- */
@@ -158,6 +159,8 @@ typedef struct _HS_ENDPOINTS {
     ULONG Version; /* 0: the host's own, which do nothing */
     DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE *Worker;
     HS_COMPUTE_ENDPOINT *Compute;
+    ULONG WorkerParameters; /* as the endpoint driver says: whether they fit is the runtime's to judge (R9) */
+    ULONG ComputeParameters;
     PDRIVER_PROXY_REGISTER_CALLBACK PhaseCallback;
     PVOID CallbackContext;
 } HS_ENDPOINTS;
@@ -228,6 +231,12 @@ _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadCreate(_In
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadFromHandle(_In_ HANDLE Handle, _Out_ PVOID *ThreadObject);
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadJoin(_In_ PVOID ThreadObject, _In_ ULONG TimeoutMs);
 
+/* ---- park.c: threads that endpoint drivers leave behind ---- */
+
+VOID ParkDriverEntry(void);
+_IRQL_requires_(PASSIVE_LEVEL) VOID ParkUnload(void); /* lets them go and waits for their end */
+KSTART_ROUTINE ParkRoutine;
+
 /* ---- load.c ---- */
 
 _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS LoadStart(_In_ const HOTSWAP_START_LOAD *Parameters, _Out_ HOTSWAP_LOAD_ID *Id);
@@ -253,6 +262,7 @@ HS_PROXY_NOTIFY UpdateNotify;
 
 _Must_inspect_result_ NTSTATUS ControlDriverEntry(void);
 VOID ControlUnload(void);
+BOOLEAN ControlShuttingDown(void);
 _IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS ControlQueue(_In_ PIRP Irp);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID ControlCancelFile(_In_ PFILE_OBJECT FileObject);
 _IRQL_requires_(PASSIVE_LEVEL) VOID ControlShutDown(_In_ BOOLEAN UnloadImage);

@@ -19,7 +19,14 @@ static VOID NTAPI ServiceSimulateWork(PHS_WORKER_CONTEXT Context)
     }
 }
 
-const HS_HOST_SERVICES HsHostServices = { sizeof(HS_HOST_SERVICES), ServiceLogWork, ServiceSimulateWork };
+static BOOLEAN NTAPI ServiceReleased(PHS_WORKER_CONTEXT Context)
+{
+    const HS_WORKER *worker = CONTAINING_RECORD(Context, HS_WORKER, Context);
+
+    return worker->StopRequested != 0 || ControlShuttingDown();
+}
+
+const HS_HOST_SERVICES HsHostServices = { sizeof(HS_HOST_SERVICES), ServiceLogWork, ServiceSimulateWork, ParkRoutine, ServiceReleased };
 
 /* On the worker's thread only. */
 static VOID IterationCount(HS_WORKER *Worker, ULONG Version)

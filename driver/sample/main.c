@@ -8,6 +8,7 @@ static DRIVER_UNLOAD HostUnload;
 static _Use_decl_annotations_ VOID NTAPI HostUnload(PDRIVER_OBJECT DriverObject)
 {
     ControlUnload(); /* writes HostStop if no shutdown request did */
+    ParkUnload();    /* their code is in this image */
     DeviceUnload(DriverObject);
     EtwUnload();
     RingUnload();
@@ -26,6 +27,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, P
     }
     EtwDriverEntry();
     HS_TRACE(HostStart, HOTSWAP_CONTRACT_VERSION, RingSlots(), (ULONG64)HsTickFrequency());
+    ParkDriverEntry();
     status = ControlDriverEntry();
     if (!NT_SUCCESS(status)) {
         goto EndTrace;

@@ -11,6 +11,7 @@ HS_RUNTIME_TABLE HsRuntime;
 PDRIVER_PROXY_EXTENSION HsExtension;
 HOTSWAP_RUNTIME HsRuntimeKind = HotswapRuntimeAuto;
 BOOLEAN HsInvertReturn;
+HOTSWAP_HOST_FAULT HsHostFault;
 PDRIVER_OBJECT HsDriverObject;
 
 static HOTSWAP_RUNTIME RuntimeWanted = HotswapRuntimeAuto;
@@ -185,12 +186,14 @@ _Use_decl_annotations_ NTSTATUS RuntimeConfigure(const HOTSWAP_CONFIGURATION *Co
     if (HsRuntimeKind != HotswapRuntimeAuto) {
         return STATUS_INVALID_DEVICE_STATE;
     }
-    if (Configuration->Runtime > HotswapRuntimePlain || Configuration->InvertReturn > 1) {
+    if (Configuration->Runtime > HotswapRuntimePlain || Configuration->InvertReturn > 1 ||
+        Configuration->HostFault > HotswapFaultKeepImage || Configuration->Reserved != 0) {
         return STATUS_INVALID_PARAMETER;
     }
     RuntimeWanted = (HOTSWAP_RUNTIME)Configuration->Runtime;
     RuntimeDrainTimeoutMs = Configuration->DrainTimeoutMs;
     HsInvertReturn = (BOOLEAN)Configuration->InvertReturn;
+    HsHostFault = (HOTSWAP_HOST_FAULT)Configuration->HostFault;
     return Configuration->RingSlots == 0 ? STATUS_SUCCESS : RingResize(Configuration->RingSlots);
 }
 

@@ -232,12 +232,16 @@ static NTSTATUS UpdateByRestart(const HOTSWAP_UPDATE *Request)
     }
     if (NT_SUCCESS(status)) {
         status = UpdateLoad(Request->ServiceName, &next);
-        if (!NT_SUCCESS(status)) {
-            Update.To = HsBuiltInEndpoints; /* v1 has gone and v2 did not come */
-        } else {
-            UpdateImage = next;
+        if (NT_SUCCESS(status)) {
+            status = EndpointsRegister(&Update.To, NULL, NULL, FALSE);
         }
-        (VOID)!EndpointsRegister(&Update.To, NULL, NULL, FALSE);
+        if (NT_SUCCESS(status)) {
+            UpdateImage = next;
+        } else { /* v1 has gone and v2 did not come */
+            (VOID)ImageUnload(&next);
+            Update.To = HsBuiltInEndpoints;
+            (VOID)!EndpointsRegister(&Update.To, NULL, NULL, FALSE);
+        }
     }
     resumed = UpdateRestartResume();
     return NT_SUCCESS(status) ? resumed : status;

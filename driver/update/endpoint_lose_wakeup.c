@@ -1,5 +1,5 @@
 /* hotswap_lose_wakeup.sys, broken on purpose: clears its own events, so a signal that was accepted never makes an iteration. */
-#include "endpoint_driver.h"
+#include "endpoint_ordinary.h"
 
 static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
 {
@@ -14,9 +14,4 @@ static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
     return ENDPOINT_CONTINUE;
 }
 
-static ULONG64 NTAPI Compute(ULONG64 A, ULONG64 B, ULONG64 C, ULONG64 D, ULONG64 E, ULONG64 F)
-{
-    return A + B + C + D + E + F;
-}
-
-ENDPOINT_DRIVER(ENDPOINT_VERSION, Worker, Compute, NULL);
+ENDPOINT_DRIVER(ENDPOINT_VERSION, Worker, EndpointCompute, NULL);

@@ -1,21 +1,11 @@
 /* hotswap_twice.sys, broken on purpose: does the work of each wake-up twice. */
-#include "endpoint_driver.h"
+#include "endpoint_ordinary.h"
 
 static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
 {
-    HS_WORKER_CONTEXT *context = WorkerContext;
-    ULONG i;
-
-    for (i = 0; i < 2; i++) {
-        context->Services->SimulateWork(context);
-        context->Services->LogWork(context, ENDPOINT_VERSION, WaitStatus, context->Iteration);
-    }
+    EndpointWork(WorkerContext, WaitStatus);
+    EndpointWork(WorkerContext, WaitStatus);
     return ENDPOINT_CONTINUE;
 }
 
-static ULONG64 NTAPI Compute(ULONG64 A, ULONG64 B, ULONG64 C, ULONG64 D, ULONG64 E, ULONG64 F)
-{
-    return A + B + C + D + E + F;
-}
-
-ENDPOINT_DRIVER(ENDPOINT_VERSION, Worker, Compute, NULL);
+ENDPOINT_DRIVER(ENDPOINT_VERSION, Worker, EndpointCompute, NULL);
