@@ -104,7 +104,7 @@ class Device:
     def __init__(
         self, agent: IoctlAgent, contract: IoctlContract, link: str = LINK, *, deadline: Deadline | None = None
     ) -> None:
-        if hidden := sorted(set(contract.ioctls) & set(dir(type(self)))):
+        if hidden := sorted(set(contract.ioctls) & set(dir(Device))):
             raise LabFault(f"the contract has requests named like a device's own methods: {', '.join(hidden)}")
         self.contract = contract
         self.link = link

@@ -14,7 +14,9 @@ from typing import Any
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.driver.deploy import deploy, undeploy
-from hotswap.driver.device import LINK, Device
+from hotswap.driver.device import LINK
+from hotswap.driver.host_device import HostDevice
+from hotswap.driver.host_replies import Counters
 from hotswap.driver.package import DriverPackage
 from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
 from hotswap.interrupt import uninterrupted
@@ -69,7 +71,7 @@ class Lab:
         self.host: DriverHostWatch | None = None
         self._progress = progress
         self._agent: Agent | None = None
-        self._device: Device | None = None
+        self._device: HostDevice | None = None
         self._agent_answers = True
         self._deployed = self._started = self._tracing = self._shut_down = False
 
@@ -91,7 +93,7 @@ class Lab:
         return self._agent
 
     @property
-    def device(self) -> Device:
+    def device(self) -> HostDevice:
         """The host driver's device, once open."""
         assert self._device is not None
         return self._device
@@ -132,7 +134,8 @@ class Lab:
                 deadline=deadline,
             )
             self._tracing = True
-            self._device = Device(self.agent, self.build.ioctl, deadline=deadline).open(deadline=deadline)
+            # Each of its calls has a limit of its own: the deadline of this start is over when they come.
+            self._device = HostDevice(self.agent, self.build.ioctl).open(deadline=deadline)
 
     @property
     def _service(self) -> str:
@@ -167,14 +170,17 @@ class Lab:
         elif self.host.ended_within(seconds):
             raise GuestFault(f"the driver host (process {self.host.process.pid}) ended while the load ran")
 
-    def snapshot(self, point: str, version: int, *, host_loaded: bool, deadline: Deadline) -> ImageSnapshot:
-        """Which driver images are there now: asked of the guest, and seen from outside."""
+    def snapshot(self, point: str, image: str, *, host_loaded: bool, deadline: Deadline) -> ImageSnapshot:
+        """Which driver images are there now: asked of the guest, and seen from outside.
+
+        `image` is the file name of the endpoint driver that should be, empty for none.
+        """
         modules: frozenset[str] | None = None
         try:
             modules = frozenset(module.name for module in self.agent.modules(deadline=deadline))
         except HotswapError as error:
             self.run.timeline.event("no-witness", what=f"modules {point}", error=str(error))
-        return ImageSnapshot(point, version, host_loaded, modules, self._maps())
+        return ImageSnapshot(point, image, host_loaded, modules, self._maps())
 
     def _maps(self) -> frozenset[str] | None:
         if not isinstance(self.machine, OutsideView):
@@ -232,7 +238,7 @@ class Lab:
                 problems.append(f"taking the trace out: {error}")
         return Closed(None, "the agent did not answer any more", (), tuple(problems))
 
-    def shutdown(self, *, deadline: Deadline) -> Any:
+    def shutdown(self, *, deadline: Deadline) -> Counters:
         """Ask the driver to give up all it holds; returns its last counters."""
         self._shut_down = True
         return self.device.shutdown(deadline=deadline)
