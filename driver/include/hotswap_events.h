@@ -26,6 +26,7 @@
     EVENT(RuntimeChosen,     4, 0, HOTSWAP_KEYWORD_LIFECYCLE, HOTSWAP_FIELDS_RuntimeChosen) \
     EVENT(EndpointLoaded,    4, 0, HOTSWAP_KEYWORD_LIFECYCLE, HOTSWAP_FIELDS_EndpointLoaded) \
     EVENT(EndpointUnloaded,  4, 0, HOTSWAP_KEYWORD_LIFECYCLE, HOTSWAP_FIELDS_EndpointUnloaded) \
+    EVENT(EndpointVerified,  4, 0, HOTSWAP_KEYWORD_LIFECYCLE, HOTSWAP_FIELDS_EndpointVerified) \
     EVENT(WorkerCreate,      4, 0, HOTSWAP_KEYWORD_LIFECYCLE, HOTSWAP_FIELDS_WorkerCreate) \
     EVENT(WorkerThreadStart, 4, 1, HOTSWAP_KEYWORD_LIFECYCLE, HOTSWAP_FIELDS_WorkerThread) \
     EVENT(WorkerThreadEnd,   4, 2, HOTSWAP_KEYWORD_LIFECYCLE, HOTSWAP_FIELDS_WorkerThread) \
@@ -60,6 +61,10 @@
     F(UINT32, Runtime) F(NTSTATUS, Status) F(HEX32, MissingMask) F(HEX32, FeatureFlags)
 #define HOTSWAP_FIELDS_EndpointLoaded(F) F(UINT32, Version) F(UINT32, EndpointCount) F(NTSTATUS, Status)
 #define HOTSWAP_FIELDS_EndpointUnloaded(F) F(UINT32, Version) F(NTSTATUS, Status)
+/* When an endpoint image leaves: what it took through its imports and did not give back. Status: whether they were seen. */
+#define HOTSWAP_FIELDS_EndpointVerified(F) \
+    F(UINT32, Version) F(NTSTATUS, Status) F(UINT32, Imports) F(UINT32, Calls) F(UINT32, PoolBlocks) F(UINT64, PoolBytes) \
+    F(UINT32, Threads) F(UINT32, Events) F(UINT32, Handles) F(UINT32, References)
 #define HOTSWAP_FIELDS_WorkerCreate(F) \
     F(UINT32, Worker) F(UINT32, WorkerThreadId) F(UINT32, WaitType) F(UINT32, WaitReason) F(UINT32, WaitMode) \
     F(UINT32, Altertable) F(UINT32, HasTimeout) F(INT64, Timeout) F(UINT32, EventCount) \
