@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from hotswap.swap.expectations import evaluate
+from hotswap.swap.swaps import Outcome
 from hotswap.swap.witnesses import (
     WAIT_ALL,
     WAIT_ANY,
@@ -294,9 +295,38 @@ class Simulation:
             self.iterate(worker, status)
         self.write("SwapPostProcess", CONTROL, **fields)
         if origin:
-            self.write("EndpointUnloaded", CONTROL, Version=origin, Status=0)
+            self.unload(origin)
         self.write("SwapEnd", CONTROL, **fields, HeldCalls=len(held))
         self.updates.append(UpdateReply(0, origin, to, held_calls=len(held)))
+
+    def unload(self, version: int) -> None:
+        self.write("EndpointUnloaded", CONTROL, Version=version, Status=0)
+        nothing = dict.fromkeys(("PoolBlocks", "PoolBytes", "Threads", "Events", "Handles", "References"), 0)
+        self.write("EndpointVerified", CONTROL, Version=version, Status=0, Imports=5, Calls=3, **nothing)
+
+    def refused_swap(self, to: int, outcome: Outcome) -> None:
+        """A swap that does not succeed: phases as the runtime goes through them, nothing changes."""
+        origin, self.swaps = self.version, self.swaps + 1
+        status = {Outcome.ENDPOINTS: 0xC00000F1, Outcome.NOT_DRAINED: 0xC0000001}.get(outcome, 0xC00000A3)
+        steps = {
+            Outcome.ENDPOINTS: [],
+            Outcome.PRE_PROCESS: ["PreProcess!"],
+            Outcome.NOT_DRAINED: ["PreProcess", "Stalled", "Drained!", "RolledBack", "Released"],
+            Outcome.PROXY_STALLED: ["PreProcess", "Stalled", "Drained", "ProxyStalled!", "RolledBack", "Released"],
+            Outcome.POST_PROCESS: [
+                *("PreProcess", "Stalled", "Drained", "ProxyStalled", "Switched", "Released", "PostProcess!"),
+                *("Stalled", "Drained", "RolledBack", "Released"),
+            ],
+        }[outcome]
+        fields = {"Swap": self.swaps, "FromVersion": origin, "ToVersion": to, "Status": 0}
+        self.write("EndpointLoaded", CONTROL, Version=to, EndpointCount=2, Status=0)
+        self.write("SwapBegin", CONTROL, **fields)
+        for step in steps:
+            failed = {"Status": 0x102 if outcome is Outcome.NOT_DRAINED else status} if step.endswith("!") else {}
+            self.write(f"Swap{step.rstrip('!')}", CONTROL, **fields | failed)
+        self.unload(to)
+        self.write("SwapEnd", CONTROL, **fields | {"ToVersion": origin, "Status": status}, HeldCalls=0)
+        self.updates.append(UpdateReply(status, origin, origin, rolled_back="RolledBack" in steps))
 
     def stop(self) -> None:
         self.write("LoadStop", CONTROL, Load=1, Signals=0, Accepted=0)
@@ -308,20 +338,20 @@ class Simulation:
             mask = sum(self.state[worker.worker, i] << i for i in range(worker.event_count))
             self.write("WorkerStop", CONTROL, Worker=worker.worker, Iterations=0, FinalStateMask=mask, Status=0)
         if self.version:
-            self.write("EndpointUnloaded", CONTROL, Version=self.version, Status=0)
+            self.unload(self.version)
         counters = {f.name: 0 for f in host_events()["HostStop"].schema.fields}
         self.write("HostStop", CONTROL, **counters)
 
     def finish(self, versions: tuple[int, ...]) -> Run:
         stops = [e for e in self.events if e.name == "WorkerStop"]
-        points = [("before", versions[0])]
-        points += [(f"after swap {i}", version) for i, version in enumerate(versions[1:], 1)]
+        points = [("before", self.updates[0].to_version)]
+        points += [(f"after swap {i}", update.to_version) for i, update in enumerate(self.updates[1:], 1)]
         snapshots = [self._snapshot(point, version, True) for point, version in points]
         run = Run(
             self.events,
             SwapWitnesses(
                 expected_versions=versions,
-                images=IMAGES,
+                endpoint_images=tuple(IMAGES.values()),
                 host_images=HOST_IMAGES,
                 workers=tuple(self.workers.values()),
                 updates=tuple(self.updates),
@@ -342,7 +372,7 @@ class Simulation:
         images = [*(HOST_IMAGES if host else ()), *([IMAGES[version]] if version else [])]
         modules = {f"C:\\windows\\system32\\drivers\\{image.upper()}" for image in images} | {"c:\\w\\ntoskrnl.exe"}
         maps = {f"/run/prefix/drive_c/windows/system32/drivers/{image}" for image in images} | {"/usr/lib/ntdll.so"}
-        return ImageSnapshot(point, version, host, frozenset(modules), frozenset(maps))
+        return ImageSnapshot(point, IMAGES.get(version, ""), host, frozenset(modules), frozenset(maps))
 
 
 def good_run(seed: int = 1, rounds: int = 60) -> Run:

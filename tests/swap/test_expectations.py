@@ -60,27 +60,37 @@ def _reply(run: Run, **changes: object) -> None:
     run.witness(updates=(first, dataclasses.replace(second, **changes), *rest))
 
 
-@fails("updates-succeeded", text="1->2 failed: STATUS_UNSUCCESSFUL")
-def update_failed(run: Run) -> None:
+U = "updates-succeed-or-roll-back"
+
+
+@fails(U, text="left version 2 in force")
+def update_failed_and_left_the_new_version(run: Run) -> None:
     _reply(run, status=0xC0000001)
 
 
-@fails("updates-succeeded", text="rolled back")
-def update_rolled_back(run: Run) -> None:
+@fails(U, text="was rolled back, and the reply says success")
+def update_rolled_back_with_success(run: Run) -> None:
     _reply(run, rolled_back=True)
 
 
-@fails("updates-succeeded", text="unloading")
+@fails(U, text="unloading the old image")
 def unload_failed(run: Run) -> None:
     _reply(run, unload_status=0xC0000001)
 
 
-@fails("updates-succeeded", text="0->1, 1->3, 2->1")
+@fails(U, text="0->1, 1->3, 2->1")
 def update_to_another_version(run: Run) -> None:
     _reply(run, to_version=3)
 
 
-@open_question("updates-succeeded")
+@fails(U, text="the first endpoint driver did not come into force: STATUS_NOT_FOUND")
+def first_driver_refused(run: Run) -> None:
+    assert run.witnesses.updates
+    first, *rest = run.witnesses.updates
+    run.witness(updates=(dataclasses.replace(first, status=0xC0000225, to_version=0), *rest))
+
+
+@open_question(U)
 def updates_not_known(run: Run) -> None:
     run.witness(updates=None)
 
@@ -243,8 +253,8 @@ def phase_missing(run: Run) -> None:
     run.remove(run.first("SwapStalled", Swap=2))
 
 
-@fails("swap-phases-in-order", text="PostProcess with STATUS_UNSUCCESSFUL")
-def phase_failed(run: Run) -> None:
+@fails("swap-phases-in-order", text="PostProcess answered STATUS_UNSUCCESSFUL")
+def post_process_failed_without_rollback(run: Run) -> None:
     run.first("SwapPostProcess", Swap=2).fields["Status"] = 0xC0000001
 
 
@@ -252,6 +262,23 @@ def phase_failed(run: Run) -> None:
 def swap_rolled_back(run: Run) -> None:
     post = run.first("SwapPostProcess", Swap=2)
     run.events.append(Event(post.tick, 0, CONTROL, "SwapRolledBack", dict(post.fields)))
+
+
+@fails("swap-phases-in-order", text="ended with STATUS_UNSUCCESSFUL")
+def swap_ends_with_a_failure(run: Run) -> None:
+    run.first("SwapEnd", Swap=2).fields["Status"] = 0xC0000001
+
+
+@fails("drained-in-time", "swap-phases-in-order", "no-iteration-cut-short", text="iteration 1 of worker 5")
+def drain_timed_out(run: Run) -> None:
+    drained = run.first("SwapDrained", Swap=2)
+    drained.fields["Status"] = 0x102
+    run.iteration(run.first("IterationBegin", Worker=5))[-1].tick = drained.tick + 1
+
+
+@fails("hold-time-in-budget", text="the budget is 0.001 ms")
+def held_for_too_long(run: Run) -> None:
+    run.witness(hold_budget_ms=0.001)
 
 
 @fails("swap-phases-in-order", text="FirstHeld before PreProcess")
@@ -298,7 +325,7 @@ def new_version_before_switch(run: Run) -> None:
         event.fields["Version"] = 2
 
 
-@fails("no-old-version-after-switch", "work-once-per-iteration", text="EndpointWork")
+@fails("no-old-version-after-switch", "work-names-version", text="EndpointWork")
 def old_work_after_switch(run: Run) -> None:
     """The host believes in the new version and the endpoint driver says it is the old one."""
     next(e for e in run.find("EndpointWork") if e.tick > run.first("SwapEnd", Swap=2).tick).fields["Version"] = 1
@@ -366,7 +393,19 @@ def no_work(run: Run) -> None:
     run.remove(run.find("EndpointWork", Worker=1)[3])
 
 
-@fails("work-once-per-iteration", text="does not agree")
+@fails("work-once-per-iteration", "nothing-runs-while-held", text="before it began or after it ended")
+def work_outside_its_iteration(run: Run) -> None:
+    work = run.find("EndpointWork", Worker=1)[3]
+    end = run.first("IterationEnd", Worker=1, Iteration=work["Iteration"])
+    work.tick, end.tick = end.tick, work.tick
+
+
+@fails("work-names-version", "no-old-version-after-switch", text="version 9 worked in iteration")
+def work_of_another_version(run: Run) -> None:
+    run.find("EndpointWork", Worker=1)[3].fields["Version"] = 9
+
+
+@fails("work-names-wait-status", text="the wait returned STATUS_WAIT_")
 def work_with_another_status(run: Run) -> None:
     run.find("EndpointWork", Worker=1)[3].fields["WaitStatus"] ^= 1
 
@@ -374,6 +413,21 @@ def work_with_another_status(run: Run) -> None:
 @fails("work-once-per-iteration", text="work without an iteration")
 def work_without_iteration(run: Run) -> None:
     run.copy(run.find("EndpointWork", Worker=1)[3], Iteration=9999)
+
+
+@fails(
+    "workers-run-until-stopped", "worker-threads-survive", text="ended though nobody had asked it to stop: iteration"
+)
+def worker_ends_by_itself(run: Run) -> None:
+    stop = run.first("SignalBegin", Worker=1, Source=2)
+    run.first("WorkerThreadEnd", Worker=1).tick = stop.tick - 1
+
+
+@open_question("workers-run-until-stopped", "no worker's thread ends")
+def no_thread_end_at_all(run: Run) -> None:
+    run.remove(*run.find("WorkerThreadEnd"))
+    run.keep_ring = True  # no ring witness: what is missing in the trace is then no failure
+    run.witness(ring=None)
 
 
 # ---- waits and signals ----
@@ -407,6 +461,24 @@ def wait_all_with_an_index(run: Run) -> None:
 @fails("wait-status-names-signalled-event", "signals-accounted", text="names an event that was not signalled")
 def status_names_another_event(run: Run) -> None:
     _status(run, run.find("IterationBegin", Worker=1, WaitStatus=0)[0], 1)
+
+
+@fails("time-outs-not-early", text="of worker 3 timed out before its time (1000 ms)")
+def relative_time_out_too_early(run: Run) -> None:
+    run.first("WorkerCreate", Worker=3).fields["Timeout"] = -10_000_000
+    run.witness(workers=_with_timeout(run, -10_000_000))
+
+
+@fails("time-outs-not-early", text="timed out before its time (absolute")
+def absolute_time_out_too_early(run: Run) -> None:
+    late = 1 << 62
+    run.first("WorkerCreate", Worker=3).fields["Timeout"] = late
+    run.witness(workers=_with_timeout(run, late))
+
+
+def _with_timeout(run: Run, timeout: int) -> tuple[WorkerDefinition, ...]:
+    workers = run.witnesses.workers or ()
+    return tuple(dataclasses.replace(w, timeout=timeout) if w.worker == 3 else w for w in workers)
 
 
 @fails("wait-all-needs-all", "signals-accounted", text="not all of its events were signalled")
@@ -535,6 +607,34 @@ def endpoint_not_unloaded(run: Run) -> None:
 @fails("endpoint-unloaded", text="0xc0000001")
 def endpoint_unload_failed(run: Run) -> None:
     run.first("EndpointUnloaded", Version=1).fields["Status"] = 0xC0000001
+
+
+def _left_behind(field: str, count: int = 1) -> Mutation:
+    def leak(run: Run) -> None:
+        run.first("EndpointVerified", Version=2).fields[field] = count
+
+    leak.__name__ = f"left_behind_{field}"
+    return leak
+
+
+for leaked, by, message in (
+    ("PoolBlocks", "endpoint-frees-pool", "version 2 left 1 pool allocations (0 bytes) behind"),
+    ("Threads", "endpoint-ends-threads", "version 2 left 1 running threads behind"),
+    ("Events", "endpoint-closes-handles", "version 2 left 1 handles behind"),
+    ("Handles", "endpoint-closes-handles", "version 2 left 1 handles behind"),
+    ("References", "endpoint-drops-references", "version 2 left 1 object references behind"),
+):
+    fails(by, text=message)(_left_behind(leaked))
+
+
+@open_question("endpoint-frees-pool", "were not interposed: STATUS_NOT_SUPPORTED")
+def imports_not_interposed(run: Run) -> None:
+    run.first("EndpointVerified", Version=2).fields |= {"Status": 0xC00000BB, "Imports": 0}
+
+
+@open_question("endpoint-ends-threads", "were verified")
+def endpoint_not_verified(run: Run) -> None:
+    run.remove(run.first("EndpointVerified", Version=2))
 
 
 def _snapshot(run: Run, index: int, **changes: object) -> None:

@@ -7,6 +7,10 @@ import numpy as np
 from hotswap.swap.check_swap import spanning, swap_bounds
 from hotswap.swap.finding import Finding, and_more, fails, holds, unknown
 from hotswap.swap.swap_trace import END_OF_TIME, Ints, SwapTrace, match
+from hotswap.trace.expect import status_text
+
+_STOP = 2
+"""HotswapSignalStop: the source of the signal that wakes a worker to its end."""
 
 
 def no_iteration_cut_short(trace: SwapTrace) -> Finding:
@@ -20,11 +24,11 @@ def no_iteration_cut_short(trace: SwapTrace) -> Finding:
         name = f"iteration {ends['Iteration'][first]} of worker {ends['Worker'][first]}"
         text = f"{name} ends more often than it begins"
         return fails(text + and_more(int(np.count_nonzero(~known))), [ends.row[first]])
-    for swap, tick in swap_bounds(trace):
+    for swap, tick, row in swap_bounds(trace):
         across = spanning(runs.begin, np.where(runs.end == END_OF_TIME, runs.begin, runs.end), tick)
         if len(across):
             i = int(across[0])
-            rows = [runs.row[i], swap.steps["Drained"][0][0], runs.end_row[i]]
+            rows = [runs.row[i], row, runs.end_row[i]]
             name = f"iteration {runs.iteration[i]} of worker {runs.worker[i]}"
             text = f"{name} was still inside when swap {swap.number} had drained"
             return fails(text + and_more(len(across)), rows)
@@ -98,19 +102,48 @@ def work_once_per_iteration(trace: SwapTrace) -> Finding:
         i = int(missing[0])
         text = f"no work in iteration {runs.iteration[i]} of worker {runs.worker[i]} (version {runs.version[i]})"
         return fails(text + and_more(len(missing)), [runs.row[i], runs.end_row[i]])
-    differs: Ints = np.flatnonzero(
-        (works["Version"] != runs.version[at])
-        | (works["WaitStatus"] != runs.status[at])
-        | (works.tick < runs.begin[at])
-        | (works.tick > runs.end[at])
-    )
-    if len(differs):
-        i = int(differs[0])
+    outside = np.flatnonzero((works.tick < runs.begin[at]) | (works.tick > runs.end[at]))
+    if len(outside):
+        i = int(outside[0])
         j = int(at[i])
         name = f"iteration {works['Iteration'][i]} of worker {works['Worker'][i]}"
-        text = f"the work of {name} does not agree with the host's events"
-        return fails(text + and_more(len(differs)), [runs.row[j], works.row[i], runs.end_row[j]])
+        text = f"the work of {name} was done before it began or after it ended"
+        return fails(text + and_more(len(outside)), [runs.row[j], works.row[i], runs.end_row[j]])
     return holds(f"{len(works)} work events, one per iteration")
+
+
+def work_names_version(trace: SwapTrace) -> Finding:
+    """The endpoint driver says of each piece of work that it is of the version that the host called."""
+    return _work_agrees(
+        trace, "Version", trace.iterations.version, "version {} worked in {}; the host called version {}"
+    )
+
+
+def work_names_wait_status(trace: SwapTrace) -> Finding:
+    """The endpoint driver was given the wait status that the host was given."""
+    return _work_agrees(trace, "WaitStatus", trace.iterations.status, "{} was reported by {}; the wait returned {}")
+
+
+def _work_agrees(trace: SwapTrace, field: str, host: Ints, complaint: str) -> Finding:
+    runs, works = trace.iterations, trace.events["EndpointWork"]
+    if not len(works):
+        return unknown("no work in the trace")
+    at, found = match([works["Worker"], works["Iteration"]], [runs.worker, runs.iteration])
+    if not found.any():
+        return unknown("no work belongs to an iteration in the trace")
+    differs = np.flatnonzero(found & (works[field] != host[at]))
+    if not len(differs):
+        return holds(f"{int(np.count_nonzero(found))} work events agree")
+    i = int(differs[0])
+    j = int(at[i])
+    name = f"iteration {works['Iteration'][i]} of worker {works['Worker'][i]}"
+    said, called = (_as_text(field, int(value)) for value in (works[field][i], host[j]))
+    text = complaint.format(said, name, called)
+    return fails(text + and_more(len(differs)), [runs.row[j], works.row[i], runs.end_row[j]])
+
+
+def _as_text(field: str, value: int) -> str:
+    return status_text(value, wait=True) if field == "WaitStatus" else str(value)
 
 
 def worker_threads_survive(trace: SwapTrace) -> Finding:
@@ -145,3 +178,28 @@ def worker_threads_survive(trace: SwapTrace) -> Finding:
             rows = [*ended.row[ended["Worker"] == worker], runs.row[late[0]]]
             return fails(f"worker {worker} ran after its thread had ended" + and_more(len(late)), rows)
     return holds(f"{len(created)} workers, one thread each from the first iteration to the last")
+
+
+def workers_run_until_stopped(trace: SwapTrace) -> Finding:
+    """A worker's thread ends when the worker was asked to stop, and not before."""
+    ends, begins = trace.events["WorkerThreadEnd"], trace.events["SignalBegin"]
+    if not len(ends):
+        return unknown("no worker's thread ends in the trace")
+    asked = begins.take(begins["Source"] == _STOP)
+    runs = trace.iterations
+    early: list[int] = []
+    for i in range(len(ends)):
+        request = asked.tick[asked["Worker"] == ends["Worker"][i]]
+        if not len(request) or ends.tick[i] < request.min():
+            early.append(i)
+    if early:
+        i = early[0]
+        worker = int(ends["Worker"][i])
+        last = np.flatnonzero((runs.worker == worker) & (runs.begin <= ends.tick[i]))[-1:]
+        text = f"the thread of worker {worker} ended though nobody had asked it to stop"
+        if len(last):
+            j = int(last[0])
+            text += f": iteration {runs.iteration[j]} (version {runs.version[j]}) was its last"
+        rows = [*runs.row[last], *runs.end_row[last], ends.row[i]]
+        return fails(text + and_more(len(early)), rows)
+    return holds(f"{len(ends)} threads ended after they had been asked to")

@@ -8,6 +8,7 @@ import numpy as np
 
 from hotswap.swap.finding import Finding, fails, holds, unknown
 from hotswap.swap.swap_trace import SwapTrace
+from hotswap.swap.swaps import Outcome
 from hotswap.swap.witnesses import ImageSnapshot
 
 HELD = (
@@ -80,8 +81,16 @@ def endpoint_unloaded(trace: SwapTrace) -> Finding:
     for swap in left:
         switched = swap.tick("Switched") or 0
         if not ((unloaded["Version"] == swap.from_version) & (unloaded.tick >= switched)).any():
-            rows = [row for row, _, _ in (*swap.steps["Switched"], *swap.steps.get("End", []))]
+            rows = [step.row for step in (*swap.all("Switched"), *swap.all("End"))]
             return fails(f"version {swap.from_version} was not unloaded after swap {swap.number}", rows)
+    for swap in trace.swaps:
+        begun, ended = swap.tick("Begin"), swap.tick("End")
+        if swap.outcome is Outcome.SUCCEEDED or swap.switched or begun is None or ended is None or trace.restart:
+            continue
+        inside = (unloaded.tick >= begun) & (unloaded.tick <= ended)
+        if not ((unloaded["Version"] == swap.to_version) & inside).any():
+            rows = [step.row for step in (*swap.all("Begin"), *swap.all("End"))]
+            return fails(f"version {swap.to_version}, refused, was not unloaded by swap {swap.number}", rows)
     if not left:
         return unknown("no swap took a version out of force")
     return holds(f"{len(left)} endpoint drivers unloaded")
@@ -92,10 +101,10 @@ def old_image_gone(trace: SwapTrace) -> Finding:
     seen = trace.witnesses
     if seen.snapshots is None:
         return unknown("nobody looked at the loaded images")
-    wanted = len(seen.expected_versions) + 1
+    wanted = seen.looks or len(seen.updates or ()) + 1
     if len(seen.snapshots) < wanted:
         return unknown(f"the loaded images were looked at {len(seen.snapshots)} times instead of {wanted}")
-    if seen.snapshots[-1].host_loaded or seen.snapshots[-1].version:
+    if seen.snapshots[-1].host_loaded or seen.snapshots[-1].image:
         return unknown("nobody looked at the loaded images after the stop")
     questions = []
     for snapshot in seen.snapshots:
@@ -109,10 +118,10 @@ def old_image_gone(trace: SwapTrace) -> Finding:
 def _images(trace: SwapTrace, snapshot: ImageSnapshot) -> Finding | None:
     seen = trace.witnesses
     present = set(seen.host_images) if snapshot.host_loaded else set()
-    if snapshot.version:
-        present.add(seen.images[snapshot.version])
+    if snapshot.image:
+        present.add(snapshot.image)
     wanted = {_name(image) for image in present}
-    gone = {_name(image) for image in (*seen.images.values(), *seen.host_images)} - wanted
+    gone = {_name(image) for image in (*seen.endpoint_images, *seen.host_images)} - wanted
     question = None
     for where, images in (("the guest's module list", snapshot.modules), ("/proc/PID/maps", snapshot.maps)):
         if images is None:

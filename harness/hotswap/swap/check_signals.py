@@ -22,6 +22,8 @@ from hotswap.trace.expect import status_text
 STATUS_USER_APC = 0xC0
 STATUS_ALERTED = 0x101
 STATUS_TIMEOUT = 0x102
+# Waits are as exact as the clock ticks: 64 times a second (W43). In 100 ns.
+_CLOCK_TICK = 156_250
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,39 @@ def wait_status_names_signalled_event(trace: SwapTrace) -> Finding:
             text = f"iteration {runs.iteration[i]} of worker {worker.worker} ({_kind(worker)}): impossible wait status "
             return fails(text + status_text(int(runs.status[i]), wait=True) + and_more(len(impossible)), [runs.row[i]])
     return _founded(trace, WAIT_ANY, "names an event that was not signalled")
+
+
+def time_outs_not_early(trace: SwapTrace) -> Finding:
+    """No wait times out before its time: a relative one counted from the wait's begin, an absolute one by the clock.
+
+    A wait begins after the iteration before it, so counting from there can only be too kind. There is no upper bound: a
+    loaded machine may be late by any time (W43).
+    """
+    runs = trace.iterations
+    timed = [worker for worker in trace.workers.values() if worker.has_timeout and worker.timeout]
+    if not timed:
+        return holds("no worker has a time-out that can be early")
+    filetime, frequency = trace.table.filetime, trace.table.frequency
+    checked = 0
+    for worker in timed:
+        mine = np.flatnonzero((runs.worker == worker.worker) & (runs.status == STATUS_TIMEOUT))
+        if worker.timeout < 0:
+            mine = mine[runs.previous_end[mine] != BEGINNING]
+            waited = (runs.begin[mine] - runs.previous_end[mine]) * 10_000_000 // frequency
+            early = np.flatnonzero(waited < -worker.timeout - _CLOCK_TICK)
+        else:
+            early = np.flatnonzero(filetime[runs.row[mine]] < worker.timeout - _CLOCK_TICK)
+        checked += len(mine)
+        if len(early):
+            i = int(mine[early[0]])
+            rows = [runs.row[i], *runs.end_row[(runs.worker == worker.worker) & (runs.end == runs.previous_end[i])]]
+            text = f"iteration {runs.iteration[i]} of worker {worker.worker} timed out before its time"
+            return fails(f"{text} ({_timeout(worker)})" + and_more(len(early)), rows)
+    return holds(f"{checked} time-outs, none before its time")
+
+
+def _timeout(worker: WorkerDefinition) -> str:
+    return f"{-worker.timeout / 10_000:g} ms" if worker.timeout < 0 else f"absolute {worker.timeout}"
 
 
 def wait_all_needs_all(trace: SwapTrace) -> Finding:

@@ -1,4 +1,4 @@
-"""Swaps: updates, phases, which version ran when."""
+"""Swaps: updates, phases, how long calls were held, which version ran when."""
 
 from __future__ import annotations
 
@@ -7,78 +7,131 @@ from itertools import pairwise
 import numpy as np
 
 from hotswap.swap.finding import Finding, and_more, fails, holds, unknown, versions_differ
-from hotswap.swap.swap_trace import END_OF_TIME, Column, Ints, Swap, SwapTrace
-from hotswap.swap.witnesses import WAIT_ALL
+from hotswap.swap.swap_trace import END_OF_TIME, Column, Ints, SwapTrace
+from hotswap.swap.swaps import Outcome, Stall, Swap, irregular
+from hotswap.swap.witnesses import WAIT_ALL, UpdateReply
 from hotswap.trace.expect import status_text
 
-ORDER = ("Begin", "PreProcess", "Stalled", "Drained", "ProxyStalled", "Switched", "Released", "PostProcess", "End")
 
-
-def updates_succeeded(trace: SwapTrace) -> Finding:
-    """Every update answered success, also for the unload of the old image, with the versions expected."""
-    replies = trace.witnesses.updates
+def updates_succeed_or_roll_back(trace: SwapTrace) -> Finding:
+    """Every update succeeds and unloads the old image; or it is refused, and the old version stays in force alone."""
+    replies, swaps = trace.witnesses.updates, {swap.number: swap for swap in trace.swaps}
     if replies is None:
         return unknown("the replies to the updates are not known")
-    for reply in replies:
+    refused = 0
+    for number, reply in enumerate(replies, 1):
         name = f"update {reply.from_version}->{reply.to_version}"
         if reply.status:
-            return fails(f"{name} failed: {reply.status_name or status_text(reply.status, wait=False)}")
-        if reply.rolled_back:
-            return fails(f"{name} was rolled back")
+            found = _refused(trace, reply, swaps.get(number))
+            if found is not None:
+                return found
+            refused += 1
+        elif reply.rolled_back:
+            return fails(f"{name} was rolled back, and the reply says success")
         if reply.unload_status:
-            return fails(f"{name}: unloading the old image failed: {status_text(reply.unload_status, wait=False)}")
-    wrong = versions_differ([(r.from_version, r.to_version) for r in replies], trace.witnesses.expected_versions)
+            which = "refused" if reply.status else "old"
+            status = status_text(reply.unload_status, wait=False)
+            return fails(f"{name}: unloading the {which} image failed: {status}")
+    succeeded = [(reply.from_version, reply.to_version) for reply in replies if not reply.status]
+    wrong = versions_differ(succeeded, trace.witnesses.expected_versions)
     if wrong:
         return fails(f"the updates are not the ones asked for: {wrong}")
+    if refused:
+        return holds(f"{len(succeeded)} updates succeeded, {refused} refused with the old version left in force")
     return holds(f"{len(replies)} updates succeeded")
 
 
+def _refused(trace: SwapTrace, reply: UpdateReply, swap: Swap | None) -> Finding | None:
+    """What is wrong with an update that failed; None: it left everything as it was."""
+    status = reply.status_name or status_text(reply.status, wait=False)
+    if not reply.from_version:
+        return fails(f"the first endpoint driver did not come into force: {status}", swap.rows if swap else ())
+    if trace.restart:
+        return fails(f"the restart from version {reply.from_version} failed: {status}")
+    if swap is None:
+        return unknown(
+            f"an update from version {reply.from_version} failed ({status}), and the trace does not tell why"
+        )
+    if swap.outcome is Outcome.NOT_BEGUN:
+        text = f"an update from version {reply.from_version} failed before the swap began: {status}"
+        return fails(text, swap.rows)
+    if reply.to_version != reply.from_version:
+        text = f"{swap.name} failed ({status}) and left version {reply.to_version} in force"
+        return fails(text, swap.rows)
+    return None
+
+
+def refusals(trace: SwapTrace) -> list[str]:
+    """For each update that was refused, one sentence that says so."""
+    return [
+        f"{swap.name} was refused and version {swap.from_version} stayed in force: {swap.why_refused()}"
+        for swap in trace.swaps
+        if swap.outcome not in (Outcome.SUCCEEDED, Outcome.NOT_BEGUN, Outcome.NOT_DRAINED)
+    ]
+
+
 def swap_phases_in_order(trace: SwapTrace) -> Finding:
-    """Each swap goes once through all its phases, in order and with success."""
+    """Each swap goes once through all the phases that its outcome demands, in order."""
     swaps = trace.swaps
     if not swaps:
         return unknown("no swap in the trace")
     for swap in swaps:
-        wrong = _phases_of(swap)
+        if swap.outcome is Outcome.NOT_BEGUN:
+            continue
+        wrong = irregular(swap)
         if wrong is not None:
-            return wrong
+            return fails(wrong.message, wrong.rows)
     for before, after in pairwise(swaps):
-        ended, begun = before.tick("End"), after.tick("Begin")
-        if ended is not None and begun is not None and begun < ended:
-            rows = [before.steps["End"][0][0], after.steps["Begin"][0][0]]
-            return fails(f"swap {after.number} began before swap {before.number} had ended", rows)
-    wrong_versions = versions_differ([(s.from_version, s.to_version) for s in swaps], trace.witnesses.expected_versions)
+        ended, begun = before.first("End"), after.first("Begin")
+        if ended is not None and begun is not None and begun.tick < ended.tick:
+            text = f"swap {after.number} began before swap {before.number} had ended"
+            return fails(text, [ended.row, begun.row])
+    done = [(s.from_version, s.to_version) for s in swaps if s.outcome is Outcome.SUCCEEDED]
+    wrong_versions = versions_differ(done, trace.witnesses.expected_versions)
     if wrong_versions:
-        rows = [row for swap in swaps for row, _, _ in swap.steps.get("Begin", [])]
+        rows = [step.row for swap in swaps for step in swap.all("Begin")]
         return fails(f"the swaps are not the ones asked for: {wrong_versions}", rows)
     return holds(f"{len(swaps)} swaps, each phase once and in order")
 
 
-def _phases_of(swap: Swap) -> Finding | None:
-    name = f"swap {swap.number} ({swap.from_version}->{swap.to_version})"
-    if swap.steps.get("RolledBack"):
-        return fails(f"{name} was rolled back", swap.rows)
-    # Putting the first endpoint driver in and taking the last one out are no swaps between two: phases may be absent.
-    needed = ORDER if swap.from_version and swap.to_version else ("Begin", "End")
-    for step in needed:
-        if not swap.steps.get(step):
-            return fails(f"{name} has no {step}", swap.rows)
-    for step, entries in swap.steps.items():
-        if len(entries) > 1:
-            return fails(f"{name} has {step} {len(entries)} times", [row for row, _, _ in entries])
-        row, _, status = entries[0]
-        if status:
-            return fails(f"{name}: {step} with {status_text(status, wait=False)}", [row])
-    present = [step for step in ORDER if swap.steps.get(step)]
-    for before, after in pairwise(present):
-        first, second = swap.steps[before][0], swap.steps[after][0]
-        if second[1] < first[1]:
-            return fails(f"{name}: {after} before {before}", [first[0], second[0]])
-    held, opened = swap.steps.get("FirstHeld"), swap.steps.get("PreProcess")
-    # The thread that is held tells it itself, so it may be late; but nothing is held before PreProcess has returned.
-    if held and opened and held[0][1] < opened[0][1]:
-        return fails(f"{name}: FirstHeld before PreProcess", [opened[0][0], held[0][0]])
-    return None
+def _stalls(trace: SwapTrace) -> list[tuple[Swap, Stall]]:
+    return [(swap, stall) for swap in trace.swaps for stall in swap.stalls]
+
+
+def drained_in_time(trace: SwapTrace) -> Finding:
+    """In every stall the last call leaves within the drain limit."""
+    stalls = _stalls(trace)
+    if not stalls:
+        return unknown("no stall in the trace")
+    runs = trace.iterations
+    for swap, stall in stalls:
+        if stall.drained is None or stall.drained_in_time:
+            continue
+        stayed = spanning(runs.begin, runs.end, stall.drained.tick)
+        rows = [stall.stalled.row, *runs.row[stayed], stall.drained.row]
+        which = "; ".join(f"iteration {runs.iteration[i]} of worker {runs.worker[i]}" for i in stayed[:3])
+        waited = (stall.drained.tick - stall.stalled.tick) * 1000 / trace.table.frequency
+        text = f"{swap.name}: calls were still inside after {waited:,.0f} ms: {which or 'none that the trace shows'}"
+        return fails(text + (f" (and {len(stayed) - 3} more)" if len(stayed) > 3 else ""), rows)
+    return holds(f"{len(stalls)} stalls drained")
+
+
+def hold_time_in_budget(trace: SwapTrace) -> Finding:
+    """No swap holds calls longer than the budget. One that did not drain at all is `drained-in-time`'s business."""
+    budget, longest = trace.witnesses.hold_budget_ms, 0.0
+    seen = 0
+    for swap, stall in _stalls(trace):
+        if stall.released is None or not stall.drained_in_time:
+            continue
+        seen += 1
+        held = (stall.released.tick - stall.stalled.tick) * 1000 / trace.table.frequency
+        longest = max(longest, held)
+        if held > budget:
+            rows = [step.row for step in swap.steps if stall.stalled.tick <= step.tick <= stall.released.tick]
+            return fails(f"{swap.name} held calls for {held:,.1f} ms; the budget is {budget:,g} ms", rows)
+    if not seen:
+        return unknown("no stall and release in the trace")
+    return holds(f"calls held for {longest:,.3f} ms at the longest, in {seen} stalls")
 
 
 def no_old_version_after_switch(trace: SwapTrace) -> Finding:
@@ -100,9 +153,9 @@ def no_old_version_after_switch(trace: SwapTrace) -> Finding:
     version = int(events["Version"][index])
     switch = int(np.searchsorted(ticks, tick, "right")) - 1
     rows = [int(events.row[index])]
-    swap = next((s for s in trace.swaps if switch > 0 and s.tick("Switched") == int(ticks[switch])), None)
-    if swap:
-        rows += [swap.steps["Switched"][0][0]]
+    if switch > 0:
+        changes = [step for swap in trace.swaps for name in ("Switched", "RolledBack") for step in swap.all(name)]
+        rows += [step.row for step in changes if step.tick == int(ticks[switch])]
     text = (
         f"{what} of worker {events['Worker'][index]} in version {version} while version {versions[switch]} was in force"
     )
@@ -111,54 +164,68 @@ def no_old_version_after_switch(trace: SwapTrace) -> Finding:
 
 def nothing_runs_while_held(trace: SwapTrace) -> Finding:
     """Between the drain and the release of a swap no iteration begins or ends and no endpoint driver works."""
-    drained = [(s, s.tick("Drained"), s.tick("Released")) for s in trace.swaps]
-    windows = [(s, a, b) for s, a, b in drained if a is not None and b is not None]
+    windows = [
+        (swap, stall.drained, stall.released)
+        for swap, stall in _stalls(trace)
+        if stall.drained_in_time and stall.drained is not None and stall.released is not None
+    ]
     if not windows:
         return unknown("no drain and release in the trace")
-    for swap, start, end in windows:
+    for swap, drained, released in windows:
         for name in ("IterationBegin", "EndpointWork"):
             events: Column = trace.events[name]
-            inside = np.flatnonzero((events.tick > start) & (events.tick < end))
+            inside = np.flatnonzero((events.tick > drained.tick) & (events.tick < released.tick))
             if len(inside):
                 first = int(inside[0])
-                rows = [swap.steps["Drained"][0][0], int(events.row[first]), swap.steps["Released"][0][0]]
+                rows = [drained.row, int(events.row[first]), released.row]
                 text = f"{name} of worker {events['Worker'][first]} between drain and release of swap {swap.number}"
                 return fails(text + and_more(len(inside)), rows)
-    return holds(f"nothing ran between drain and release of {len(windows)} swaps")
+    return holds(f"nothing ran between drain and release of {len(windows)} stalls")
 
 
 def progress_after_swap(trace: SwapTrace) -> Finding:
-    """Every version was exercised: all workers whose events were signalled while it was in force ran in it."""
-    ticks, versions = trace.force
-    expected = trace.witnesses.expected_versions
-    ends = np.append(ticks[1:], END_OF_TIME)
-    spans = [(int(v), int(a), int(b)) for v, a, b in zip(versions, ticks, ends, strict=True) if v]
-    if len(spans) < len(expected):
-        return unknown(f"{len(spans)} of {len(expected)} versions came into force")
-    runs, signals = trace.iterations, trace.signals
+    """Every version that was to be exercised was: all workers signalled while it was in force ran in it."""
+    seen = trace.witnesses
+    spans = _spans(trace)
+    if len(spans) < len(seen.expected_versions):
+        return unknown(f"{len(spans)} of {len(seen.expected_versions)} versions came into force")
+    wanted = seen.exercised or (True,) * len(spans)
+    asked = [span for span, exercise in zip(spans, wanted, strict=False) if exercise]
+    runs, signals, works = trace.iterations, trace.signals, trace.events["EndpointWork"]
+    thread_ends = trace.events["WorkerThreadEnd"]
+    gone = dict(zip(thread_ends["Worker"].tolist(), thread_ends.tick.tolist(), strict=True))
     quiet: list[str] = []
-    for version, start, end in spans:
+    for version, start, end in asked:
         ran = (runs.version == version) & (runs.begin >= start) & (runs.begin <= end)
-        works = trace.events["EndpointWork"]
-        worked = (works["Version"] == version) & (works.tick >= start) & (works.tick <= end)
-        if not ran.any() or not worked.any():
+        if not ran.any() or not ((works.tick >= start) & (works.tick <= end)).any():
             return unknown(f"version {version} was never exercised")
         # What is signalled while the next swap runs may rightly be held for the version after.
         closing = max((b for s in trace.swaps if (b := s.tick("Begin")) is not None and start < b < end), default=end)
         inside = signals.accepted & (signals.begin >= start) & (signals.end <= closing)
         for worker, definition in trace.workers.items():
-            signalled = np.unique(signals.event[inside & (signals.worker == worker)])
+            mine = inside & (signals.worker == worker) & (signals.end <= gone.get(worker, END_OF_TIME))
             needed = definition.event_count if definition.wait_type == WAIT_ALL else 1
-            if len(signalled) >= needed and not (ran & (runs.worker == worker)).any():
+            if len(np.unique(signals.event[mine])) >= needed and not (ran & (runs.worker == worker)).any():
                 quiet.append(f"worker {worker} never ran in version {version} though its events were signalled")
     if quiet:
         return unknown(quiet[0] + and_more(len(quiet)))
-    return holds(f"{len(spans)} times a version was in force, exercised each time")
+    return holds(f"{len(asked)} times a version was in force, exercised each time")
 
 
-def swap_bounds(trace: SwapTrace) -> list[tuple[Swap, int]]:
-    """Swaps that drained, with the tick of it."""
-    return [(swap, tick) for swap in trace.swaps if (tick := swap.tick("Drained")) is not None]
+def _spans(trace: SwapTrace) -> list[tuple[int, int, int]]:
+    """(version, from, to) of each endpoint driver that came into force and stayed."""
+    changes = [(s.to_version, tick) for s in trace.swaps if s.switched and (tick := s.tick("Switched")) is not None]
+    ends = [*(tick for _, tick in changes), END_OF_TIME][1:]
+    return [(version, start, end) for (version, start), end in zip(changes, ends, strict=True) if version]
+
+
+def swap_bounds(trace: SwapTrace) -> list[tuple[Swap, int, int]]:
+    """(swap, tick, row) of every drain that ended with nobody inside."""
+    return [
+        (swap, stall.drained.tick, stall.drained.row)
+        for swap, stall in _stalls(trace)
+        if stall.drained_in_time and stall.drained is not None
+    ]
 
 
 def spanning(begin: Ints, end: Ints, tick: int) -> Ints:

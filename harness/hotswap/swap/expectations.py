@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from hotswap.swap import check_evidence, check_iterations, check_outside, check_signals, check_swap
+from hotswap.swap import (
+    check_evidence,
+    check_iterations,
+    check_outside,
+    check_signals,
+    check_swap,
+    check_verified,
+)
 from hotswap.swap.finding import Finding
 from hotswap.swap.swap_trace import SwapTrace
 from hotswap.swap.witnesses import SwapWitnesses
@@ -50,10 +57,17 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         from_trace=False,
     ),
     Expectation(
-        "updates-succeeded",
-        "Every update succeeds and unloads the old image.",
-        ("R8", "R17"),
-        check_swap.updates_succeeded,
+        "drained-in-time",
+        "In every stall the last call leaves within the drain limit.",
+        ("W54", "R12"),
+        check_swap.drained_in_time,
+        hot_swap_only=True,
+    ),
+    Expectation(
+        "updates-succeed-or-roll-back",
+        "Every update succeeds and unloads the old image, or is refused and leaves the old version in force.",
+        ("R8", "R9", "R10", "R12", "R17", "R23", "R24", "R25"),
+        check_swap.updates_succeed_or_roll_back,
         from_trace=False,
     ),
     Expectation(
@@ -71,9 +85,23 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
     ),
     Expectation(
         "swap-phases-in-order",
-        "Each swap goes once through all phases, in order and with success.",
-        ("R17", "R18", "R19", "R21", "R22"),
+        "Each swap goes once through the phases that its outcome demands, in order.",
+        ("R10", "R17", "R18", "R19", "R21", "R22", "R23", "R24", "R25"),
         check_swap.swap_phases_in_order,
+        hot_swap_only=True,
+    ),
+    Expectation(
+        "hold-time-in-budget",
+        "No swap holds calls for longer than the budget.",
+        ("R20",),
+        check_swap.hold_time_in_budget,
+        hot_swap_only=True,
+    ),
+    Expectation(
+        "workers-run-until-stopped",
+        "A worker's thread ends only after the worker was asked to stop.",
+        ("W18", "W56", "W60"),
+        check_iterations.workers_run_until_stopped,
         hot_swap_only=True,
     ),
     Expectation(
@@ -91,9 +119,21 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
     ),
     Expectation(
         "work-once-per-iteration",
-        "The endpoint driver works exactly once in each iteration, in the version and with the status the host saw.",
-        ("W16", "W55", "R33"),
+        "The endpoint driver works exactly once in each iteration.",
+        ("W16", "W55"),
         check_iterations.work_once_per_iteration,
+    ),
+    Expectation(
+        "work-names-wait-status",
+        "The endpoint driver reports the wait status that the host was given.",
+        ("W17", "R33"),
+        check_iterations.work_names_wait_status,
+    ),
+    Expectation(
+        "work-names-version",
+        "The endpoint driver reports the version that the host called.",
+        ("W53", "W55", "R8"),
+        check_iterations.work_names_version,
     ),
     Expectation(
         "nothing-runs-while-held",
@@ -114,6 +154,12 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "Each wait status is possible for its worker and names an event that was signalled.",
         ("W15", "W17", "W24", "W25", "W26", "W27", "W36", "W42", "W44", "W45"),
         check_signals.wait_status_names_signalled_event,
+    ),
+    Expectation(
+        "time-outs-not-early",
+        "No wait times out before its time.",
+        ("W36", "W37", "W39", "W43"),
+        check_signals.time_outs_not_early,
     ),
     Expectation(
         "wait-all-needs-all",
@@ -149,10 +195,38 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
     ),
     Expectation(
         "endpoint-unloaded",
-        "The host unloads the endpoint driver that a swap took out of force.",
-        ("R8",),
+        "The host unloads the endpoint driver that a swap took out of force, and one that was refused.",
+        ("R8", "R10"),
         check_outside.endpoint_unloaded,
         hot_swap_only=True,
+    ),
+    Expectation(
+        "endpoint-frees-pool",
+        "An endpoint driver frees the pool that it allocates.",
+        (),
+        check_verified.endpoint_frees_pool,
+        from_trace=False,
+    ),
+    Expectation(
+        "endpoint-ends-threads",
+        "Threads that an endpoint driver makes end before its image leaves.",
+        (),
+        check_verified.endpoint_ends_threads,
+        from_trace=False,
+    ),
+    Expectation(
+        "endpoint-closes-handles",
+        "An endpoint driver closes the handles that it opens, those of events above all.",
+        (),
+        check_verified.endpoint_closes_handles,
+        from_trace=False,
+    ),
+    Expectation(
+        "endpoint-drops-references",
+        "An endpoint driver drops the object references that it takes.",
+        (),
+        check_verified.endpoint_drops_references,
+        from_trace=False,
     ),
     Expectation(
         "old-image-gone",
@@ -178,7 +252,7 @@ def evaluate(
 
     `restart`: the updates were made by restart, not by hot-swap. `disabled`: ids that are not asked.
     """
-    trace = SwapTrace(etl, witnesses)
+    trace = SwapTrace(etl, witnesses, restart=restart)
     complete = check_evidence.evidence_complete(trace).verdict == Verdict.PASS
     return tuple(
         _ask(expectation, trace, complete)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import Any
 
-from hotswap.driver.package import DeployedImage
+from hotswap.driver.package import DeployedImage, DriverPackage
 from hotswap.swap.lab import Closed, Lab
 from hotswap.swap.witnesses import (
     ImageSnapshot,
@@ -38,7 +39,8 @@ class Observations:
     """Filled in as the run goes on; what is not filled in was not seen."""
 
     expected_versions: list[int] = field(default_factory=list)
-    images: dict[int, str] = field(default_factory=dict)
+    exercised: list[bool] = field(default_factory=list)
+    in_force: DeployedImage | None = None
     workers: list[WorkerDefinition] = field(default_factory=list)
     updates: list[UpdateReply] = field(default_factory=list)
     snapshots: list[ImageSnapshot] = field(default_factory=list)
@@ -53,13 +55,23 @@ class Observations:
     faults: list[str] = field(default_factory=list)
     closed: Closed | None = None
     all_states_seen: bool = False
+    looks: int = 0
+    """How many times the loaded images should be looked at."""
 
-    def expect_version(self, deployed: DeployedImage, told: int) -> None:
-        """The version that should be in force now: the image's own, or what it told when it names none."""
-        own = int(deployed.image.version.partition(".")[0] or 0)
-        version = own or told
-        self.expected_versions.append(version)
-        self.images[version] = PureWindowsPath(deployed.guest_path).name
+    def note_update(self, reply: Any, image: DeployedImage, *, exercised: bool) -> None:
+        """An update was answered: what should be in force now. `exercised`: there will be load on it."""
+        self.updates.append(update_reply(reply))
+        if not reply.status.succeeded:
+            return
+        self.in_force = image
+        # An image that names no version in its header tells it.
+        self.expected_versions.append(int(image.image.version.partition(".")[0] or 0) or reply.to_version)
+        self.exercised.append(exercised)
+
+    @property
+    def image_in_force(self) -> str:
+        """File name of the endpoint driver that should be loaded; empty: none."""
+        return "" if self.in_force is None else PureWindowsPath(self.in_force.guest_path).name
 
     def note_host(self, lab: Lab) -> None:
         """Whether the driver host lives, once; the first death stays."""
@@ -69,15 +81,18 @@ class Observations:
         if not self.host_alive:
             self.host_end = f"process {lab.host.process.pid} ended before it was asked to"
 
-    def witnesses(self, host_images: tuple[str, ...]) -> SwapWitnesses:
+    def witnesses(self, package: DriverPackage, hold_budget_ms: float) -> SwapWitnesses:
         """What the expectations get to see."""
         stats = self.closed.trace if self.closed else None
         counts = (self.threads_baseline, self.threads_working, self.threads_stopped)
         known = [count for count in counts if count is not None]
         return SwapWitnesses(
             expected_versions=tuple(self.expected_versions),
-            images=self.images,
-            host_images=host_images,
+            exercised=tuple(self.exercised),
+            hold_budget_ms=hold_budget_ms,
+            endpoint_images=_file_names(package.endpoints),
+            host_images=_file_names(image for image in package.images if image not in package.endpoints),
+            looks=self.looks,
             workers=tuple(self.workers) or None,
             updates=tuple(self.updates) or None,
             middle_counters=self.middle_counters,
@@ -105,6 +120,10 @@ def update_reply(reply: Any) -> UpdateReply:
         held_calls=reply.held_calls,
         ticks={name: getattr(reply, name) for name in _TICKS},
     )
+
+
+def _file_names(images: Iterable[DeployedImage]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(PureWindowsPath(image.guest_path).name for image in images))
 
 
 def counters(reply: Any) -> dict[str, int]:

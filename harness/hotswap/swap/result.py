@@ -41,6 +41,8 @@ class SwapResult:
     tick_frequency: int
     steps: Mapping[str, float]
     expectations: tuple[ExpectationResult, ...]
+    refusals: tuple[str, ...]
+    """For each update that was refused, one sentence that says so; a refusal that leaves all as it was is a pass."""
     slices: Mapping[str, str]
     """The events behind an expectation's answer, as text, by its id."""
     environment: Mapping[str, Any]
@@ -74,6 +76,7 @@ class SwapResult:
             "signals": self.signals,
             "iterations": self.iterations,
             "phases": self.phases(),
+            "refusals": list(self.refusals),
             "steps": {name: round(seconds, 4) for name, seconds in self.steps.items()},
             "expectations": [
                 {"id": item.id, "verdict": str(item.verdict), "message": item.message} for item in self.expectations

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
-from hotswap.driver.package import DriverPackage
+from hotswap.driver.package import DriverPackage, check_update_file, resolve_update
 from hotswap.driver.preflight import PreflightReport
 from hotswap.errors import DeadlineExpired, GuestFault, LabFault, UsageError
 from hotswap.interrupt import uninterrupted
@@ -23,12 +22,14 @@ from hotswap.machine.proc import Owner
 from hotswap.machine.registry import create_machine
 from hotswap.report.html import write_report
 from hotswap.run import RunFolder, mark_killed_runs
+from hotswap.swap.check_swap import refusals
 from hotswap.swap.drive import RUNTIMES, Interference, drive
 from hotswap.swap.expectations import SWAP_EXPECTATIONS, evaluate
 from hotswap.swap.lab import Lab, Progress
 from hotswap.swap.observe import Observations
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.result import SCHEMA, SwapResult
+from hotswap.swap.swap_trace import SwapTrace
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.expect import ExpectationResult, Verdict, combine, format_slice, reason
 from hotswap.trace.writer import build_etl
@@ -36,6 +37,12 @@ from hotswap.trace.writer import build_etl
 # Beyond the load itself: a cold template takes half a minute, a loaded machine several times that.
 _BASE_SECONDS = 180.0
 _EVIDENCE_SECONDS = 20.0
+
+
+_PLAN_FACTS = (
+    "updates", "workers", "waits", "load", "rate", "seconds", "update_at", "seed", "work_us", "load_threads",
+    "ring_slots", "drain_timeout_ms", "hold_budget_ms",
+)  # fmt: skip
 
 
 class Interrupted(KeyboardInterrupt):
@@ -64,12 +71,14 @@ def run_swap(
     known = {expectation.id for expectation in SWAP_EXPECTATIONS}
     if unknown := sorted(plan.disabled - known):
         raise UsageError(f"unknown expectation {unknown[0]!r}; known are: {', '.join(sorted(known))}")
-    _check_files(plan.updates)
+    for wanted in plan.updates:
+        check_update_file(wanted)
     begun = monotonic()
     machine = create_machine(plan.machine, say)
     say("build drivers")
     build = build_drivers(say)
     package = DriverPackage.of(build, plan.updates)
+    host_fault = _host_fault(build, plan.updates)
     steps = {"build drivers": monotonic() - begun}
     say("preflight")
     begun = monotonic()
@@ -81,27 +90,17 @@ def run_swap(
         run.write(
             "evidence/preflight.json", json.dumps([asdict(report) for report in reports], indent=1, default=str) + "\n"
         )
-        return _Test(plan, machine, build, package, run, say, command, interfere, steps).run()
+        return _Test(plan, machine, build, package, host_fault, run, say, command, interfere, steps).run()
     finally:
         run.close()
 
 
-def _check_files(updates: Sequence[str]) -> None:
-    """Before anything is built or read: reading a pipe or a device would never end."""
-    for wanted in updates:
-        path = Path(wanted)
-        if "/" not in wanted and not wanted.lower().endswith(".sys"):
-            continue
-        try:
-            if not path.is_file():
-                path.stat()
-                raise UsageError(f"the driver {wanted} is no file, but a {_kind(path)}: give a driver image (.sys)")
-        except OSError as error:
-            raise UsageError(f"the driver {wanted} cannot be read: {error.strerror or error}") from error
-
-
-def _kind(path: Path) -> str:
-    return "folder" if path.is_dir() else "pipe, socket or device"
+def _host_fault(build: DriverBuild, updates: Sequence[str]) -> str:
+    """What the host has to do wrong for these updates: one thing at most."""
+    faults = sorted({fault for wanted in updates if (fault := resolve_update(build, wanted).host_fault)})
+    if len(faults) > 1:
+        raise UsageError(f"the host can be broken in one way at a time, not in {' and '.join(faults)}")
+    return faults[0] if faults else ""
 
 
 def _preflight(package: DriverPackage, machine: Machine) -> tuple[PreflightReport, ...]:
@@ -125,6 +124,7 @@ class _Test:
         machine: Machine,
         build: DriverBuild,
         package: DriverPackage,
+        host_fault: str,
         run: RunFolder,
         progress: Progress,
         command: str,
@@ -134,6 +134,7 @@ class _Test:
         self.plan = plan
         self.build = build
         self.package = package
+        self.host_fault = host_fault
         self.folder = run
         self.command = command
         self.interfere = interfere
@@ -141,6 +142,7 @@ class _Test:
         self.lab = Lab(machine, build, package, run, progress)
         self.lab.steps.update(steps)
         self.info: dict[str, Any] = {}
+        self.refusals: tuple[str, ...] = ()
 
     def run(self) -> SwapResult:
         try:
@@ -150,12 +152,13 @@ class _Test:
                 etl = self._trace()
                 results = self._evaluate(etl)
             result = self._result(etl, results, interrupted)
-            self._finish(result)
+            self._finish(result, etl)
         except KeyboardInterrupt as interrupt:
             # In the evaluation, or once more in the clean-up: end it without asking the trace.
             with uninterrupted():
-                result = self._result(_no_trace(), (), True)
-                self._finish(result)
+                etl = _no_trace()
+                result = self._result(etl, (), True)
+                self._finish(result, etl)
             raise Interrupted(result) from interrupt
         except Exception as error:
             # On a full disk it cannot be noted; the next start will find that this process has ended.
@@ -185,7 +188,8 @@ class _Test:
                     self.plan,
                     self.seen,
                     deadline.within(deadline.remaining, reserve=_EVIDENCE_SECONDS),
-                    self.interfere,
+                    host_fault=self.host_fault,
+                    interfere=self.interfere,
                 )
             except GuestFault as fault:
                 self.seen.faults.append(str(fault))
@@ -220,7 +224,7 @@ class _Test:
             self.folder.timeline.event("close-failed", error=problem)
         if self.seen.final_counters is not None:
             deadline = Deadline.after(5.0)
-            self.seen.snapshots.append(self.lab.snapshot("after the stop", 0, host_loaded=False, deadline=deadline))
+            self.seen.snapshots.append(self.lab.snapshot("after the stop", "", host_loaded=False, deadline=deadline))
         for failure in self.lab.undeploy():
             self.folder.timeline.event("undeploy-failed", error=failure)
 
@@ -237,17 +241,17 @@ class _Test:
         return _no_trace()
 
     def _evaluate(self, etl: EtlFile) -> tuple[ExpectationResult, ...]:
-        host_images = tuple(
-            deployed.image.name for deployed in self.package.images if deployed not in self.package.endpoints
-        )
-        witnesses = self.seen.witnesses(host_images)
+        witnesses = self.seen.witnesses(self.package, self.plan.hold_budget_ms)
         # With it and the trace the verdict can be worked out again.
         self.folder.write("evidence/witnesses.json", json.dumps(asdict(witnesses), indent=1, default=_plain) + "\n")
         restart = self.plan.runtime == "plain"
+        self.refusals = tuple(refusals(SwapTrace(etl, witnesses, restart=restart)))
         return evaluate(etl, witnesses, restart=restart, disabled=self.plan.disabled)
 
     def _result(self, etl: EtlFile, results: tuple[ExpectationResult, ...], interrupted: bool) -> SwapResult:
         verdict, why = combine(results), reason(results)
+        if verdict is Verdict.PASS and self.refusals:
+            why = "; ".join([*self.refusals, why])
         if interrupted:
             # What an interrupted test did not get to looks like what a bad driver did not do.
             verdict, why = Verdict.INCONCLUSIVE, "the run was interrupted"
@@ -263,6 +267,7 @@ class _Test:
             tick_frequency=self.info.get("tick_frequency", 10_000_000),
             steps=self.lab.steps,
             expectations=results,
+            refusals=self.refusals,
             slices={item.id: format_slice(etl.events, item.slice) for item in results if item.slice},
             environment={**self._environment(), "runtime_in_use": _runtime_in_use(etl)},
         )
@@ -277,15 +282,13 @@ class _Test:
             "harness": version("hotswap-harness"),
             "build": self.build.hash,
             "drivers": {item.image.name: item.image.sha256 for item in self.package.images},
-            "plan": {
-                name: getattr(self.plan, name)
-                for name in ("updates", "workers", "rate", "seconds", "seed", "work_us", "load_threads", "ring_slots")
-            },
+            "plan": {name: getattr(self.plan, name) for name in _PLAN_FACTS},
             "command": self.command,
         }
 
-    def _finish(self, result: SwapResult) -> None:
-        self.folder.write("report.html", write_report(result))
+    def _finish(self, result: SwapResult, etl: EtlFile) -> None:
+        witnesses = self.seen.witnesses(self.package, self.plan.hold_budget_ms)
+        self.folder.write("report.html", write_report(result, etl, witnesses))
         self.folder.write_summary({**result.to_json(), "state": "ended", "slices": dict(result.slices)})
         self.folder.timeline.event("verdict", verdict=result.verdict, reason=result.reason)
 

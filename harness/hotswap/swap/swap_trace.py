@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hotswap.swap.swaps import STEPS, Step, Swap
 from hotswap.swap.witnesses import SwapWitnesses, WorkerDefinition
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.table import EventTable
@@ -28,6 +29,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "EventsDropped",
     ),
     "EndpointUnloaded": ("Version", "Status"),
+    "EndpointVerified": (
+        "Version", "Status", "Imports", "PoolBlocks", "PoolBytes", "Threads", "Events", "Handles", "References",
+    ),
     "WorkerCreate": (
         "Worker", "WorkerThreadId", "WaitType", "WaitMode", "Altertable", "HasTimeout", "Timeout", "EventCount",
         "NotificationMask", "InitialStateMask", "Status",
@@ -45,10 +49,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "EndpointWork": ("Worker", "Iteration", "Version", "WaitStatus", "Result"),
     **{
         f"Swap{step}": ("Swap", "FromVersion", "ToVersion", "Status")
-        for step in (
-            "Begin", "PreProcess", "Stalled", "FirstHeld", "Drained", "ProxyStalled", "Switched", "Released",
-            "PostProcess", "RolledBack", "End",
-        )
+        for step in STEPS
     },
 }  # fmt: skip
 """Payload fields that the expectations read, by event. driver/include/hotswap_events.h is where they are stated."""
@@ -112,35 +113,15 @@ class Iterations:
     """When the worker's wait can have begun at the earliest: the end of its iteration before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """The events of one swap: (row, tick, status) by step, each step a list since it may be missing or doubled."""
-
-    number: int
-    from_version: int
-    to_version: int
-    steps: dict[str, list[tuple[int, int, int]]]
-
-    def tick(self, step: str) -> int | None:
-        """When a step was first reached."""
-        return min((tick for _, tick, _ in self.steps.get(step, [])), default=None)
-
-    @property
-    def switched(self) -> bool:
-        """Whether the new version came into force and stayed."""
-        return bool(self.steps.get("Switched")) and not self.steps.get("RolledBack")
-
-    @property
-    def rows(self) -> list[int]:
-        """All its events."""
-        return [row for entries in self.steps.values() for row, _, _ in entries]
-
-
 class SwapTrace:
-    """A decoded trace, joined on demand. Nothing here judges."""
+    """A decoded trace, joined on demand. Nothing here judges.
 
-    def __init__(self, etl: EtlFile, witnesses: SwapWitnesses) -> None:
+    `restart`: the updates were made by restart, not by hot-swap.
+    """
+
+    def __init__(self, etl: EtlFile, witnesses: SwapWitnesses, *, restart: bool = False) -> None:
         self.etl = etl
+        self.restart = restart
         self.table: EventTable = etl.events
         self.witnesses = witnesses
         self.defects: list[str] = []
@@ -268,19 +249,20 @@ class SwapTrace:
     @cached_property
     def swaps(self) -> list[Swap]:
         """Swaps in order of their number."""
-        found: dict[int, Swap] = {}
-        for name, events in self.events.items():
-            if not name.startswith("Swap"):
-                continue
-            step = name.removeprefix("Swap")
+        found: dict[int, tuple[int, int]] = {}
+        steps: dict[int, list[Step]] = {}
+        for name in STEPS:
+            events = self.events[f"Swap{name}"]
             for i in range(len(events)):
                 number = int(events["Swap"][i])
-                versions = int(events["FromVersion"][i]), int(events["ToVersion"][i])
-                swap = found.setdefault(number, Swap(number, *versions, {}))
-                swap.steps.setdefault(step, []).append(
-                    (int(events.row[i]), int(events.tick[i]), int(events["Status"][i]) & 0xFFFFFFFF)
-                )
-        return [found[number] for number in sorted(found)]
+                found.setdefault(number, (int(events["FromVersion"][i]), int(events["ToVersion"][i])))
+                status = int(events["Status"][i]) & 0xFFFFFFFF
+                step = Step(name, int(events.row[i]), int(events.tick[i]), status)
+                steps.setdefault(number, []).append(step)
+        return [
+            Swap(number, *found[number], tuple(sorted(steps[number], key=lambda step: (step.tick, step.row))))
+            for number in sorted(found)
+        ]
 
     @cached_property
     def force(self) -> tuple[Ints, Ints]:

@@ -56,8 +56,8 @@ class ImageSnapshot:
 
     point: str
     """When, in words: `before`, `after swap 1`, `after stop`."""
-    version: int
-    """Endpoint driver that should be loaded then; 0: none."""
+    image: str
+    """File name of the endpoint driver that should be loaded then; empty: none."""
     host_loaded: bool
     """Whether the host driver should be loaded then."""
     modules: frozenset[str] | None
@@ -80,11 +80,15 @@ class SwapWitnesses:
     """Everything outside the trace that the expectations of the swap test rest on."""
 
     expected_versions: tuple[int, ...]
-    """Versions in force one after the other, for example (1, 2, 1)."""
-    images: Mapping[int, str]
-    """File name of the endpoint driver of each version."""
+    """Versions that came into force by updates that succeeded, one after the other, for example (1, 2, 1)."""
+    endpoint_images: tuple[str, ...]
+    """File names of the endpoint drivers that the test deployed."""
     host_images: tuple[str, ...]
     """File names of the host driver and what it brings along."""
+    exercised: tuple[bool, ...] = ()
+    """For each expected version, whether the test ran load on it; empty: on all."""
+    hold_budget_ms: float = 1000.0
+    """How long a swap may hold calls."""
     workers: tuple[WorkerDefinition, ...] | None = None
     updates: tuple[UpdateReply, ...] | None = None
     middle_counters: Mapping[str, int] | None = None
@@ -97,6 +101,8 @@ class SwapWitnesses:
     trace_stop_error: str | None = None
     """Empty: the trace was stopped and its file closed without an error."""
     snapshots: tuple[ImageSnapshot, ...] | None = None
+    looks: int = 0
+    """How many snapshots there should be; 0: one after each update, and one after the stop."""
     threads: ThreadCounts | None = None
     driver_host_alive: bool | None = None
     """Whether the driver host lived until it was asked to stop."""
