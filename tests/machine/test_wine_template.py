@@ -121,7 +121,7 @@ def test_a_template_that_something_has_changed_is_built_again(
         built.append(final)
         remove_tree(final)
         shutil.copytree(template, final, symlinks=True, copy_function=os.link)
-        ready = wine_prefix._load(final)
+        ready = wine_prefix.find_template(final)
         assert ready is not None
         return ready
 

@@ -9,11 +9,15 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
+from hotswap.cli import doctor as doctor_commands
+from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
 from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import uninterrupted
-from hotswap.machine.sweep import remove_own
+
+# However it was started: completion is asked for under this name (_HOTSWAP_COMPLETE).
+PROGRAM = "hotswap"
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -24,6 +28,9 @@ def _hotswap() -> None:
 
 
 app.command(name="swap")(swap_command.swap)
+app.add_typer(runs_commands.app, name="runs")
+app.command(name="doctor")(doctor_commands.doctor)
+app.command(name="sweep")(doctor_commands.sweep)
 
 
 def run(arguments: list[str]) -> int:
@@ -32,13 +39,21 @@ def run(arguments: list[str]) -> int:
         return _run(arguments)
     finally:
         with uninterrupted():
-            # All is gone already, unless an interrupt came in the one moment that no clean-up could cover.
-            remove_own()
+            _remove_own()
+
+
+def _remove_own() -> None:
+    """All is gone already, unless an interrupt came in the one moment that no clean-up could cover."""
+    if "hotswap.machine.lease" in sys.modules:
+        # Only who has this module can have leased something; help and completion have not, and need not wait for it.
+        from hotswap.machine.sweep import remove_own
+
+        remove_own()
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        code: object = app(_json_to_standard_output(arguments), standalone_mode=False)
+        code: object = app(_json_to_standard_output(arguments), prog_name=PROGRAM, standalone_mode=False)
         if code == Exit.INTERRUPTED:
             return _complain("interrupted", Exit.INTERRUPTED)
         return code if isinstance(code, int) else Exit.PASS

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, progress on a terminal, JSON to a file or to standard output."""
+"""What the commands share: exit codes, the two terminals and their colours, JSON to a file or to standard output."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
-from rich.status import Status
-from rich.text import Text
 
 from hotswap.errors import LabFault, UsageError
-from hotswap.trace.expect import Verdict
 
 
 class Exit(IntEnum):
@@ -32,64 +28,76 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-VERDICT_EXITS = {Verdict.PASS: Exit.PASS, Verdict.FAIL: Exit.FAIL, Verdict.INCONCLUSIVE: Exit.INCONCLUSIVE}
-VERDICT_STYLES = {Verdict.PASS: "bold cyan", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
+# By the text of hotswap.trace.expect.Verdict, which takes half of a second to import.
+VERDICT_EXITS: Mapping[str, Exit] = {"pass": Exit.PASS, "fail": Exit.FAIL, "inconclusive": Exit.INCONCLUSIVE}
+VERDICT_STYLES: Mapping[str, str] = {"pass": "bold cyan", "fail": "bold red", "inconclusive": "bold yellow"}
 
 
 class Terminal(Console):
     """Standard output or standard error. Nobody who stops reading one of them (`head`) ends a run or its verdict."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, soft_wrap=True)
+        stream = sys.stderr if stderr else sys.stdout
+        self._is_tty = _is_tty(stream)
+        self._colours = wants_colour(os.environ, is_tty=self._is_tty)
+        super().__init__(
+            stderr=stderr,
+            highlight=False,
+            soft_wrap=True,
+            force_terminal=self._is_tty or self._colours,
+            color_system=self._color_system_name() if self._colours else None,
+            no_color=not self._colours,
+        )
 
     @property
     def is_live(self) -> bool:
-        """Whether lines can be written over."""
-        return self.is_terminal and not self.is_dumb_terminal
+        """Whether lines can be written over. Colours asked for on a pipe do not make it a terminal."""
+        return self._is_tty and not self.quiet and os.environ.get("TERM", "") not in _DUMB
+
+    @property
+    def columns(self) -> int:
+        """Width of the terminal; as good as endless where nobody's eyes are limited to it."""
+        return self.width if self._is_tty else 10_000
 
     def on_broken_pipe(self) -> None:
         """From now on nothing is said here."""
         self.quiet = True
         forget_output(sys.stderr if self.stderr else sys.stdout)
 
+    @staticmethod
+    def _color_system_name() -> Literal["auto", "standard"]:
+        # Colours that were asked for on what looks like no terminal: those that every terminal has.
+        return "standard" if os.environ.get("TERM", "") in _DUMB else "auto"
+
+
+_DUMB = ("", "dumb", "unknown")
+
+
+def wants_colour(environment: Mapping[str, str], *, is_tty: bool) -> bool:
+    """NO_COLOR before all, then CLICOLOR_FORCE or FORCE_COLOR; else a terminal that knows them, but for CLICOLOR=0."""
+    if environment.get("NO_COLOR"):
+        return False
+    if any(environment.get(name, "0") not in ("", "0") for name in ("CLICOLOR_FORCE", "FORCE_COLOR")):
+        return True
+    return is_tty and environment.get("TERM", "") not in _DUMB and environment.get("CLICOLOR") != "0"
+
+
+def _is_tty(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (OSError, ValueError):
+        return False
+
+
+def shorten(path: Path) -> Path:
+    """As it is seen from here, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
 
 def forget_output(stream: TextIO) -> None:
     """Lead a stream that cannot be written any more into nothing: Python will flush it once more in the end."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-class Progress:
-    """What is being done now, on standard error: a live line on a terminal, one line a step elsewhere."""
-
-    def __init__(self, console: Terminal, *, quiet: bool) -> None:
-        self._console = console
-        self._quiet = quiet
-        self._status: Status | None = None
-
-    def __call__(self, line: str) -> None:
-        """Say what begins now."""
-        if self._quiet:
-            return
-        text = Text(f"{line} …", style="dim")
-        try:
-            if self._status is not None:
-                self._status.update(text)
-            else:
-                self._console.print(text)
-        except OSError:
-            # The terminal went away: what is being done, clean-up above all, goes on.
-            self._quiet = True
-
-    @contextmanager
-    def live(self) -> Iterator[None]:
-        """While a command runs."""
-        if self._quiet or not self._console.is_live:
-            yield
-            return
-        with self._console.status("") as self._status:
-            yield
-        self._status = None
 
 
 class JsonTarget:

@@ -14,7 +14,7 @@ from hotswap.errors import LabFault
 TARGET = "x86_64-w64-windows-gnu"
 
 # program -> Debian package that has it
-_PROGRAMS = {
+PROGRAMS = {
     "clang": "clang",
     "ld.lld": "lld",
     "cmake": "cmake",
@@ -24,7 +24,7 @@ _PROGRAMS = {
 }
 # Debian has some programs under a versioned name only.
 _VERSIONED = {"llvm-ml": tuple(f"llvm-ml-{version}" for version in range(25, 13, -1))}
-_HEADERS_PACKAGE = "mingw-w64-x86-64-dev"
+HEADERS_PACKAGE = "mingw-w64-x86-64-dev"
 _HEADERS_PROBES = ("ntstatus.h", "winerror.h", "ddk/ntddk.h")
 _INCLUDE_FOLDERS = ("/usr/x86_64-w64-mingw32/include", "/usr/share/mingw-w64/include")
 
@@ -53,15 +53,15 @@ def find_toolchain(memo: Path | None = None) -> Toolchain:
     """
     programs: dict[str, Path] = {}
     missing: dict[str, str] = {}
-    for program, package in _PROGRAMS.items():
-        found = next(filter(None, map(shutil.which, (program, *_VERSIONED.get(program, ())))), None)
+    for program, package in PROGRAMS.items():
+        found = find_program(program)
         if found is None:
             missing[program] = package
         else:
-            programs[program] = Path(found)
-    include = _windows_include()
+            programs[program] = found
+    include = windows_include()
     if include is None:
-        missing["mingw-w64 headers (ddk/ntddk.h)"] = _HEADERS_PACKAGE
+        missing["mingw-w64 headers (ddk/ntddk.h)"] = HEADERS_PACKAGE
     if missing or include is None:
         packages = " ".join(sorted(set(missing.values())))
         raise LabFault(
@@ -85,7 +85,14 @@ def find_toolchain(memo: Path | None = None) -> Toolchain:
     return Toolchain(programs, include, builtin, {str(name): str(version) for name, version in kept.items()})
 
 
-def _windows_include() -> Path | None:
+def find_program(program: str) -> Path | None:
+    """One of `PROGRAMS` on the search path, under whatever name Debian has it."""
+    found = next(filter(None, map(shutil.which, (program, *_VERSIONED.get(program, ())))), None)
+    return Path(found) if found else None
+
+
+def windows_include() -> Path | None:
+    """The folder of the mingw-w64 headers, with all that the drivers need of them."""
     for folder in map(Path, _INCLUDE_FOLDERS):
         if all((folder / header).is_file() for header in _HEADERS_PROBES):
             return folder

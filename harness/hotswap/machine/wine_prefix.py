@@ -97,7 +97,7 @@ def clone_from_template(
     home = make_folder(templates_home(), "the template folder")
     key = template_key(profile, wine)
     with _locked(home / f"{key}.lock", deadline, progress):
-        template = _load(home / key)
+        template = find_template(home / key)
         if template is not None:
             try:
                 return _clone(template, profile, target)
@@ -129,7 +129,8 @@ def _locked(path: Path, deadline: Deadline, progress: Progress) -> Iterator[None
         lock.release()
 
 
-def _load(path: Path) -> Template | None:
+def find_template(path: Path) -> Template | None:
+    """The finished template in this folder, `templates_home() / template_key(...)`; None when there is none."""
     try:
         content = json.loads((path / _MANIFEST).read_text())
         shared = {name: (int(size), int(mtime)) for name, (size, mtime) in content["shared"].items()}
@@ -195,7 +196,7 @@ def _build(profile: MachineProfile, wine: WineInstall, final: Path, deadline: De
         kill_prefix(folder.prefix, Deadline.after(_KILL_SECONDS))
         remove_tree(folder.path)
         lease.release()
-    template = _load(final)
+    template = find_template(final)
     if template is None:
         raise LabFault(f"building the Wine template {final}: its manifest cannot be read back")
     progress(f"built the Wine template in {monotonic() - begun:.1f} s, {size / 1e6:.0f} MB")

@@ -1,0 +1,25 @@
+"""`hotswap swap --list`: the updates there are, what each breaks, and what must catch it."""
+
+from __future__ import annotations
+
+from hotswap.cli.output import JsonTarget, Terminal
+from hotswap.cli.progress import Progress
+from hotswap.driver.build import build_drivers
+from hotswap.driver.package import known_updates
+from hotswap.swap.updates import CAUGHT_BY
+
+
+def list_updates(progress: Progress, target: JsonTarget) -> None:
+    """Print or write the list."""
+    with progress.live():
+        updates = known_updates(build_drivers(progress))
+    rows = [
+        {"name": item.name, "breaks": item.breaks, "caught_by": list(CAUGHT_BY.get(item.name, ()))} for item in updates
+    ]
+    target.write({"schema": 1, "updates": rows})
+    if not target.is_standard_output:
+        console = Terminal()
+        width = max((len(item.name) for item in updates), default=0)
+        for item in updates:
+            caught = f" (caught by {', '.join(CAUGHT_BY[item.name])})" if item.name in CAUGHT_BY else ""
+            console.print(f"{item.name:<{width}}  {item.breaks or 'good'}{caught}", markup=False)

@@ -1,0 +1,77 @@
+"""Programs: the driver toolchain, which is one owner's list, and what reports and their tests use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from hotswap.doctor.check import Check, State, install, version_of
+from hotswap.driver.toolchain import HEADERS_PACKAGE, PROGRAMS, find_program, windows_include
+
+_NEEDED_FOR = {
+    "clang": "compiling the drivers and the agent",
+    "ld.lld": "linking the drivers and the agent",
+    "llvm-ml": "assembling the wrapper stubs of the compat runtime",
+    "cmake": "building the drivers",
+    "ninja": "building the drivers",
+    "osslsigncode": "signing the drivers with the test key",
+}
+CHROMIUM_PACKAGE = "chromium"
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+Checks = Callable[[], Iterator[Check]]
+
+
+def build_tools() -> tuple[Checks, ...]:
+    """Each tool of the toolchain, and the headers."""
+    return (*(partial(_build_tool, program) for program in PROGRAMS), _headers)
+
+
+def optional_tools() -> tuple[Checks, ...]:
+    """What a swap does without."""
+    return (_chromium, _node)
+
+
+def _build_tool(program: str) -> Iterator[Check]:
+    path, package, purpose = find_program(program), PROGRAMS[program], _NEEDED_FOR.get(program, "building the drivers")
+    if path is None:
+        yield Check(
+            program, State.MISSING, "not on the search path", purpose, install([package]), True, package=package
+        )
+        return
+    # llvm-ml tells no version; it lies in a folder of its version.
+    version = path.resolve().parent.parent.name.removeprefix("llvm-") if program == "llvm-ml" else version_of(path)
+    found = f"{version} at {path}" if version else f"{path}, which tells no version"
+    state = State.OK if version else State.DEGRADED
+    mend = None if version else install(["--reinstall", package])
+    yield Check(program, state, found, purpose, mend, True, version, path, package)
+
+
+def _headers() -> Iterator[Check]:
+    folder = windows_include()
+    name, purpose = "mingw-w64 headers", "compiling the drivers"
+    if folder is None:
+        line = install([HEADERS_PACKAGE])
+        yield Check(name, State.MISSING, "no ddk/ntddk.h", purpose, line, True, package=HEADERS_PACKAGE)
+    else:
+        yield Check(name, State.OK, str(folder), purpose, None, True, None, folder, HEADERS_PACKAGE)
+
+
+def _chromium() -> Iterator[Check]:
+    yield _optional("chromium", _CHROMIUM, "pictures of reports, and the tests that look at them", CHROMIUM_PACKAGE)
+
+
+def _node() -> Iterator[Check]:
+    yield _optional("node", ("node", "nodejs"), "nothing that a swap does; checking scripts by hand", "nodejs")
+
+
+def _optional(name: str, programs: tuple[str, ...], purpose: str, package: str) -> Check:
+    path = next((Path(found) for program in programs if (found := shutil.which(program))), None)
+    if path is None:
+        return Check(name, State.MISSING, "not installed (optional)", purpose, install([package]), package=package)
+    version = version_of(path)
+    return Check(
+        name, State.OK, f"{version or 'version not told'} at {path}", purpose, None, False, version, path, package
+    )
