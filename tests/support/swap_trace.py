@@ -113,6 +113,10 @@ class Run:
         self.witness(final_counters=final)
 
     def etl(self) -> EtlFile:
+        return parse_etl(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The events as a trace file."""
         known, provider = host_events(), Provider(provider_name(), UUID(bytes_le=provider_guid_bytes()))
         rows = [
             EventRow(
@@ -129,7 +133,7 @@ class Run:
             )
             for event in sorted(self.events, key=lambda e: e.tick)
         ]
-        return parse_etl(build_etl(rows, self.session))
+        return build_etl(rows, self.session)
 
     def evaluate(self) -> dict[str, ExpectationResult]:
         if not self.keep_ring:

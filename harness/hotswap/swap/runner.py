@@ -28,6 +28,7 @@ from hotswap.swap.expectations import SWAP_EXPECTATIONS, evaluate
 from hotswap.swap.lab import Lab, Progress
 from hotswap.swap.observe import Observations
 from hotswap.swap.plan import SwapPlan
+from hotswap.swap.rejudge import WITNESSES, witnesses_to_json
 from hotswap.swap.result import SCHEMA, SwapResult
 from hotswap.swap.swap_trace import SwapTrace
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
@@ -111,10 +112,6 @@ def _preflight(package: DriverPackage, machine: Machine) -> tuple[PreflightRepor
             problems = "; ".join(f"{problem.id}: {problem.message}" for problem in report.problems)
             raise UsageError(f"preflight of {report.image.name} for machine {machine.name!r} failed: {problems}")
     return reports
-
-
-def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
 class _Test:
@@ -243,7 +240,7 @@ class _Test:
     def _evaluate(self, etl: EtlFile) -> tuple[ExpectationResult, ...]:
         witnesses = self.seen.witnesses(self.package, self.plan.hold_budget_ms)
         # With it and the trace the verdict can be worked out again.
-        self.folder.write("evidence/witnesses.json", json.dumps(asdict(witnesses), indent=1, default=_plain) + "\n")
+        self.folder.write(WITNESSES, witnesses_to_json(witnesses))
         restart = self.plan.runtime == "plain"
         self.refusals = tuple(refusals(SwapTrace(etl, witnesses, restart=restart)))
         return evaluate(etl, witnesses, restart=restart, disabled=self.plan.disabled)
