@@ -164,13 +164,19 @@ typedef struct _HOTSWAP_LOAD_ID {
     ULONG LoadId;
 } HOTSWAP_LOAD_ID;
 
+/*
+ * HOTSWAP_START_LOAD.Flags. No threads: each target is signalled once per swap, on the swapping thread while calls are held
+ * and none is inside. Threads, RatePerSecond and SignalLimit are 0.
+ */
+#define HOTSWAP_LOAD_WHILE_STALLED 1
+
 typedef struct _HOTSWAP_START_LOAD {
     ULONG Threads;          /* 1..HOTSWAP_MAX_LOAD_THREADS */
     ULONG RatePerSecond;    /* signals per second over all threads; 0 = as fast as it goes */
     ULONG64 Seed;
     ULONG64 SignalLimit;    /* stop by itself after so many signals; 0 = none */
     ULONG TargetCount;      /* 1..HOTSWAP_MAX_LOAD_TARGETS */
-    ULONG Reserved;
+    ULONG Flags;            /* HOTSWAP_LOAD_WHILE_STALLED or 0 */
     HOTSWAP_EVENT_REQUEST Targets[HOTSWAP_MAX_LOAD_TARGETS];
 } HOTSWAP_START_LOAD;
 
@@ -210,7 +216,7 @@ typedef struct _HOTSWAP_UPDATE_REPLY {
 
 typedef struct _HOTSWAP_COUNTERS {
     ULONG Workers;          /* worker objects */
-    ULONG Threads;          /* worker and load threads not joined yet; the control thread is not counted */
+    ULONG Threads;          /* worker and load threads not joined yet; the lanes' threads are not counted */
     ULONG Allocations;      /* pool blocks; the ring and the device are not counted */
     ULONG Events;           /* initialised KEVENTs of workers */
     ULONG References;       /* object references and handles held */

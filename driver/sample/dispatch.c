@@ -6,11 +6,17 @@
 
 typedef NTSTATUS DISPATCH_HANDLER(_In_ const VOID *Input, _Out_ VOID *Output);
 
+typedef enum _DISPATCH_WHERE {
+    DispatchHere,    /* never waits */
+    DispatchControl, /* pended, on the control lane */
+    DispatchUpdate   /* pended, on the update lane */
+} DISPATCH_WHERE;
+
 typedef struct _DISPATCH_ENTRY {
     ULONG Code;
     ULONG InputBytes;
     ULONG OutputBytes;
-    BOOLEAN Pended; /* runs on the control thread */
+    DISPATCH_WHERE Where;
     DISPATCH_HANDLER *Handler;
 } DISPATCH_ENTRY;
 
@@ -105,6 +111,7 @@ static NTSTATUS OnCallEndpoint(const VOID *Input, VOID *Output)
     const ULONG64 *a = call->Arguments;
     HOTSWAP_CALL_REPLY *reply = Output;
     NTSTATUS status = RuntimeStart();
+    BOOLEAN excluded;
 
     if (!NT_SUCCESS(status)) {
         return status;
@@ -112,40 +119,42 @@ static NTSTATUS OnCallEndpoint(const VOID *Input, VOID *Output)
     if (call->EndpointId != HotswapEndpointCompute || call->ArgumentCount != 6) {
         return STATUS_INVALID_PARAMETER;
     }
+    excluded = RestartExclude();
+    do { /* again when a swap came in between: which of the two versions answered is not known */
+        reply->Version = HsEndpoints.Version;
+        reply->Result = HsCallable.Compute(a[0], a[1], a[2], a[3], a[4], a[5]);
+    } while (reply->Version != HsEndpoints.Version);
+    RestartInclude(excluded);
     reply->Status = STATUS_SUCCESS;
-    reply->Version = HsEndpoints.Version;
-    reply->Result = HsCallable.Compute(a[0], a[1], a[2], a[3], a[4], a[5]);
     return STATUS_SUCCESS;
 }
 
 static NTSTATUS OnShutdown(const VOID *Input, VOID *Output)
 {
     UNREFERENCED_PARAMETER(Input);
-    ControlShutDown(TRUE);
+    ControlShutDown();
     HsQueryCounters(Output);
     return STATUS_SUCCESS;
 }
 
 static const DISPATCH_ENTRY DispatchTable[] = {
-    { IOCTL_HOTSWAP_GET_VERSION, 0, sizeof(HOTSWAP_VERSION_INFO), FALSE, OnGetVersion },
-    { IOCTL_HOTSWAP_CONFIGURE, sizeof(HOTSWAP_CONFIGURATION), sizeof(HOTSWAP_VERSION_INFO), TRUE, OnConfigure },
-    { IOCTL_HOTSWAP_CREATE_WORKER, sizeof(HOTSWAP_CREATE_WORKER), sizeof(HOTSWAP_WORKER_CREATED), TRUE, OnCreateWorker },
-    { IOCTL_HOTSWAP_QUERY_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_INFO), FALSE, OnQueryWorker },
-    { IOCTL_HOTSWAP_STOP_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_STOPPED), TRUE, OnStopWorker },
-    { IOCTL_HOTSWAP_ALERT_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_STATUS_REPLY), TRUE, OnAlertWorker },
-    { IOCTL_HOTSWAP_SIGNAL_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), FALSE, OnSignalEvent },
-    { IOCTL_HOTSWAP_CLEAR_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), FALSE, OnClearEvent },
-    { IOCTL_HOTSWAP_QUERY_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), FALSE, OnQueryEvent },
-    { IOCTL_HOTSWAP_START_LOAD, sizeof(HOTSWAP_START_LOAD), sizeof(HOTSWAP_LOAD_ID), TRUE, OnStartLoad },
-    { IOCTL_HOTSWAP_STOP_LOAD, sizeof(HOTSWAP_LOAD_ID), sizeof(HOTSWAP_LOAD_STOPPED), TRUE, OnStopLoad },
-    { IOCTL_HOTSWAP_UPDATE, sizeof(HOTSWAP_UPDATE), sizeof(HOTSWAP_UPDATE_REPLY), TRUE, OnUpdate },
-    { IOCTL_HOTSWAP_QUERY_COUNTERS, 0, sizeof(HOTSWAP_COUNTERS), FALSE, OnQueryCounters },
-    { IOCTL_HOTSWAP_PROBE_RUNTIME, sizeof(HOTSWAP_PROBE_RUNTIME), sizeof(HOTSWAP_RUNTIME_INFO), TRUE, OnProbeRuntime },
-    { IOCTL_HOTSWAP_CALL_ENDPOINT, sizeof(HOTSWAP_CALL_ENDPOINT), sizeof(HOTSWAP_CALL_REPLY), TRUE, OnCallEndpoint },
-    { IOCTL_HOTSWAP_SHUTDOWN, 0, sizeof(HOTSWAP_COUNTERS), TRUE, OnShutdown },
+    { IOCTL_HOTSWAP_GET_VERSION, 0, sizeof(HOTSWAP_VERSION_INFO), DispatchHere, OnGetVersion },
+    { IOCTL_HOTSWAP_CONFIGURE, sizeof(HOTSWAP_CONFIGURATION), sizeof(HOTSWAP_VERSION_INFO), DispatchControl, OnConfigure },
+    { IOCTL_HOTSWAP_CREATE_WORKER, sizeof(HOTSWAP_CREATE_WORKER), sizeof(HOTSWAP_WORKER_CREATED), DispatchControl, OnCreateWorker },
+    { IOCTL_HOTSWAP_QUERY_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_INFO), DispatchHere, OnQueryWorker },
+    { IOCTL_HOTSWAP_STOP_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_STOPPED), DispatchControl, OnStopWorker },
+    { IOCTL_HOTSWAP_ALERT_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_STATUS_REPLY), DispatchControl, OnAlertWorker },
+    { IOCTL_HOTSWAP_SIGNAL_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), DispatchHere, OnSignalEvent },
+    { IOCTL_HOTSWAP_CLEAR_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), DispatchHere, OnClearEvent },
+    { IOCTL_HOTSWAP_QUERY_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), DispatchHere, OnQueryEvent },
+    { IOCTL_HOTSWAP_START_LOAD, sizeof(HOTSWAP_START_LOAD), sizeof(HOTSWAP_LOAD_ID), DispatchControl, OnStartLoad },
+    { IOCTL_HOTSWAP_STOP_LOAD, sizeof(HOTSWAP_LOAD_ID), sizeof(HOTSWAP_LOAD_STOPPED), DispatchControl, OnStopLoad },
+    { IOCTL_HOTSWAP_UPDATE, sizeof(HOTSWAP_UPDATE), sizeof(HOTSWAP_UPDATE_REPLY), DispatchUpdate, OnUpdate },
+    { IOCTL_HOTSWAP_QUERY_COUNTERS, 0, sizeof(HOTSWAP_COUNTERS), DispatchHere, OnQueryCounters },
+    { IOCTL_HOTSWAP_PROBE_RUNTIME, sizeof(HOTSWAP_PROBE_RUNTIME), sizeof(HOTSWAP_RUNTIME_INFO), DispatchControl, OnProbeRuntime },
+    { IOCTL_HOTSWAP_CALL_ENDPOINT, sizeof(HOTSWAP_CALL_ENDPOINT), sizeof(HOTSWAP_CALL_REPLY), DispatchControl, OnCallEndpoint },
+    { IOCTL_HOTSWAP_SHUTDOWN, 0, sizeof(HOTSWAP_COUNTERS), DispatchControl, OnShutdown },
 };
-
-#define DISPATCH_MAX_INPUT sizeof(HOTSWAP_START_LOAD)
 
 static const DISPATCH_ENTRY *DispatchFind(ULONG Code)
 {
@@ -171,12 +180,11 @@ static NTSTATUS DispatchRun(const DISPATCH_ENTRY *Entry, PIRP Irp, VOID *Input, 
     return status;
 }
 
-_Use_decl_annotations_ NTSTATUS DispatchPended(PIRP Irp, ULONG_PTR *Information)
+_Use_decl_annotations_ NTSTATUS DispatchPended(PIRP Irp, VOID *Input, ULONG_PTR *Information)
 {
     const DISPATCH_ENTRY *entry = DispatchFind(IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.IoControlCode);
-    static DECLSPEC_ALIGN(8) UCHAR input[DISPATCH_MAX_INPUT]; /* the control thread alone is here */
 
-    return entry == NULL ? STATUS_INVALID_DEVICE_REQUEST : DispatchRun(entry, Irp, input, Information);
+    return entry == NULL ? STATUS_INVALID_DEVICE_REQUEST : DispatchRun(entry, Irp, Input, Information);
 }
 
 static NTSTATUS DispatchCheck(const DISPATCH_ENTRY *Entry, PIO_STACK_LOCATION Stack)
@@ -205,8 +213,8 @@ _Use_decl_annotations_ NTSTATUS NTAPI DispatchDeviceControl(PDEVICE_OBJECT Devic
         information = returned;
     } else {
         status = DispatchCheck(entry, stack);
-        if (NT_SUCCESS(status) && entry->Pended) {
-            return ControlQueue(Irp);
+        if (NT_SUCCESS(status) && entry->Where != DispatchHere) {
+            return ControlQueue(Irp, entry->Where == DispatchUpdate);
         }
         if (NT_SUCCESS(status)) {
             HOTSWAP_EVENT_REQUEST input; /* the largest input that is not pended */

@@ -43,6 +43,16 @@ _Must_inspect_result_ BOOLEAN HsRundownAcquire(_Inout_ HS_RUNDOWN *Rundown);
 VOID HsRundownRelease(_Inout_ HS_RUNDOWN *Rundown);
 _IRQL_requires_(PASSIVE_LEVEL) VOID HsRundownClose(_Inout_ HS_RUNDOWN *Rundown);
 
+/* ---- lock.c ---- */
+
+typedef struct _HS_LOCK {
+    KEVENT Free;
+} HS_LOCK;
+
+VOID HsLockInitialize(_Out_ HS_LOCK *Lock);
+_IRQL_requires_(PASSIVE_LEVEL) VOID HsLockAcquire(_Inout_ HS_LOCK *Lock);
+VOID HsLockRelease(_Inout_ HS_LOCK *Lock);
+
 /* ---- trace.c, ring.c, etw.c ---- */
 
 /* Payload structures and write functions, from the list in hotswap_events.h. */
@@ -135,6 +145,7 @@ C_ASSERT(sizeof(HS_RUNTIME_TABLE) == HotswapExportCount * sizeof(PVOID));
 
 typedef PVOID HS_RESOLVE(_In_opt_ PVOID Context, _In_ PCWSTR Name);
 
+VOID RuntimeDriverEntry(void);
 /* Which runtime a kernel with these exports gets, and the extension made with it (NULL for plain). */
 _IRQL_requires_(PASSIVE_LEVEL) VOID RuntimeChoose(_In_ HOTSWAP_RUNTIME Wanted, _In_ HS_RESOLVE *Resolve, _In_opt_ PVOID Context,
                                                   _In_ PDRIVER_OBJECT Owner, _Out_ HS_RUNTIME_TABLE *Table,
@@ -214,6 +225,13 @@ VOID WorkerDereference(_In_opt_ HS_WORKER *Worker);
 ULONG WorkerCount(void);
 DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE IterationRoutine; /* iteration.c */
 
+/*
+ * Plain only, and else nothing: a restart update excludes whatever needs worker threads, or endpoint functions, to stay. The
+ * answer goes back to RestartInclude.
+ */
+VOID RestartDriverEntry(void);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ BOOLEAN RestartExclude(void);
+VOID RestartInclude(_In_ BOOLEAN Excluded);
 NTSTATUS PlainCreateWorkerThread(_Out_ PHANDLE ThreadHandle, _Out_opt_ PCLIENT_ID ClientId,
                                  _In_ const DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT *Start);
 
@@ -242,6 +260,7 @@ KSTART_ROUTINE ParkRoutine;
 _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS LoadStart(_In_ const HOTSWAP_START_LOAD *Parameters, _Out_ HOTSWAP_LOAD_ID *Id);
 _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS LoadStop(_In_ ULONG Id, _Out_ HOTSWAP_LOAD_STOPPED *Stopped);
 _IRQL_requires_(PASSIVE_LEVEL) VOID LoadStopAll(void);
+_IRQL_requires_(PASSIVE_LEVEL) VOID LoadSignalStalled(void); /* on the swapping thread, once per swap: no call is inside */
 
 /* ---- update.c, image.c ---- */
 
@@ -255,22 +274,50 @@ _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS ImageLoad(_In_ PCW
                                                                        _Out_ HS_ENDPOINTS *Endpoints);
 _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS ImageUnload(_Inout_ HS_IMAGE *Image);
 
+/* ---- fault.c: what the host does wrong on purpose ---- */
+
+VOID FaultDriverEntry(void);
+_IRQL_requires_(PASSIVE_LEVEL) VOID FaultAfterSwap(_In_ const HS_ENDPOINTS *From, _In_ const HS_ENDPOINTS *To);
+_Must_inspect_result_ BOOLEAN FaultTakeOldCall(_Inout_ DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE **Routine, _Inout_ ULONG *Version);
+VOID FaultOldCallReturned(void);
+_Must_inspect_result_ BOOLEAN FaultForgetImage(_Inout_ HS_IMAGE *Image, _In_ const HS_ENDPOINTS *From, _In_ const HS_ENDPOINTS *To);
+
 _IRQL_requires_(PASSIVE_LEVEL) VOID UpdateRun(_In_ const HOTSWAP_UPDATE *Update, _Out_ HOTSWAP_UPDATE_REPLY *Reply);
 HS_PROXY_NOTIFY UpdateNotify;
 
-/* ---- control.c: whatever may wait runs on one thread ---- */
+/* ---- lane.c: requests that may wait, run on a thread one after the other ---- */
 
-_Must_inspect_result_ NTSTATUS ControlDriverEntry(void);
-VOID ControlUnload(void);
-BOOLEAN ControlShuttingDown(void);
-_IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS ControlQueue(_In_ PIRP Irp);
+#define HS_MAX_INPUT sizeof(HOTSWAP_START_LOAD)
+
+typedef struct _HS_LANE {
+    KSPIN_LOCK Lock;
+    LIST_ENTRY Irps; /* Irp->Tail.Overlay.ListEntry */
+    KEVENT Work;     /* synchronization */
+    volatile BOOLEAN Closed;
+    PVOID ThreadObject;
+    DECLSPEC_ALIGN(8) UCHAR Input[HS_MAX_INPUT]; /* of the request under way */
+} HS_LANE;
+
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS LaneOpen(_Out_ HS_LANE *Lane);
+_IRQL_requires_max_(DISPATCH_LEVEL) VOID LaneClose(_Inout_ HS_LANE *Lane);
+_IRQL_requires_(PASSIVE_LEVEL) VOID LaneEnd(_Inout_ HS_LANE *Lane);
+_IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS LaneQueue(_Inout_ HS_LANE *Lane, _In_ PIRP Irp);
+_IRQL_requires_max_(DISPATCH_LEVEL) VOID LaneCancelFile(_Inout_ HS_LANE *Lane, _In_ PFILE_OBJECT FileObject);
+
+/* ---- control.c: the two lanes, and the end ---- */
+
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS ControlDriverEntry(void);
+_IRQL_requires_(PASSIVE_LEVEL) VOID ControlUnload(void);
+BOOLEAN ControlShuttingDown(void); /* by a request or by DriverUnload */
+BOOLEAN ControlUnloading(void);    /* by DriverUnload: no image can be loaded or unloaded any more */
+_IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS ControlQueue(_In_ PIRP Irp, _In_ BOOLEAN IsUpdate);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID ControlCancelFile(_In_ PFILE_OBJECT FileObject);
-_IRQL_requires_(PASSIVE_LEVEL) VOID ControlShutDown(_In_ BOOLEAN UnloadImage);
+_IRQL_requires_(PASSIVE_LEVEL) VOID ControlShutDown(void);
 
 /* ---- dispatch.c, device.c ---- */
 
 _Dispatch_type_(IRP_MJ_DEVICE_CONTROL) DRIVER_DISPATCH DispatchDeviceControl;
-NTSTATUS DispatchPended(_In_ PIRP Irp, _Out_ ULONG_PTR *Information); /* on the control thread */
+NTSTATUS DispatchPended(_In_ PIRP Irp, _Out_writes_bytes_(HS_MAX_INPUT) VOID *Input, _Out_ ULONG_PTR *Information); /* on a lane */
 
 _Must_inspect_result_ NTSTATUS DeviceDriverEntry(_In_ PDRIVER_OBJECT DriverObject);
 VOID DeviceUnload(_In_ PDRIVER_OBJECT DriverObject);

@@ -1,5 +1,5 @@
 /*
- * Endpoint images: loaded and unloaded by service name, on the control thread and with no lock held, because ZwLoadDriver
+ * Endpoint images: loaded and unloaded by service name, by one update at a time and with no lock held, because ZwLoadDriver
  * runs DriverEntry on the caller's thread on Wine and on a system thread on Windows.
  */
 #include "host.h"

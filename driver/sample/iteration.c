@@ -53,12 +53,17 @@ _Use_decl_annotations_ BOOLEAN NTAPI IterationRoutine(PVOID WorkerContext, NTSTA
     HS_WORKER *worker = CONTAINING_RECORD((HS_WORKER_CONTEXT *)WorkerContext, HS_WORKER, Context);
     ULONG version = HsEndpoints.Version;
     ULONG64 iteration = ++worker->Context.Iteration;
+    DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE *routine = HsCallable.Worker;
+    BOOLEAN old = FaultTakeOldCall(&routine, &version);
     BOOLEAN more;
 
     worker->LastWaitStatus = WaitStatus;
     InterlockedExchange(&worker->Running, 1);
     HS_TRACE(IterationBegin, worker->Id, iteration, version, WaitStatus);
-    more = HsCallable.Worker(&worker->Context, WaitStatus) != FALSE;
+    more = routine(&worker->Context, WaitStatus) != FALSE;
+    if (old) {
+        FaultOldCallReturned();
+    }
     if (worker->StopRequested) {
         more = FALSE;
     }

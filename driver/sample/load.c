@@ -1,6 +1,8 @@
 /*
  * Load: threads that signal chosen events at a rate, in an order given by a seed. It comes from driver threads because IRPs
  * can be dispatched one at a time per driver host, so that an IOCTL load would stop for as long as a swap takes.
+ *
+ * A load while stalled has no thread: the swapping thread signals for it.
  */
 #include "host.h"
 
@@ -21,6 +23,8 @@ typedef struct _LOAD_THREAD {
 
 struct _LOAD {
     ULONG Id;
+    BOOLEAN WhileStalled;
+    HS_RUNDOWN Signalling; /* of a load while stalled: closed before it goes */
     KEVENT Stop;
     volatile LONG Stopping; /* the same, for a thread that does not wait */
     volatile LONG64 Signals;
@@ -34,7 +38,8 @@ struct _LOAD {
     } Targets[ANYSIZE_ARRAY];
 };
 
-static LOAD *Loads[HOTSWAP_MAX_LOADS]; /* control thread only */
+static LOAD *Loads[HOTSWAP_MAX_LOADS]; /* changed on the control lane only, and under LoadLock */
+static KSPIN_LOCK LoadLock; /* for those that look from elsewhere */
 static ULONG LoadNextId = 1;
 
 static ULONG64 LoadRandom(LOAD_THREAD *Thread)
@@ -45,18 +50,21 @@ static ULONG64 LoadRandom(LOAD_THREAD *Thread)
     return Thread->Random * 0x2545F4914F6CDD1Dull;
 }
 
-static VOID LoadSignalOne(LOAD_THREAD *Thread)
+static VOID LoadSignalTarget(LOAD *Load, ULONG Target)
 {
-    LOAD *load = Thread->Load;
-    ULONG target = (ULONG)((LoadRandom(Thread) >> 33) % load->TargetCount);
     LONG previous;
 
-    if (NT_SUCCESS(SignalEvent(load->Targets[target].Worker, load->Targets[target].EventIndex, HotswapSignalLoad, &previous))) {
-        InterlockedIncrement64(&load->Signals);
+    if (NT_SUCCESS(SignalEvent(Load->Targets[Target].Worker, Load->Targets[Target].EventIndex, HotswapSignalLoad, &previous))) {
+        InterlockedIncrement64(&Load->Signals);
         if (previous == 0) {
-            InterlockedIncrement64(&load->Accepted);
+            InterlockedIncrement64(&Load->Accepted);
         }
     }
+}
+
+static VOID LoadSignalOne(LOAD_THREAD *Thread)
+{
+    LoadSignalTarget(Thread->Load, (ULONG)((LoadRandom(Thread) >> 33) % Thread->Load->TargetCount));
 }
 
 /*
@@ -107,6 +115,48 @@ static VOID NTAPI LoadThread(_In_ PVOID StartContext)
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
+static VOID LoadPublish(ULONG Slot, LOAD *Load)
+{
+    KIRQL irql;
+
+    KeAcquireSpinLock(&LoadLock, &irql);
+    Loads[Slot] = Load;
+    KeReleaseSpinLock(&LoadLock, irql);
+}
+
+/* The load while stalled in this slot, in use until its rundown is released; NULL: there is none. */
+static LOAD *LoadTakeStalled(ULONG Slot)
+{
+    LOAD *load;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&LoadLock, &irql);
+    load = Loads[Slot];
+    if (load != NULL && !(load->WhileStalled && HsRundownAcquire(&load->Signalling))) {
+        load = NULL;
+    }
+    KeReleaseSpinLock(&LoadLock, irql);
+    return load;
+}
+
+VOID LoadSignalStalled(void)
+{
+    ULONG slot;
+    ULONG target;
+
+    for (slot = 0; slot < HOTSWAP_MAX_LOADS; slot++) {
+        LOAD *load = LoadTakeStalled(slot);
+
+        if (load == NULL) {
+            continue;
+        }
+        for (target = 0; target < load->TargetCount; target++) {
+            LoadSignalTarget(load, target);
+        }
+        HsRundownRelease(&load->Signalling);
+    }
+}
+
 static VOID LoadFree(LOAD *Load)
 {
     ULONG i;
@@ -123,6 +173,7 @@ static NTSTATUS LoadJoin(LOAD *Load)
 
     InterlockedExchange(&Load->Stopping, 1);
     KeSetEvent(&Load->Stop, IO_NO_INCREMENT, FALSE);
+    HsRundownClose(&Load->Signalling);
     for (i = 0; i < Load->ThreadCount; i++) {
         if (Load->Threads[i].ThreadObject == NULL) {
             continue;
@@ -185,14 +236,24 @@ static NTSTATUS LoadStartThreads(LOAD *Load, const HOTSWAP_START_LOAD *Parameter
     return STATUS_SUCCESS;
 }
 
+static BOOLEAN LoadCheck(const HOTSWAP_START_LOAD *Parameters)
+{
+    if (Parameters->TargetCount == 0 || Parameters->TargetCount > HOTSWAP_MAX_LOAD_TARGETS) {
+        return FALSE;
+    }
+    if (Parameters->Flags == HOTSWAP_LOAD_WHILE_STALLED) {
+        return Parameters->Threads == 0 && Parameters->RatePerSecond == 0 && Parameters->SignalLimit == 0;
+    }
+    return Parameters->Flags == 0 && Parameters->Threads != 0 && Parameters->Threads <= HOTSWAP_MAX_LOAD_THREADS;
+}
+
 _Use_decl_annotations_ NTSTATUS LoadStart(const HOTSWAP_START_LOAD *Parameters, HOTSWAP_LOAD_ID *Id)
 {
     LOAD *load;
     NTSTATUS status;
     ULONG slot;
 
-    if (Parameters->Threads == 0 || Parameters->Threads > HOTSWAP_MAX_LOAD_THREADS || Parameters->TargetCount == 0 ||
-        Parameters->TargetCount > HOTSWAP_MAX_LOAD_TARGETS || Parameters->Reserved != 0) {
+    if (!LoadCheck(Parameters)) {
         return STATUS_INVALID_PARAMETER;
     }
     for (slot = 0; slot < HOTSWAP_MAX_LOADS && Loads[slot] != NULL; slot++) {
@@ -205,6 +266,8 @@ _Use_decl_annotations_ NTSTATUS LoadStart(const HOTSWAP_START_LOAD *Parameters, 
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     KeInitializeEvent(&load->Stop, NotificationEvent, FALSE);
+    HsRundownInitialize(&load->Signalling);
+    load->WhileStalled = Parameters->Flags == HOTSWAP_LOAD_WHILE_STALLED;
     load->Id = LoadNextId++;
     load->ThreadCount = Parameters->Threads;
     status = LoadResolve(load, Parameters);
@@ -213,7 +276,7 @@ _Use_decl_annotations_ NTSTATUS LoadStart(const HOTSWAP_START_LOAD *Parameters, 
         return status;
     }
     HS_TRACE(LoadStart, load->Id, Parameters->Threads, Parameters->RatePerSecond, Parameters->Seed);
-    Loads[slot] = load;
+    LoadPublish(slot, load);
     Id->LoadId = load->Id;
     status = LoadStartThreads(load, Parameters);
     if (!NT_SUCCESS(status)) {
@@ -242,8 +305,10 @@ _Use_decl_annotations_ NTSTATUS LoadStop(ULONG Id, HOTSWAP_LOAD_STOPPED *Stopped
     Stopped->Accepted = (ULONG64)Loads[slot]->Accepted;
     HS_TRACE(LoadStop, Id, Stopped->Signals, Stopped->Accepted);
     if (NT_SUCCESS(Stopped->Status)) {
-        LoadFree(Loads[slot]);
-        Loads[slot] = NULL;
+        LOAD *load = Loads[slot];
+
+        LoadPublish(slot, NULL);
+        LoadFree(load);
     }
     return STATUS_SUCCESS;
 }

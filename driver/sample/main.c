@@ -27,6 +27,9 @@ _Use_decl_annotations_ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, P
     }
     EtwDriverEntry();
     HS_TRACE(HostStart, HOTSWAP_CONTRACT_VERSION, RingSlots(), (ULONG64)HsTickFrequency());
+    RuntimeDriverEntry();
+    RestartDriverEntry();
+    FaultDriverEntry();
     ParkDriverEntry();
     status = ControlDriverEntry();
     if (!NT_SUCCESS(status)) {

@@ -9,6 +9,30 @@ typedef struct _PLAIN_WORKER {
     DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT Start; /* last: holds EventCount events */
 } PLAIN_WORKER;
 
+static HS_LOCK RestartLock;
+
+VOID RestartDriverEntry(void)
+{
+    HsLockInitialize(&RestartLock);
+}
+
+/* The runtime changes only where no update is under way, and before or after all that excludes one. */
+_Use_decl_annotations_ BOOLEAN RestartExclude(void)
+{
+    if (HsRuntimeKind != HotswapRuntimePlain) {
+        return FALSE;
+    }
+    HsLockAcquire(&RestartLock);
+    return TRUE;
+}
+
+_Use_decl_annotations_ VOID RestartInclude(BOOLEAN Excluded)
+{
+    if (Excluded) {
+        HsLockRelease(&RestartLock);
+    }
+}
+
 static VOID NTAPI PlainThread(_In_ PVOID StartContext)
 {
     PLAIN_WORKER *worker = StartContext;

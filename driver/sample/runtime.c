@@ -14,6 +14,7 @@ BOOLEAN HsInvertReturn;
 HOTSWAP_HOST_FAULT HsHostFault;
 PDRIVER_OBJECT HsDriverObject;
 
+static HS_LOCK RuntimeLock; /* of choosing, configuring and stopping one: both lanes come here */
 static HOTSWAP_RUNTIME RuntimeWanted = HotswapRuntimeAuto;
 static ULONG RuntimeDrainTimeoutMs;
 static HOTSWAP_RUNTIME_INFO RuntimeInfo;
@@ -125,7 +126,7 @@ _Use_decl_annotations_ VOID RuntimeChoose(HOTSWAP_RUNTIME Wanted, HS_RESOLVE *Re
 
 /* ---- A made-up native family, for RuntimeProbe ---- */
 
-static const HOTSWAP_PROBE_RUNTIME *RuntimeProbeAnswers; /* the control thread alone probes */
+static const HOTSWAP_PROBE_RUNTIME *RuntimeProbeAnswers; /* the control lane alone probes */
 static ULONG RuntimeProbeOwner; /* its address stands for the extension of a kernel that has one */
 
 static VOID NTAPI ProbeGetFeatures(PDRIVER_OBJECT DriverObject, PDRIVER_PROXY_FEATURE_FLAGS Flags)
@@ -180,8 +181,12 @@ _Use_decl_annotations_ VOID RuntimeProbe(const HOTSWAP_PROBE_RUNTIME *Probe, HOT
     RuntimeProbeAnswers = NULL;
 }
 
-/* STATUS_INVALID_DEVICE_STATE: a runtime is in use already. */
-_Use_decl_annotations_ NTSTATUS RuntimeConfigure(const HOTSWAP_CONFIGURATION *Configuration)
+VOID RuntimeDriverEntry(void)
+{
+    HsLockInitialize(&RuntimeLock);
+}
+
+_Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeConfigureLocked(const HOTSWAP_CONFIGURATION *Configuration)
 {
     if (HsRuntimeKind != HotswapRuntimeAuto) {
         return STATUS_INVALID_DEVICE_STATE;
@@ -197,7 +202,18 @@ _Use_decl_annotations_ NTSTATUS RuntimeConfigure(const HOTSWAP_CONFIGURATION *Co
     return Configuration->RingSlots == 0 ? STATUS_SUCCESS : RingResize(Configuration->RingSlots);
 }
 
-/* What is not compat has no options. */
+/* STATUS_INVALID_DEVICE_STATE: a runtime is in use already. */
+_Use_decl_annotations_ NTSTATUS RuntimeConfigure(const HOTSWAP_CONFIGURATION *Configuration)
+{
+    NTSTATUS status;
+
+    HsLockAcquire(&RuntimeLock);
+    status = RuntimeConfigureLocked(Configuration);
+    HsLockRelease(&RuntimeLock);
+    return status;
+}
+
+/* What is not compat has no options. Beside a worker that is being created: what that reads stays the same. */
 _Use_decl_annotations_ NTSTATUS RuntimeSetOptions(ULONG DrainTimeoutMs)
 {
     HS_PROXY_OPTIONS options = { 0 };
@@ -212,7 +228,22 @@ _Use_decl_annotations_ NTSTATUS RuntimeSetOptions(ULONG DrainTimeoutMs)
     return HsSetDriverProxyOptions(HsExtension, &options);
 }
 
-_Use_decl_annotations_ NTSTATUS RuntimeStart(void)
+/* Native frees the extension with the driver object (R4). STATUS_DEVICE_BUSY: a thread or call is still there. */
+_Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeStopLocked(void)
+{
+    NTSTATUS status = STATUS_SUCCESS;
+
+    if (HsRuntimeKind == HotswapRuntimeCompat && HsExtension != NULL) {
+        status = HsDeleteDriverProxyExtension(HsExtension);
+    }
+    if (NT_SUCCESS(status)) {
+        HsExtension = NULL;
+        HsRuntimeKind = HotswapRuntimeAuto;
+    }
+    return status;
+}
+
+_Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeStartLocked(void)
 {
     NTSTATUS status;
 
@@ -230,23 +261,28 @@ _Use_decl_annotations_ NTSTATUS RuntimeStart(void)
         status = EndpointsRegister(&HsBuiltInEndpoints, NULL, NULL, TRUE);
     }
     if (!NT_SUCCESS(status)) {
-        (VOID)RuntimeStop();
+        (VOID)RuntimeStopLocked();
     }
     return status;
 }
 
-/* Native frees the extension with the driver object (R4). STATUS_DEVICE_BUSY: a thread or call is still there. */
+_Use_decl_annotations_ NTSTATUS RuntimeStart(void)
+{
+    NTSTATUS status;
+
+    HsLockAcquire(&RuntimeLock);
+    status = RuntimeStartLocked();
+    HsLockRelease(&RuntimeLock);
+    return status;
+}
+
 _Use_decl_annotations_ NTSTATUS RuntimeStop(void)
 {
-    NTSTATUS status = STATUS_SUCCESS;
+    NTSTATUS status;
 
-    if (HsRuntimeKind == HotswapRuntimeCompat && HsExtension != NULL) {
-        status = HsDeleteDriverProxyExtension(HsExtension);
-    }
-    if (NT_SUCCESS(status)) {
-        HsExtension = NULL;
-        HsRuntimeKind = HotswapRuntimeAuto;
-    }
+    HsLockAcquire(&RuntimeLock);
+    status = RuntimeStopLocked();
+    HsLockRelease(&RuntimeLock);
     return status;
 }
 

@@ -11,7 +11,7 @@ typedef struct _UPDATE {
     HOTSWAP_UPDATE_REPLY *Reply;
 } UPDATE;
 
-static UPDATE Update;      /* control thread, and FirstHeld on the thread held */
+static UPDATE Update;        /* one thread at a time, and FirstHeld on the thread held */
 static HS_IMAGE UpdateImage; /* of the version in force */
 
 static VOID UpdateTrace(HS_PROXY_STEP Step, NTSTATUS Status)
@@ -68,7 +68,7 @@ _Use_decl_annotations_ VOID NTAPI UpdateNotify(PVOID Context, const HS_PROXY_NOT
     const HS_WORKER *worker = Notification->Worker == NULL ? NULL : CONTAINING_RECORD((HS_WORKER_CONTEXT *)Notification->Worker, HS_WORKER, Context);
 
     UNREFERENCED_PARAMETER(Context);
-    if (worker != NULL) {
+    if (worker != NULL) { /* on its own thread, at any time: no swap's business */
         if (Notification->Step == HsProxyStepThreadStart) {
             HS_TRACE(WorkerThreadStart, worker->Id, (ULONG)(ULONG_PTR)PsGetCurrentThreadId());
         } else {
@@ -91,6 +91,9 @@ _Use_decl_annotations_ VOID NTAPI UpdateNotify(PVOID Context, const HS_PROXY_NOT
         UpdateStamp(&reply->FirstHeld, Notification->Tick);
         break;
     case HsProxyStepDrained:
+        if (reply->Drained == 0 && Notification->Status == STATUS_SUCCESS) {
+            LoadSignalStalled();
+        }
         UpdateStamp(&reply->Drained, Notification->Tick);
         break;
     case HsProxyStepSwitched:
@@ -121,6 +124,9 @@ static NTSTATUS NTAPI UpdatePhase(DRIVER_PROXY_REGISTER_CALLBACK_PHASE Phase, PV
     NTSTATUS status = STATUS_SUCCESS;
 
     UNREFERENCED_PARAMETER(Context);
+    if (HsRuntimeKind == HotswapRuntimeNative && Phase == DriverProxyRegisterCallbackProxyStalled) {
+        LoadSignalStalled(); /* the first that a runtime without a hook tells of the drain */
+    }
     if (to->PhaseCallback != NULL) {
         status = to->PhaseCallback(Phase, to->CallbackContext);
     }
@@ -167,6 +173,9 @@ static NTSTATUS UpdateRestart(void)
     status = WorkerPauseAll();
     Update.Reply->Drained = HsTick();
     UpdateTrace(HsProxyStepDrained, status);
+    if (NT_SUCCESS(status)) {
+        LoadSignalStalled();
+    }
     return status;
 }
 
@@ -182,6 +191,12 @@ static NTSTATUS UpdateRestartResume(void)
     return status;
 }
 
+/* DriverUnload may wait for this thread with the driver lock held (control.c): the image stays, and is counted. */
+static NTSTATUS UpdateUnload(HS_IMAGE *Image)
+{
+    return Image->Loaded && ControlUnloading() ? STATUS_DELETE_PENDING : ImageUnload(Image);
+}
+
 static NTSTATUS UpdateLoad(PCWSTR ServiceName, HS_IMAGE *Image)
 {
     NTSTATUS status = STATUS_SUCCESS;
@@ -189,7 +204,7 @@ static NTSTATUS UpdateLoad(PCWSTR ServiceName, HS_IMAGE *Image)
     RtlZeroMemory(Image, sizeof(*Image));
     Update.To = HsBuiltInEndpoints;
     if (ServiceName[0] != 0) {
-        status = ImageLoad(ServiceName, Image, &Update.To);
+        status = ControlUnloading() ? STATUS_DELETE_PENDING : ImageLoad(ServiceName, Image, &Update.To);
     }
     Update.Reply->Loaded = HsTick();
     return status;
@@ -209,10 +224,13 @@ static NTSTATUS UpdateSwap(const HOTSWAP_UPDATE *Request)
     status = UpdateHotSwap(Request->DrainTimeoutMs);
     if (HsEndpoints.Worker == Update.To.Worker) {
         /* Also when a rollback could not drain: the calls that stayed are in the new image, the old one was left before. */
-        reply->UnloadStatus = ImageUnload(&UpdateImage);
+        FaultAfterSwap(&Update.From, &Update.To);
+        if (!FaultForgetImage(&UpdateImage, &Update.From, &Update.To)) {
+            reply->UnloadStatus = UpdateUnload(&UpdateImage);
+        }
         UpdateImage = next;
     } else {
-        reply->UnloadStatus = ImageUnload(&next);
+        reply->UnloadStatus = UpdateUnload(&next);
     }
     return status;
 }
@@ -222,13 +240,14 @@ static NTSTATUS UpdateByRestart(const HOTSWAP_UPDATE *Request)
 {
     HOTSWAP_UPDATE_REPLY *reply = Update.Reply;
     HS_IMAGE next;
+    BOOLEAN excluded = RestartExclude();
     NTSTATUS status;
     NTSTATUS resumed;
 
     HS_TRACE(SwapBegin, Update.Number, Update.From.Version, Update.From.Version, STATUS_SUCCESS);
     status = UpdateRestart();
     if (NT_SUCCESS(status)) {
-        status = reply->UnloadStatus = ImageUnload(&UpdateImage);
+        status = reply->UnloadStatus = UpdateUnload(&UpdateImage);
     }
     if (NT_SUCCESS(status)) {
         status = UpdateLoad(Request->ServiceName, &next);
@@ -238,12 +257,13 @@ static NTSTATUS UpdateByRestart(const HOTSWAP_UPDATE *Request)
         if (NT_SUCCESS(status)) {
             UpdateImage = next;
         } else { /* v1 has gone and v2 did not come */
-            (VOID)ImageUnload(&next);
+            (VOID)UpdateUnload(&next);
             Update.To = HsBuiltInEndpoints;
             (VOID)!EndpointsRegister(&Update.To, NULL, NULL, FALSE);
         }
     }
     resumed = UpdateRestartResume();
+    RestartInclude(excluded);
     return NT_SUCCESS(status) ? resumed : status;
 }
 

@@ -154,7 +154,7 @@ static VOID WorkerWake(HS_WORKER *Worker, HOTSWAP_SIGNAL_SOURCE Source)
     }
 }
 
-/* Make the thread of a worker that has none, and reference it. */
+/* Make the thread of a worker that has none, and reference it. No restart update is under way, or it is that which calls. */
 static NTSTATUS WorkerStartThread(HS_WORKER *Worker)
 {
     DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT *start;
@@ -213,6 +213,7 @@ static VOID WorkerTraceCreate(const HS_WORKER *Worker, NTSTATUS Status)
 _Use_decl_annotations_ NTSTATUS WorkerCreate(const HOTSWAP_CREATE_WORKER *Parameters, HOTSWAP_WORKER_CREATED *Created)
 {
     HS_WORKER *worker;
+    BOOLEAN excluded;
     NTSTATUS status = WorkerCheck(Parameters);
 
     if (!NT_SUCCESS(status)) {
@@ -226,7 +227,9 @@ _Use_decl_annotations_ NTSTATUS WorkerCreate(const HOTSWAP_CREATE_WORKER *Parame
     if (worker == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
+    excluded = RestartExclude();
     if (!WorkerPublish(worker)) {
+        RestartInclude(excluded);
         WorkerDereference(worker);
         return STATUS_QUOTA_EXCEEDED;
     }
@@ -241,6 +244,7 @@ _Use_decl_annotations_ NTSTATUS WorkerCreate(const HOTSWAP_CREATE_WORKER *Parame
         (VOID)WorkerUnpublish(worker);
         WorkerDereference(worker);
     }
+    RestartInclude(excluded);
     return STATUS_SUCCESS;
 }
 
@@ -265,12 +269,14 @@ static NTSTATUS WorkerEndThread(HS_WORKER *Worker, HOTSWAP_SIGNAL_SOURCE Source)
 _Use_decl_annotations_ NTSTATUS WorkerStop(ULONG Id, HOTSWAP_WORKER_STOPPED *Stopped)
 {
     HS_WORKER *worker = WorkerReference(Id);
+    BOOLEAN excluded;
     NTSTATUS status;
     ULONG i;
 
     if (worker == NULL) {
         return STATUS_NOT_FOUND;
     }
+    excluded = RestartExclude();
     status = WorkerEndThread(worker, HotswapSignalStop);
     if (NT_SUCCESS(status)) {
         HsRundownClose(&worker->Signals);
@@ -287,6 +293,7 @@ _Use_decl_annotations_ NTSTATUS WorkerStop(ULONG Id, HOTSWAP_WORKER_STOPPED *Sto
     if (NT_SUCCESS(status) && WorkerUnpublish(worker)) {
         WorkerDereference(worker); /* the table's */
     }
+    RestartInclude(excluded);
     WorkerDereference(worker);
     return STATUS_SUCCESS;
 }
@@ -374,14 +381,15 @@ _Use_decl_annotations_ NTSTATUS WorkerQuery(ULONG Id, HOTSWAP_WORKER_INFO *Info)
 }
 
 /*
- * Reply->Status: STATUS_NOT_IMPLEMENTED where the guest cannot alert (Wine). On the control thread, which alone drops thread
- * objects.
+ * Reply->Status: STATUS_NOT_IMPLEMENTED where the guest cannot alert (Wine). On the control lane, which alone drops thread
+ * objects, but for a restart update.
  */
 _Use_decl_annotations_ NTSTATUS WorkerAlert(ULONG Id, HOTSWAP_STATUS_REPLY *Reply)
 {
     HS_WORKER *worker = WorkerReference(Id);
     ZW_ALERT_THREAD alertThread;
     UNICODE_STRING name;
+    BOOLEAN excluded;
     HANDLE handle;
 
     if (worker == NULL) {
@@ -390,6 +398,7 @@ _Use_decl_annotations_ NTSTATUS WorkerAlert(ULONG Id, HOTSWAP_STATUS_REPLY *Repl
     RtlInitUnicodeString(&name, L"ZwAlertThread");
     alertThread = (ZW_ALERT_THREAD)(ULONG_PTR)MmGetSystemRoutineAddress(&name);
     Reply->Status = STATUS_NOT_IMPLEMENTED;
+    excluded = RestartExclude();
     if (alertThread != NULL && worker->ThreadObject != NULL) {
         Reply->Status =
             ObOpenObjectByPointer(worker->ThreadObject, OBJ_KERNEL_HANDLE, NULL, THREAD_ALL_ACCESS, HS_THREAD_OBJECT_TYPE, KernelMode, &handle);
@@ -398,6 +407,7 @@ _Use_decl_annotations_ NTSTATUS WorkerAlert(ULONG Id, HOTSWAP_STATUS_REPLY *Repl
             ZwClose(handle);
         }
     }
+    RestartInclude(excluded);
     WorkerDereference(worker);
     return STATUS_SUCCESS;
 }
