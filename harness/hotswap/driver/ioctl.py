@@ -265,7 +265,8 @@ def _common_words(names: Sequence[Sequence[str]]) -> list[str]:
     return common
 
 
-def _attribute(name: str) -> str:
+def python_name(name: str) -> str:
+    """A name of the C header in the spelling of Python: `WaitType` is `wait_type`."""
     return _WORDS.sub("_", name).lower()
 
 
@@ -289,7 +290,7 @@ def _add_structure(
         fields.append(
             Field(
                 name=entry["name"],
-                attribute=_attribute(entry["name"]),
+                attribute=python_name(entry["name"]),
                 offset=entry["offset"],
                 size=entry["size"],
                 kind=entry["kind"],
@@ -297,7 +298,7 @@ def _add_structure(
                 signed=entry["signed"],
                 enum=enums[entry["enum"]] if entry["enum"] else None,
                 struct=nested,
-                counted_by=_attribute(counter) if counted else None,
+                counted_by=python_name(counter) if counted else None,
             )
         )
     # Python names may fall together where C names do not, or be words that calls use themselves.

@@ -1,0 +1,188 @@
+"""The pytest plugin: options and fixtures. Nothing of the harness is imported before a test asks for a fixture.
+
+machine  the guest, one for all tests of a process, started when first needed and replaced when spent
+agent    the agent in it
+driver   the host driver, freshly started, with the trace running; the test has a run folder of its own
+device   its device, one typed method per IOCTL
+trace    the trace of the test, complete after `driver.stop()`
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from hotswap.driver.host_device import HostDevice
+    from hotswap.testing.driver import Driver
+    from hotswap.testing.guest import GuestMachine
+    from hotswap.testing.record import Record
+    from hotswap.testing.trace import Trace
+    from hotswap.transport.agent import Agent
+
+_DEFAULT_MACHINE = "wine"
+_RECORD = pytest.StashKey["Record"]()
+_LEFT_BEHIND = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("hotswap", "driver hot-swap tests")
+    group.addoption(
+        "--hotswap-machine", metavar="NAME", help=f"machine that driver tests run in (default: {_DEFAULT_MACHINE})"
+    )
+    group.addoption(
+        "--hotswap-runs",
+        metavar="FOLDER",
+        help="where the run folders of driver tests go (default: $HOTSWAP_RUNS, else runs in the current folder)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a machine that there is not before any test is collected."""
+    name = config.getoption("hotswap_machine")
+    if name is None:
+        return
+    from hotswap.errors import LabFault, UsageError
+    from hotswap.machine.registry import create_machine
+
+    try:
+        create_machine(name)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    except LabFault:
+        # The machine is known and cannot run here: a matter of the tests that need it.
+        return
+
+
+@pytest.fixture(scope="session")
+def hotswap_runs(pytestconfig: pytest.Config) -> Path | None:
+    """Where run folders go; None: `$HOTSWAP_RUNS`, else `runs` in the current folder."""
+    folder = pytestconfig.getoption("hotswap_runs")
+    return pytestconfig.invocation_params.dir / folder if folder else None
+
+
+@pytest.fixture(scope="session")
+def machine(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestMachine]:
+    """The guest of this process: `current`, `agent`, `deploy`. It is started when something of it is first needed."""
+    from hotswap.testing.guest import GuestMachine
+
+    name = pytestconfig.getoption("hotswap_machine") or _DEFAULT_MACHINE
+    guest = GuestMachine(name, tmp_path_factory.mktemp("hotswap-guest"))
+    yield guest
+    guest.close()
+
+
+@pytest.fixture
+def agent(machine: GuestMachine) -> Agent:
+    """The agent in the guest: files, services, devices, modules, processes, programs."""
+    return machine.agent
+
+
+@pytest.fixture
+def driver(request: pytest.FixtureRequest, machine: GuestMachine, hotswap_runs: Path | None) -> Iterator[Driver]:
+    """The host driver, freshly started, with the trace running. Stopped at the end of the test if it was not before."""
+    from hotswap.testing.record import Record
+
+    item = request.node
+    record = item.stash[_RECORD] = Record(machine, hotswap_runs, item.nodeid)
+    item.user_properties.append(("hotswap_run", str(record.folder.path)))
+    yield record.begin()
+    # Ended with the test's own call, unless the set-up of another fixture failed before it.
+    record.end(RuntimeError("the test did not run: the set-up of another fixture failed"))
+
+
+@pytest.fixture
+def device(driver: Driver) -> HostDevice:
+    """The host driver's device, open: one typed method per IOCTL."""
+    return driver.device
+
+
+@pytest.fixture
+def trace(request: pytest.FixtureRequest, driver: Driver) -> Trace:
+    """The trace of the test: complete, and to be read, after `driver.stop()`."""
+    return _record_of(request.node).trace
+
+
+def _record_of(item: pytest.Item) -> Record:
+    return item.stash[_RECORD]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """End the run with the test's own call: what that brings to light is the test's failure, not a later error."""
+    __tracebackhide__ = True
+    record = item.stash.get(_RECORD, None)
+    if record is None:
+        return (yield)
+    try:
+        result = yield
+    except BaseException as error:
+        failure = record.end(error)
+        if failure is None or failure is error:
+            raise
+        raise failure from error
+    failure = record.end(None)
+    if failure is not None:
+        raise failure
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the run folder of a test that failed, show the events behind it, and whose fault it is."""
+    report = yield
+    record = item.stash.get(_RECORD, None)
+    if record is None or call.excinfo is None:
+        return report
+    from hotswap.errors import GuestFault, LabFault
+
+    if call.when == "setup":
+        record.end(call.excinfo.value)
+    if report.failed:
+        report.sections.append(("hotswap run", record.describe()))
+        # Kept as plain attributes: they travel from the processes of xdist to where reports are shown.
+        for kind, name in ((LabFault, "lab"), (GuestFault, "guest")):
+            if isinstance(call.excinfo.value, kind):
+                vars(report)["hotswap_fault"] = name
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """A fault of the lab is an error, in whatever phase it came; a fault of the guest is a failure."""
+    fault = getattr(report, "hotswap_fault", None)
+    if fault is None or not report.failed:
+        return None
+    return ("error", "E", "LAB FAULT") if fault == "lab" else ("failed", "F", "GUEST FAULT")
+
+
+# Guests end with the process that made them. What is left of a process that was killed is removed at the end.
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """A process of xdist has ended; not by itself, when there is an error."""
+    if error is not None:
+        config: pytest.Config = node.config  # type: ignore[attr-defined]
+        config.stash[_LEFT_BEHIND] = True
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Ctrl-C may have come in the one moment that no clean-up could cover."""
+    if exitstatus == pytest.ExitCode.INTERRUPTED and "hotswap.machine.sweep" in sys.modules:
+        session.config.stash[_LEFT_BEHIND] = True
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what may be left; there is nothing, but for a process that was killed."""
+    if config.stash.get(_LEFT_BEHIND, False):
+        from hotswap.machine.sweep import remove_own, sweep
+
+        remove_own()
+        sweep()

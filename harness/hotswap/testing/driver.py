@@ -1,0 +1,418 @@
+"""The host driver of one test: workers, swaps and load, and what is seen of them on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from hotswap.deadline import Deadline
+from hotswap.driver.device import PendingReply
+from hotswap.driver.host_device import HostDevice, HostFaultName, RuntimeName, Targets, WaitName
+from hotswap.driver.host_replies import Counters, Runtime, UpdateReply, VersionInfo, typed
+from hotswap.driver.package import DeployedImage, resolve_update
+from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, UsageError
+from hotswap.run import RunFolder
+from hotswap.swap.lab import Lab
+from hotswap.swap.observe import Observations, counters
+from hotswap.swap.witnesses import WAIT_ALL, WAIT_ANY, SwapWitnesses, WorkerDefinition
+from hotswap.testing.guest import GuestMachine
+from hotswap.testing.swap import PendingSwap, Swap
+from hotswap.testing.worker import Access, Load, Worker
+from hotswap.transport.agent import Agent, AgentError
+
+CALL_SECONDS = 30.0
+_MS = 10_000
+_WHILE_STALLED = 1
+_SETTLE_SECONDS = 2.0
+_DEATH_SECONDS = 1.0
+_ACCESS_DENIED = 5
+
+
+class Driver:
+    """The host driver, freshly started, with the trace running. `stop` ends it and takes the trace out.
+
+    Whatever the guest refuses is a GuestFault that says what was attempted and what came back; so is the death of the
+    driver host, in whatever call it shows. Bad arguments are a UsageError.
+    """
+
+    def __init__(self, guest: GuestMachine, lab: Lab, run: RunFolder) -> None:
+        self.guest = guest
+        self.lab = lab
+        self.run = run
+        self.workers: list[Worker] = []
+        self.swaps: list[Swap] = []
+        self.loads: list[Load] = []
+        self.seen = Observations()
+        self.final: Counters | None = None
+        self.hold_budget_ms = 1000.0
+        """How long a swap may hold calls, for the expectation hold-time-in-budget."""
+        self._in_force: DeployedImage | None = None
+        self._host_fault: HostFaultName = "none"
+        self._stopped = False
+        self._death_told = False
+        self.tick_frequency = self.device.get_version(deadline=self._limit()).tick_frequency
+        self.asked_runtime: RuntimeName = "auto"
+        self.runtime_in_use: str | None = None
+        """The name of the runtime that the driver chose; None: nothing needed one yet."""
+        self._access = Access(lambda: self.device, self.calling, self._limit)
+
+    # The driver itself
+
+    @property
+    def device(self) -> HostDevice:
+        """The open device: one typed method per IOCTL. UsageError after `stop`."""
+        if self._stopped:
+            raise UsageError("the driver was stopped: driver.stop() ends what a test can do with it")
+        return self.lab.device
+
+    @property
+    def agent(self) -> Agent:
+        """The agent in the guest: files, services, modules, processes."""
+        return self.lab.agent
+
+    @property
+    def version(self) -> int:
+        """The version in force; 0: none."""
+        with self.calling("reading the version"):
+            return self.device.get_version(deadline=self._limit()).current_version
+
+    @property
+    def runtime(self) -> Runtime:
+        """Who implements the DriverProxy API; AUTO until the first worker or swap needs one."""
+        with self.calling("reading the runtime"):
+            return self.device.get_version(deadline=self._limit()).runtime
+
+    def counters(self) -> Counters:
+        """What the driver and the runtime hold now, and totals since the start."""
+        with self.calling("reading the counters"):
+            return self.device.query_counters(deadline=self._limit())
+
+    def configure(
+        self,
+        *,
+        runtime: RuntimeName = "auto",
+        ring_slots: int = 0,
+        drain_timeout_ms: int = 0,
+        invert_return: bool = False,
+        host_fault: HostFaultName = "none",
+    ) -> VersionInfo:
+        """Choose a runtime, the trace ring (in events), the drain limit, and how the host is broken on purpose.
+
+        Only before the first worker and the first swap; GuestFault later. Zero stands for the default.
+        """
+        with self.calling("configuring the driver"):
+            info = self.device.configure(
+                runtime=runtime,
+                ring_slots=ring_slots,
+                drain_timeout_ms=drain_timeout_ms,
+                invert_return=invert_return,
+                host_fault=host_fault,
+                deadline=self._limit(),
+            )
+        self.asked_runtime = runtime
+        self._host_fault = host_fault
+        return info
+
+    # Endpoint drivers
+
+    def load(self, driver: str | Path) -> Swap:
+        """As `swap`, for what a test begins with: GuestFault when it does not come into force."""
+        swap = self.swap(driver)
+        if not swap.succeeded:
+            raise GuestFault(f"loading {driver} failed: {swap}")
+        return swap
+
+    def swap(self, driver: str | Path, *, drain_timeout_ms: int = 0) -> Swap:
+        """Swap in an endpoint driver: a name (`v2`; `hotswap swap --list` has them), or the path of a .sys file.
+
+        It is copied into the guest first when it is not there yet. A swap that the driver refuses is an answer, not an
+        error: look at `succeeded`, `refused`, `rolled_back` and `status`. `drain_timeout_ms`: 0 is the default.
+        """
+        return self.begin_swap(driver, drain_timeout_ms=drain_timeout_ms).result()
+
+    def begin_swap(self, driver: str | Path, *, drain_timeout_ms: int = 0) -> PendingSwap:
+        """Ask for a swap and go on at once: to signal, create and stop workers, or ask for another, in the meantime."""
+        name = str(driver)
+        image = self._deploy(name)
+        assert image.service is not None
+        with self.calling(f"swapping in {name}"):
+            pending = self.device.begin(
+                "update",
+                service_name=image.service,
+                drain_timeout_ms=drain_timeout_ms,
+                deadline=self._limit(),
+            )
+        # Already now: what is asked for next must not be a copy of this one under the same name.
+        self._in_force = image
+        return PendingSwap(name, lambda: self._end_swap(name, image, pending, drain_timeout_ms), lambda: pending.done)
+
+    def _deploy(self, name: str) -> DeployedImage:
+        wanted = resolve_update(self.guest.build, name).host_fault
+        if wanted and wanted != self._host_fault:
+            raise UsageError(f"{name} needs a host that is broken: driver.configure(host_fault={wanted!r}) before")
+        with self.calling(f"copying {name} into the guest"):
+            return self.guest.deploy(name, beside=self._in_force)
+
+    def _end_swap(self, name: str, image: DeployedImage, pending: PendingReply, drain_timeout_ms: int) -> Swap:
+        with self.calling(f"swapping in {name}"):
+            # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
+            answer = pending.result(Deadline.after(CALL_SECONDS + drain_timeout_ms / 1000))
+            reply = typed(UpdateReply, answer)
+        self.run.timeline.event("update", driver=name, reply=reply)
+        self.seen.note_update(answer, image, exercised=bool(self._running_loads()))
+        self._in_force = self.seen.in_force
+        swap = Swap(name, image, reply, self.tick_frequency)
+        self.swaps.append(swap)
+        self.seen.looks += 1
+        self.seen.snapshots.append(
+            self.lab.snapshot(f"after {swap}", self.seen.image_in_force, host_loaded=True, deadline=self._limit())
+        )
+        return swap
+
+    # Workers and load
+
+    def create_worker(
+        self,
+        events: int = 1,
+        *,
+        wait: WaitName = "any",
+        timeout_ms: float | None = None,
+        expires_at: int | None = None,
+        notification: Collection[int] = (),
+        signalled: Collection[int] = (),
+        work_us: int = 0,
+        alertable: bool = False,
+        user_mode: bool = False,
+    ) -> Worker:
+        """Create a hot-swappable worker thread that waits for its events, numbered from 0.
+
+        `wait`: for any of them, or for all. `timeout_ms` is relative, `expires_at` absolute (file time, see
+        `guest_time`). `notification`: events that stay signalled until they are cleared. `signalled`: events that are
+        signalled from the start. `work_us`: how long one iteration works. GuestFault when the driver refuses.
+        """
+        if timeout_ms is not None and expires_at is not None:
+            raise UsageError("a worker has either timeout_ms or expires_at")
+        if timeout_ms is not None and timeout_ms < 0:
+            raise UsageError(f"timeout_ms is {timeout_ms:g}; it must not be negative")
+        timeout = -round(timeout_ms * _MS) if timeout_ms is not None else expires_at
+        asked = WorkerDefinition(
+            worker=0,
+            wait_type=WAIT_ANY if wait == "any" else WAIT_ALL,
+            event_count=events,
+            notification_mask=sum(1 << index for index in set(notification)),
+            initial_state_mask=sum(1 << index for index in set(signalled)),
+            has_timeout=timeout is not None,
+            timeout=timeout or 0,
+            altertable=alertable,
+            wait_mode=int(user_mode),
+        )
+        with self.calling(f"creating a worker that waits for {wait} of {events} events"):
+            if not self.workers:
+                self.seen.threads_baseline = self.lab.threads()
+            created = self.device.create_worker(
+                wait_type=asked.wait_type,
+                wait_mode=asked.wait_mode,
+                altertable=asked.altertable,
+                has_timeout=asked.has_timeout,
+                event_count=events,
+                timeout=asked.timeout,
+                notification_mask=asked.notification_mask,
+                initial_state_mask=asked.initial_state_mask,
+                work_microseconds=work_us,
+                deadline=self._limit(),
+            )
+        if not created.status.succeeded:
+            raise GuestFault(f"creating a worker that waits for {wait} of {events} events: {created.status}")
+        definition = replace(asked, worker=created.worker_id)
+        worker = Worker(self._access, created, definition)
+        self.workers.append(worker)
+        self.seen.workers.append(definition)
+        self.seen.threads_working = max(self.seen.threads_working or 0, self.lab.threads() or 0) or None
+        self.seen.middle_counters = counters(self.counters())
+        return worker
+
+    def start_load(
+        self,
+        workers: Sequence[Worker] | None = None,
+        *,
+        rate: int = 2000,
+        threads: int = 2,
+        seed: int = 1,
+        limit: int = 0,
+        targets: Targets | None = None,
+        while_stalled: bool = False,
+    ) -> Load:
+        """Let threads of the driver signal the events of these workers (None: of all).
+
+        `rate`: signals per second over all threads, 0: as fast as it goes. `limit` of signals, 0: none.
+        `targets`: (worker id, event) pairs instead of all events. `while_stalled`: no threads; each event is signalled
+        once per swap, at the moment when calls are held and none is inside.
+        """
+        chosen = self.workers if workers is None else workers
+        if targets is None:
+            targets = [
+                (worker.id, event)
+                for worker in chosen
+                if worker.stopped is None
+                for event in range(worker.definition.event_count)
+            ]
+        with self.calling("starting a load"):
+            started = self.device.start_load(
+                threads=0 if while_stalled else threads,
+                rate_per_second=0 if while_stalled else rate,
+                seed=seed,
+                signal_limit=0 if while_stalled else limit,
+                flags=_WHILE_STALLED if while_stalled else 0,
+                targets=targets,
+                deadline=self._limit(),
+            )
+        load = Load(self._access, started.load_id)
+        self.loads.append(load)
+        if self.seen.exercised:
+            self.seen.exercised[-1] = True
+        return load
+
+    def let_run(self, seconds: float) -> None:
+        """Let the guest run this long, under load for example. GuestFault at once when the driver host dies."""
+        with self.calling(f"running for {seconds:g} s"):
+            self.lab.pause(seconds)
+
+    def guest_time(self) -> int:
+        """The guest's system time as a file time (100 ns since 1601), for `create_worker(expires_at=...)`."""
+        with self.calling("reading the guest's clock"):
+            return self.agent.clock(deadline=self._limit()).system_time
+
+    def _running_loads(self) -> list[Load]:
+        return [load for load in self.loads if load.stopped is None]
+
+    # The end
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the driver was stopped and the trace is complete."""
+        return self._stopped
+
+    def stop(self) -> Counters | None:
+        """Stop loads, workers and the driver, and take the trace out: from now on `trace` can be read.
+
+        Returns the driver's last counters; None when they could not be had. May be repeated. Raises GuestFault when the
+        driver host died or a worker does not end; the trace is there all the same.
+        """
+        fault = self.finish()
+        if fault is not None:
+            raise fault
+        return self.final
+
+    def finish(self) -> GuestFault | None:
+        """As `stop`, but returns what that raises; None too when it was done before."""
+        fault: GuestFault | None = None
+        if self._stopped:
+            return None
+        try:
+            chosen = self.runtime
+            self.runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
+            with self.lab.step("stop workers"):
+                self._stop_workers()
+            with self.lab.step("shut the driver down"), self.calling("shutting the driver down"):
+                self.final = self.lab.shutdown(deadline=self._limit())
+                self.seen.final_counters = counters(self.final)
+                self.seen.threads_stopped = self._settled_threads()
+        except GuestFault as error:
+            fault = error
+            self.seen.faults.append(str(error))
+        except UsageError as error:
+            # The test closed the device itself.
+            self.run.timeline.event("not-stopped", reason=str(error))
+        finally:
+            self._close()
+        return fault
+
+    def _stop_workers(self) -> None:
+        for load in self._running_loads():
+            load.stop()
+        for worker in self.workers:
+            self.seen.final_states[worker.id] = worker.stop().final_state_mask
+        self.seen.all_states_seen = True
+
+    def _close(self) -> None:
+        self._stopped = True
+        self.seen.note_host(self.lab)
+        self.seen.closed = self.lab.close()
+        if self.seen.host_alive is not False:
+            self.seen.faults.extend(self.seen.closed.faults)
+        if self.seen.final_counters is not None:
+            self.seen.looks += 1
+            limit = Deadline.after(CALL_SECONDS)
+            self.seen.snapshots.append(self.lab.snapshot("after the stop", "", host_loaded=False, deadline=limit))
+
+    def _settled_threads(self) -> int | None:
+        """Thread ends reach the outside a moment after the guest has joined them."""
+        baseline = self.seen.threads_baseline
+        if baseline is None:
+            return None
+        try:
+            return Deadline.after(_SETTLE_SECONDS).wait_for(
+                lambda: now if (now := self.lab.threads()) is not None and now <= baseline else None,
+                "the threads of the driver host to end",
+            )
+        except HotswapError:
+            return self.lab.threads()
+
+    # For the plugin and the trace
+
+    @property
+    def restart(self) -> bool:
+        """Whether updates are made by restart (runtime plain)."""
+        return self.asked_runtime == "plain"
+
+    def witnesses(self) -> SwapWitnesses:
+        """What the expectations get to see besides the trace."""
+        seen = self.seen.witnesses(self.lab.package, self.hold_budget_ms)
+        return replace(
+            seen,
+            # None stands for "not known": but that there were none is known here.
+            workers=tuple(self.seen.workers),
+            updates=tuple(self.seen.updates),
+        )
+
+    @property
+    def death(self) -> str | None:
+        """How the driver host died; None while it lives, or when it ended because it was asked to."""
+        if not self._stopped:
+            self.seen.note_host(self.lab)
+        if self.seen.host_alive is not False:
+            return None
+        return f"the driver host died: {self.seen.host_end}"
+
+    @property
+    def death_told(self) -> bool:
+        """Whether the test has got a GuestFault for it."""
+        return self._death_told
+
+    @contextmanager
+    def calling(self, what: str) -> Iterator[None]:
+        """What fails because the driver host died, or because the driver hangs, is the guest's fault."""
+        try:
+            yield
+        except HotswapError as error:
+            if isinstance(error, UsageError) or self._stopped:
+                raise
+            if self._host_is_dead(error):
+                self._death_told = True
+                raise GuestFault(f"{what}: {self.death}; {error}") from error
+            if isinstance(error, DeadlineExpired) and self.lab.driver_hangs():
+                raise GuestFault(f"{what}: {error}; guest, agent and driver host live: the driver hangs") from error
+            raise
+
+    def _host_is_dead(self, error: HotswapError) -> bool:
+        """A driver that faults answers before its process has ended."""
+        if self.lab.host is None:
+            return False
+        may_have_died = isinstance(error, LabFault) or (isinstance(error, AgentError) and error.code == _ACCESS_DENIED)
+        return self.lab.host.ended_within(_DEATH_SECONDS if may_have_died else 0.0) and self.death is not None
+
+    def _limit(self) -> Deadline:
+        """For one request: a driver that hangs is noticed, and a computer that is very busy is given its time."""
+        return Deadline.after(CALL_SECONDS)

@@ -1,0 +1,299 @@
+"""What becomes of one test that uses the driver: its run folder, evidence, verdict and report."""
+
+from __future__ import annotations
+
+import json
+import platform
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hotswap.deadline import Deadline
+from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
+from hotswap.interrupt import uninterrupted
+from hotswap.machine.proc import Owner
+from hotswap.report.html import write_report
+from hotswap.run import RunFolder, mark_killed_runs
+from hotswap.swap.lab import Lab
+from hotswap.swap.result import SCHEMA, SwapResult
+from hotswap.testing.driver import Driver
+from hotswap.testing.evaluation import Evaluation
+from hotswap.testing.guest import GuestMachine
+from hotswap.testing.trace import Inconclusive, Trace
+from hotswap.trace.expect import Verdict
+
+_START_SECONDS = 60.0
+_ALIVE = "driver-host-alive"
+
+
+class Record:
+    """One test, from a freshly started driver to a complete run folder. `begin` and then `end`, whatever happens."""
+
+    def __init__(self, guest: GuestMachine, home: Path | None, test: str) -> None:
+        """`home`: where run folders go; None: `$HOTSWAP_RUNS`, else `runs` in the current folder."""
+        self.test = test
+        self.ended = False
+        self._guest = guest
+        self._lab: Lab | None = None
+        self._driver: Driver | None = None
+        self._evaluation: Evaluation | None = None
+        self._trace: Trace | None = None
+        self._reason = "the test has not ended"
+        mark_killed_runs(home)
+        self.folder = RunFolder.create(home)
+        self._summary("running", Verdict.INCONCLUSIVE, owner=Owner.own().to_json())
+
+    @property
+    def trace(self) -> Trace:
+        """The trace of the test; complete after the driver's stop."""
+        assert self._trace is not None
+        return self._trace
+
+    def begin(self) -> Driver:
+        """A guest, the driver freshly started in it, the trace running."""
+        self._lab = self._guest.lab(self.folder)
+        self._lab.start_driver(Deadline.after(_START_SECONDS))
+        self._driver = Driver(self._guest, self._lab, self.folder)
+        self._evaluation = Evaluation(self._driver)
+        self._trace = Trace(self._evaluation, self._guest.build.codes)
+        return self._driver
+
+    def end(self, error: BaseException | None) -> BaseException | None:
+        """Take all down and write all down. `error`: what ended the test; None: it got to its end.
+
+        Returns what the test is to end with: `error`, None, or what the end of the driver brought to light.
+        """
+        if self.ended:
+            return error
+        self.ended = True
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                with uninterrupted():
+                    return self._interrupted(error)
+            return self._end(error)
+        except KeyboardInterrupt as interrupt:
+            with uninterrupted():
+                return self._interrupted(interrupt)
+        finally:
+            self.folder.close()
+
+    def describe(self) -> str:
+        """Where the run folder is, and what the expectations say, with the events that show it."""
+        lines = [f"run folder: {self.folder.path}", f"report: {self.folder.report}"]
+        evaluation = self._evaluation
+        if evaluation is not None and evaluation.driver.stopped:
+            try:
+                lines.append(f"swap expectations: {evaluation.verdict.explain()}")
+            except Exception as defect:
+                # It is in the report of the test already, and a second one would end the whole session.
+                lines.append(f"swap expectations: not evaluated ({type(defect).__name__}: {defect})")
+        return "\n".join(lines)
+
+    # The end of a test
+
+    def _end(self, error: BaseException | None) -> BaseException | None:
+        fault: HotswapError | None = None
+        skipped = _is_skip(error)
+        try:
+            if self._lab is not None and error is not None and not skipped:
+                self._lab.diagnose()
+            fault = self._stop(error)
+        except HotswapError as trouble:
+            fault = trouble
+        result = error if error is not None and not (fault and _is_lab_fault(error)) else fault or error
+        if result is fault and fault is not None and error is None and self._lab is not None:
+            with suppress(HotswapError):
+                self._lab.diagnose()
+        try:
+            self._write(result, skipped=skipped)
+        except HotswapError as trouble:
+            if result is None:
+                result = trouble
+            else:
+                result.add_note(f"the run folder {self.folder.path} is not complete: {trouble}")
+        except BaseException as defect:
+            self._leave(f"{type(defect).__name__}: {defect}")
+            raise
+        self._leave(self._spent(result))
+        return result
+
+    def _leave(self, spent: str | None) -> None:
+        if self._lab is not None:
+            self._guest.leave(self._lab, spent)
+
+    def _stop(self, error: BaseException | None) -> HotswapError | None:
+        """Stop the driver. Returns what the test should fail of, when it has not said that it expects it."""
+        driver, trace = self._driver, self._trace
+        if driver is None or trace is None:
+            return None
+        hangs = isinstance(error, DeadlineExpired) and driver.death is None and driver.lab.driver_hangs()
+        fault: HotswapError | None = driver.finish()
+        if driver.death is not None:
+            expected = _ALIVE in trace.expected_to_fail or (driver.death_told and not _is_lab_fault(error))
+            evidence = f"evidence: {self.folder.evidence}"
+            return None if expected else GuestFault(f"{driver.death}; {evidence}")
+        if hangs:
+            return GuestFault(f"{error}; guest, agent and driver host live: the driver hangs")
+        closed = driver.seen.closed
+        if fault is None and closed is not None:
+            fault = GuestFault(closed.faults[0]) if closed.faults else None
+            fault = fault or (LabFault(closed.problems[0]) if closed.problems else None)
+        return fault
+
+    def _spent(self, error: BaseException | None) -> str | None:
+        """Why the guest should serve no other test."""
+        driver = self._driver
+        if driver is None:
+            return f"the driver did not start: {error}"
+        if driver.death is not None:
+            return driver.death
+        if driver.seen.faults:
+            return driver.seen.faults[0]
+        if _is_lab_fault(error):
+            return str(error)
+        evaluation = self._evaluation
+        if evaluation is not None and evaluation.verdict.failed:
+            # What leaked stays in the driver host.
+            return f"an expectation failed: {evaluation.verdict.failed[0]}"
+        return None
+
+    def _interrupted(self, error: KeyboardInterrupt) -> KeyboardInterrupt:
+        self._reason = "the test was interrupted"
+        with suppress(HotswapError):
+            if self._driver is not None:
+                self._driver.finish()
+        with suppress(HotswapError):
+            self._guest.discard(self._reason)
+        with suppress(HotswapError):
+            self._summary("ended", Verdict.INCONCLUSIVE)
+        return error
+
+    # The run folder
+
+    def _write(self, error: BaseException | None, *, skipped: bool) -> None:
+        verdict = self._verdict(error, skipped=skipped)
+        state = "lab-fault" if _is_lab_fault(error) else "ended"
+        evaluation = self._evaluation
+        if evaluation is None or not evaluation.driver.stopped:
+            self._summary(state, verdict)
+            return
+        witnesses = json.dumps(asdict(evaluation.witnesses), indent=1, default=_plain)
+        self.folder.write("evidence/witnesses.json", witnesses + "\n")
+        evaluation.etl.events.to_parquet(self.folder.events)
+        result = self._result(verdict, evaluation)
+        self.folder.write_summary(
+            {**result.to_json(), "state": state, "test": self.test, "slices": dict(result.slices)}
+        )
+        self.folder.timeline.event("verdict", verdict=verdict, reason=self._reason)
+        try:
+            self.folder.write("report.html", write_report(result, evaluation.etl, evaluation.witnesses))
+        except HotswapError:
+            raise
+        except Exception as defect:
+            # A defect of the report must not stand in front of what the test has to say.
+            self.folder.timeline.event("no-report", error=f"{type(defect).__name__}: {defect}")
+
+    def _verdict(self, error: BaseException | None, *, skipped: bool) -> Verdict:
+        """The test's own verdict; what the expectations say is in the report, for the test to ask about or not."""
+        if error is None:
+            self._reason = self._passed_because()
+            return Verdict.PASS
+        first = str(error).strip().partition("\n")[0]
+        self._reason = first or type(error).__name__
+        undecided = skipped or _is_lab_fault(error) or isinstance(error, Inconclusive)
+        return Verdict.INCONCLUSIVE if undecided else Verdict.FAIL
+
+    def _passed_because(self) -> str:
+        if self._evaluation is None or self._trace is None:
+            return "the test passed"
+        verdict = self._evaluation.verdict
+        expected = self._trace.expected_to_fail
+        if verdict.failed and set(verdict.failed) <= expected:
+            return f"the test passed; it expects this failure: {verdict.reason}"
+        return "the test passed" if verdict.passed else f"the test passed; it did not ask about this: {verdict!r}"
+
+    def _result(self, verdict: Verdict, evaluation: Evaluation) -> SwapResult:
+        events, driver = evaluation.etl.events, evaluation.driver
+        return SwapResult(
+            verdict=verdict,
+            reason=self._reason,
+            run_folder=self.folder.path,
+            report=self.folder.report,
+            events=len(events),
+            signals=len(events.events("SignalEnd")),
+            iterations=len(events.events("IterationBegin")),
+            updates=tuple(driver.seen.updates),
+            tick_frequency=driver.tick_frequency,
+            steps=driver.lab.steps,
+            expectations=evaluation.verdict.results,
+            refusals=(),
+            slices=evaluation.verdict.slices,
+            environment=self._environment(),
+        )
+
+    def _environment(self) -> dict[str, Any]:
+        environment: dict[str, Any] = {
+            "machine": self._guest.name,
+            "host": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "harness": version("hotswap-harness"),
+            "command": f"pytest '{self.test}'",
+        }
+        driver = self._driver
+        if driver is None:
+            return environment
+        hello = driver.lab.hello
+        endpoints = {swap.image.image.name for swap in driver.swaps}
+        return environment | {
+            "runtime": driver.asked_runtime,
+            "runtime_in_use": driver.runtime_in_use,
+            "guest": None if hello is None else {"os": list(hello.os_version), "wine": hello.wine_version},
+            "build": self._guest.build.hash,
+            "drivers": {
+                item.image.name: item.image.sha256
+                for item in driver.lab.package.images
+                if item not in driver.lab.package.endpoints or item.image.name in endpoints
+            },
+            "plan": {
+                "test": self.test,
+                "updates": [swap.driver for swap in driver.swaps],
+                "workers": len(driver.workers),
+            },
+        }
+
+    def _summary(self, state: str, verdict: Verdict, **more: object) -> None:
+        self.folder.write_summary(
+            {
+                "schema": SCHEMA,
+                "verdict": verdict,
+                "state": state,
+                "reason": self._reason,
+                "run_folder": str(self.folder.path),
+                "test": self.test,
+                "environment": self._environment(),
+                **more,
+            }
+        )
+
+
+def _is_lab_fault(error: BaseException | None) -> bool:
+    return isinstance(error, LabFault)
+
+
+def _is_skip(error: BaseException | None) -> bool:
+    """Whether the test left on purpose, for pytest's own reasons: by a skip, an expected failure, or an exit."""
+    return (
+        isinstance(error, BaseException)
+        and not isinstance(error, Exception)
+        and type(error).__name__
+        in (
+            "Skipped",
+            "XFailed",
+            "Exit",
+        )
+    )
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else str(value)

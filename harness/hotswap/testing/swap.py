@@ -1,0 +1,97 @@
+"""A swap as a test sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hotswap.driver.host_replies import UpdateReply
+from hotswap.driver.ioctl import NtStatus
+from hotswap.driver.package import DeployedImage
+from hotswap.swap.observe import update_reply
+from hotswap.swap.result import phase_ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """How one swap ended. `reply` has the driver's own words, with the tick of each phase."""
+
+    driver: str
+    """What was asked for: a name, or the path of a .sys file."""
+    image: DeployedImage
+    reply: UpdateReply
+    tick_frequency: int
+
+    @property
+    def status(self) -> NtStatus:
+        """NTSTATUS; prints with its name."""
+        return self.reply.status
+
+    @property
+    def succeeded(self) -> bool:
+        """The new version is in force, and the old image was unloaded without an error."""
+        return self.reply.status.succeeded and self.reply.unload_status.succeeded
+
+    @property
+    def refused(self) -> bool:
+        """The old version stayed in force, whether the swap was rolled back or never began."""
+        return not self.reply.status.succeeded and self.reply.to_version == self.reply.from_version
+
+    @property
+    def rolled_back(self) -> bool:
+        """Something had been done already, and was undone."""
+        return bool(self.reply.rolled_back)
+
+    @property
+    def from_version(self) -> int:
+        """In force before; 0: none."""
+        return self.reply.from_version
+
+    @property
+    def to_version(self) -> int:
+        """In force after; the old one when the swap was refused."""
+        return self.reply.to_version
+
+    @property
+    def held_calls(self) -> int:
+        """Calls that had to wait."""
+        return self.reply.held_calls
+
+    @property
+    def hold_us(self) -> float | None:
+        """Microseconds from the first call that was held to the release; None: no call was held."""
+        return self.phase_us("hold")
+
+    def phase_us(self, name: str) -> float | None:
+        """Microseconds of load, pre_process, drain, switch, release, post_process, unload, hold or total.
+
+        None when one of its ends was not reached. KeyError for another name.
+        """
+        ticks = phase_ticks(update_reply(self.reply))[name]
+        return None if ticks is None else ticks * 1e6 / self.tick_frequency
+
+    def __str__(self) -> str:
+        held = "" if self.hold_us is None else f", {self.held_calls} calls held, {self.hold_us:,.0f} µs"
+        end = "rolled back, " if self.rolled_back else ""
+        return f"swap {self.from_version} -> {self.driver}: {self.status}, {end}version {self.to_version}{held}"
+
+
+class PendingSwap:
+    """A swap that is under way. `result` must be asked for: until then nobody knows which version is in force."""
+
+    def __init__(self, driver: str, finish: Callable[[], Swap], done: Callable[[], bool]) -> None:
+        self.driver = driver
+        self._finish = finish
+        self._done = done
+        self._swap: Swap | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` returns without waiting."""
+        return self._swap is not None or self._done()
+
+    def result(self) -> Swap:
+        """Wait for its end. Raises GuestFault when the driver does not answer."""
+        if self._swap is None:
+            self._swap = self._finish()
+        return self._swap

@@ -1,0 +1,346 @@
+"""The trace of a test: its events, statements about them, and the verdict of the swap expectations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from hotswap.codes import CodeTable
+from hotswap.driver.host_events import host_events
+from hotswap.driver.ioctl import python_name
+from hotswap.errors import UsageError
+from hotswap.swap.expectations import SWAP_EXPECTATIONS
+from hotswap.testing.evaluation import Evaluation
+from hotswap.testing.verdict import SwapVerdict
+from hotswap.trace.etl import EtlFile
+from hotswap.trace.expect import ExpectationResult, Verdict, format_slice
+from hotswap.trace.match import COMMON, Ints, Pattern, Wanted, first_sequence, inside, rows_of, window_around
+from hotswap.trace.table import EventTable
+
+Value = int | str | Collection[int]
+"""What a field must be: a number, the name of a code (`STATUS_TIMEOUT`), or one of several numbers."""
+
+_MAX_SLICE = 12
+
+
+class Inconclusive(AssertionError):
+    """The statement cannot be told from this trace, because events are missing from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPattern:
+    """Events of one name with fields of their own, for `Trace.assert_order`."""
+
+    name: str
+    fields: Mapping[str, Value]
+
+
+def event(name: str, /, **fields: Value) -> StepPattern:
+    """Events of one name with these fields: `trace.assert_order("SwapEnd", event("IterationBegin", version=2))`."""
+    return StepPattern(name, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. Its fields are read as `event["Worker"]` or `event.worker`; `us` is the time since the trace began."""
+
+    name: str
+    row: int
+    us: float
+    tick: int
+    tid: int
+    cpu: int
+    fields: Mapping[str, int]
+
+    def __getitem__(self, field: str) -> int:
+        return self.fields[_spelled(self.name, field, tuple(self.fields))]
+
+    def __getattr__(self, field: str) -> int:
+        # Only for names that are no attribute; a name with underscores around it is asked for by Python itself.
+        if field.startswith("_"):
+            raise AttributeError(field)
+        try:
+            return self[field]
+        except UsageError as error:
+            raise AttributeError(str(error)) from None
+
+
+class Events(Sequence[Event]):
+    """Events of one name in time order. `rows` and `column` are numpy arrays, for statements about many."""
+
+    def __init__(self, table: EventTable, name: str, rows: Ints) -> None:
+        self.name = name
+        self.rows = rows
+        self._table = table
+
+    def column(self, field: str) -> Ints:
+        """The values of one field, as 64-bit integers."""
+        events = self._table.events(self.name)
+        name = _spelled(self.name, field, (*events.fields, *COMMON, "tick"))
+        values = getattr(events, name) if name in (*COMMON, "tick") else events.fields[name]
+        return values[np.isin(events.rows, self.rows)].astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Event: ...
+    @overload
+    def __getitem__(self, at: slice) -> Events: ...
+    def __getitem__(self, at: int | slice) -> Event | Events:
+        if isinstance(at, slice):
+            return Events(self._table, self.name, self.rows[at])
+        return _event(self._table, int(self.rows[at]))
+
+    def __iter__(self) -> Iterator[Event]:
+        return (_event(self._table, row) for row in self.rows.tolist())
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} {self.name}>"
+
+
+class Trace:
+    """All events of one test. Complete after `driver.stop()`, and not to be read before: that is a UsageError.
+
+    Event names are those of driver/include/hotswap_events.h; fields may be spelled as there or in Python's way
+    (`WaitStatus`, `wait_status`), and `tid`, `pid` and `cpu` are fields of every event. What does not hold is an
+    AssertionError: a sentence, and the fewest events that show it.
+    """
+
+    def __init__(self, evaluation: Evaluation, codes: CodeTable) -> None:
+        self._evaluation = evaluation
+        self._codes = codes
+        self.expected_to_fail: set[str] = set()
+        """Expectations that the test expects to fail."""
+
+    @property
+    def etl(self) -> EtlFile:
+        """The decoded file: header, loss, problems."""
+        return self._evaluation.etl
+
+    @property
+    def table(self) -> EventTable:
+        """All events, as columns."""
+        return self.etl.events
+
+    @property
+    def path(self) -> Path:
+        """trace.etl of the run folder."""
+        return self._evaluation.driver.run.trace
+
+    def events(self, name: str, /, **fields: Value) -> Events:
+        """The events of one name whose fields have these values, in time order."""
+        return Events(self.table, name, self._rows(self._pattern(name, fields)))
+
+    def count(self, name: str, /, **fields: Value) -> int:
+        """How many there are."""
+        return len(self.events(name, **fields))
+
+    def assert_order(self, *steps: str | StepPattern, **fields: Value) -> tuple[Event, ...]:
+        """These events happened in this order; others may lie between. Returns the first that did.
+
+        `fields` hold for every step that has them; `event("IterationBegin", version=2)` is a step with its own.
+        """
+        if len(steps) < 2:
+            raise UsageError("an order has at least two events")
+        patterns = self._patterns(steps, fields)
+        found = [self._rows(pattern) for pattern in patterns]
+        rows = first_sequence(found)
+        if len(rows) < len(steps):
+            missing, candidates = patterns[len(rows)], found[len(rows)]
+            self._fail(_order_sentence(patterns, rows, candidates, missing), [*rows, *candidates[-1:].tolist()])
+        return tuple(_event(self.table, row) for row in rows)
+
+    def assert_count(
+        self,
+        name: str,
+        count: int | None = None,
+        /,
+        *,
+        at_least: int | None = None,
+        at_most: int | None = None,
+        **fields: Value,
+    ) -> Events:
+        """There are so many of these events, or at least or at most so many. Returns them."""
+        if count is not None:
+            at_least = at_most = count
+        if at_least is None and at_most is None:
+            raise UsageError("assert_count needs a number, at_least= or at_most=")
+        pattern = self._pattern(name, fields)
+        rows = self._rows(pattern)
+        if (at_least or 0) > len(rows) or (at_most is not None and at_most < len(rows)):
+            surplus = rows if at_most is None else rows[max(at_most - 2, 0) :]
+            self._fail(f"expected {_bounds(at_least, at_most)} {pattern}, the trace has {len(rows)}", surplus.tolist())
+        if at_most is not None:
+            self._need_whole(f"the trace has {len(rows)} {pattern}")
+        return Events(self.table, name, rows)
+
+    def assert_never(
+        self, name: str, /, *, between: tuple[str | StepPattern, str | StepPattern] | None = None, **fields: Value
+    ) -> None:
+        """There is no such event: in the whole trace, or after a `between[0]` before the next `between[1]`.
+
+        `fields` are those of the event, not of the two ends. Nothing of `between[0]` in the trace is a failure too.
+        """
+        pattern = self._pattern(name, fields)
+        rows = self._rows(pattern)
+        if between is None:
+            if len(rows):
+                self._fail(f"expected no {pattern}, the trace has {len(rows)}", rows[:3].tolist())
+            return self._need_whole(f"no {pattern} in the trace")
+        first, last = self._patterns(between, {})
+        starts, ends = self._rows(first), self._rows(last)
+        if not len(starts):
+            self._fail(f"no {first} in the trace, so that nothing can lie between {first} and {last}", [])
+        bad = inside(rows, starts, ends)
+        if len(bad):
+            start, end = window_around(int(bad[0]), starts, ends)
+            more = f" ({len(bad)} times)" if len(bad) > 1 else ""
+            shown = [start, int(bad[0]), *([] if end is None else [end])]
+            self._fail(f"{pattern} between {first} and {last}{more}", shown)
+        return self._need_whole(f"no {pattern} between {first} and {last}")
+
+    def verdict(self) -> SwapVerdict:
+        """What the swap expectations say of this test; of those only that it gave something to ask about."""
+        return self._evaluation.verdict
+
+    def assert_passed(self) -> SwapVerdict:
+        """Every swap expectation that applies holds; otherwise the AssertionError shows what does not."""
+        verdict = self.verdict()
+        if not verdict.passed:
+            kind = AssertionError if verdict.verdict is Verdict.FAIL else Inconclusive
+            raise kind(verdict.explain())
+        return verdict
+
+    def expect_failure(self, *ids: str) -> tuple[ExpectationResult, ...]:
+        """These swap expectations fail, and no other does. Returns their answers."""
+        if not ids:
+            raise UsageError("expect_failure needs the id of an expectation")
+        known = [expectation.id for expectation in SWAP_EXPECTATIONS]
+        for id in ids:
+            if id not in known:
+                raise UsageError(f"there is no expectation {id!r}{_meant(id, known)}; there are: {', '.join(known)}")
+        verdict = self.verdict()
+        results = []
+        for id in ids:
+            result = verdict.result(id)
+            if result is None:
+                raise AssertionError(
+                    f"{id} was expected to fail, but the test did nothing that it could be asked about"
+                )
+            if result.verdict is Verdict.INCONCLUSIVE:
+                raise Inconclusive(f"{id} was expected to fail, but is inconclusive: {result.message}")
+            if result.verdict is Verdict.PASS:
+                raise AssertionError(f"{id} was expected to fail, but it holds: {result.message}")
+            results.append(result)
+        if others := [id for id in verdict.failed if id not in ids]:
+            raise AssertionError(f"besides {', '.join(ids)} also {', '.join(others)} failed\n{verdict.explain()}")
+        self.expected_to_fail |= set(ids)
+        return tuple(results)
+
+    # Below: patterns and failures
+
+    def _rows(self, pattern: Pattern) -> Ints:
+        return rows_of(self.table, pattern)
+
+    def _patterns(self, steps: Sequence[str | StepPattern], shared: Mapping[str, Value]) -> list[Pattern]:
+        """`shared` fields go to every step that has them; one that no step has is an error."""
+        wanted = [StepPattern(step, {}) if isinstance(step, str) else step for step in steps]
+        patterns = []
+        used: set[str] = set()
+        for step in wanted:
+            known = self._fields_of(step.name)
+            fitting = {name: value for name, value in shared.items() if _find(name, known) is not None}
+            used |= set(fitting)
+            patterns.append(self._pattern(step.name, {**fitting, **step.fields}))
+        for name in shared:
+            if name not in used:
+                raise UsageError(f"none of {', '.join(step.name for step in wanted)} has a field {name!r}")
+        return patterns
+
+    def _pattern(self, name: str, fields: Mapping[str, Value]) -> Pattern:
+        known = self._fields_of(name)
+        return Pattern(name, {_spelled(name, key, known): self._wanted(value) for key, value in fields.items()})
+
+    def _fields_of(self, name: str) -> tuple[str, ...]:
+        present = self.table.events(name).fields
+        fields = tuple(present) or host_events().get(name)
+        if fields is None:
+            known = [*host_events(), *(kind.name for kind in self.table.kinds)]
+            raise UsageError(f"there is no event {name!r}{_meant(name, known)}; there are: {', '.join(host_events())}")
+        return (*fields, *COMMON)
+
+    def _wanted(self, value: Value) -> Wanted:
+        if isinstance(value, str):
+            try:
+                return self._codes.value(value)
+            except KeyError:
+                raise UsageError(f"{value!r} is no NTSTATUS that the drivers' headers define") from None
+        return int(value) if isinstance(value, int) else frozenset(value)
+
+    def _fail(self, sentence: str, rows: Sequence[int]) -> None:
+        missing = self._evaluation.missing
+        if missing:
+            raise Inconclusive(f"{sentence}; with events missing this proves nothing: {missing}")
+        shown = sorted(set(rows))[:_MAX_SLICE]
+        raise AssertionError(f"{sentence}\n{format_slice(self.table, shown)}" if shown else sentence)
+
+    def _need_whole(self, sentence: str) -> None:
+        if missing := self._evaluation.missing:
+            raise Inconclusive(f"{sentence}, but with events missing this proves nothing: {missing}")
+
+
+def _event(table: EventTable, row: int) -> Event:
+    content = table.row(row)
+    fields = content["fields"]
+    numbers = (
+        {name: value for name, value in fields.items() if isinstance(value, int)} if isinstance(fields, dict) else {}
+    )
+    return Event(
+        name=str(content["event"]),
+        row=row,
+        us=int(table.ns[row]) / 1000,
+        tick=int(table.tick[row]),
+        tid=int(table.tid[row]),
+        cpu=int(table.cpu[row]),
+        fields=numbers,
+    )
+
+
+def _find(field: str, known: Sequence[str]) -> str | None:
+    if field in known:
+        return field
+    return next((name for name in known if python_name(name) == field), None)
+
+
+def _spelled(event: str, field: str, known: Sequence[str]) -> str:
+    """A field in the header's spelling."""
+    name = _find(field, known)
+    if name is None:
+        raise UsageError(f"{event} has no field {field!r}{_meant(field, known)}; it has: {', '.join(known)}")
+    return name
+
+
+def _meant(wrong: str, known: Sequence[str]) -> str:
+    close = get_close_matches(wrong, known, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _order_sentence(patterns: Sequence[Pattern], rows: Sequence[int], candidates: Ints, missing: Pattern) -> str:
+    wanted = ", then ".join(map(str, patterns))
+    if not len(candidates):
+        return f"expected {wanted}: there is no {missing} in the trace"
+    return f"expected {wanted}: no {missing} comes after the {' and the '.join(str(p) for p in patterns[: len(rows)])}"
+
+
+def _bounds(at_least: int | None, at_most: int | None) -> str:
+    if at_least == at_most:
+        return f"exactly {at_least}"
+    low = "" if at_least is None else f"at least {at_least}"
+    high = "" if at_most is None else f"at most {at_most}"
+    return " and ".join(filter(None, (low, high)))

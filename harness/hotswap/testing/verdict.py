@@ -1,0 +1,104 @@
+"""The verdict of the swap expectations on one test, and which of them there was something to ask about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hotswap.swap.witnesses import SwapWitnesses
+from hotswap.trace.expect import ExpectationResult, Verdict, combine, reason
+
+# What a test must have done before an expectation has a subject. One that is not named here is always asked.
+_SUBJECT: Mapping[str, str] = {
+    "drained-in-time": "swap",
+    "updates-succeed-or-roll-back": "update",
+    "updates-succeeded": "update",
+    "workers-as-asked": "worker",
+    "swap-phases-in-order": "update",
+    "hold-time-in-budget": "swap",
+    "workers-run-until-stopped": "worker",
+    "worker-threads-survive": "iteration",
+    "no-iteration-cut-short": "iteration",
+    "work-once-per-iteration": "iteration",
+    "work-names-wait-status": "iteration",
+    "work-names-version": "iteration",
+    "nothing-runs-while-held": "swap",
+    "no-old-version-after-switch": "swap",
+    "wait-status-names-signalled-event": "iteration",
+    "time-outs-not-early": "iteration",
+    "wait-all-needs-all": "iteration",
+    "signals-accounted": "signal",
+    "progress-after-swap": "load",
+    "counters-zero-at-unload": "worker",
+    "endpoint-unloaded": "swap",
+    "endpoint-frees-pool": "update",
+    "endpoint-ends-threads": "update",
+    "endpoint-closes-handles": "update",
+    "endpoint-drops-references": "update",
+    "threads-gone": "worker",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwapVerdict:
+    """What the swap expectations say of one test. `slices` are the events behind an answer, as text, by its id."""
+
+    verdict: Verdict
+    reason: str
+    results: tuple[ExpectationResult, ...]
+    slices: Mapping[str, str]
+
+    @classmethod
+    def of(cls, results: tuple[ExpectationResult, ...], slices: Mapping[str, str]) -> SwapVerdict:
+        """Combine results: one failure fails all, one open question leaves all open."""
+        return cls(combine(results), reason(results), results, slices)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every expectation that applies holds. Inconclusive is not passed."""
+        return self.verdict is Verdict.PASS
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the expectations that failed, the most telling first."""
+        return tuple(item.id for item in self.results if item.verdict is Verdict.FAIL)
+
+    def result(self, id: str) -> ExpectationResult | None:
+        """The answer of one expectation; None when it was not asked."""
+        return next((item for item in self.results if item.id == id), None)
+
+    def explain(self) -> str:
+        """One sentence, and what is not passed with the events that show it."""
+        lines = [repr(self)]
+        for item in self.results:
+            if item.verdict is Verdict.PASS:
+                continue
+            lines.append(f"{item.verdict}  {item.id}: {item.message}")
+            if item.id in self.slices:
+                lines.append(self.slices[item.id])
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"{self.verdict}: {self.reason}"
+
+
+def applicable(
+    results: Iterable[ExpectationResult], witnesses: SwapWitnesses, *, load: bool
+) -> tuple[ExpectationResult, ...]:
+    """The answers without those that are open only because the test did nothing of the kind.
+
+    What it did is known from the replies to it and from the driver's counters, never from the trace, so that a trace
+    that lost events does not excuse anything. `load`: driver threads signalled events.
+    """
+    counted = witnesses.final_counters or {}
+    did = {
+        "worker": bool(witnesses.workers) or witnesses.workers is None,
+        "iteration": bool(counted.get("Iterations", 1)),
+        "signal": bool(counted.get("Signals", 1)),
+        "update": bool(witnesses.updates) or witnesses.updates is None,
+        "swap": witnesses.updates is None or any(reply.from_version for reply in witnesses.updates),
+        "load": load,
+    }
+    return tuple(
+        item for item in results if item.verdict is not Verdict.INCONCLUSIVE or did.get(_SUBJECT.get(item.id, ""), True)
+    )
