@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +10,11 @@ import pytest
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
-from hotswap.driver.package import DriverPackage
 from hotswap.machine.lease import leases
 from hotswap.machine.proc import Owner
-from hotswap.machine.wine import WineMachine
 from hotswap.run import RunFolder
 from hotswap.swap.lab import Lab
+from hotswap.testing.guest import GuestMachine
 from support.real_samples import summarize
 
 
@@ -55,51 +55,18 @@ def nothing_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def guest(build: DriverBuild, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """One guest for all tests of this process; a test that kills its driver host gets the next one a new guest."""
-    guest = Guest(build, tmp_path_factory.mktemp("guest"))
-    yield guest
-    guest.close()
+def hotswap_runs(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folders of this project's own tests go where pytest keeps the files of the last sessions."""
+    given = pytestconfig.getoption("hotswap_runs") or os.environ.get("HOTSWAP_RUNS")
+    return Path(given).resolve() if given else tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture
-def lab(guest: Guest, tmp_path: Path) -> Iterator[Lab]:
-    """The host driver, freshly started and open; v1 and v2 are ready to be loaded."""
-    lab = guest.lab()
-    lab.run = RunFolder.create(tmp_path / "lab")
-    lab.start_driver(Deadline.after(60))
-    yield lab
-    alive = lab.host is None or lab.host.alive
-    faults = lab.close().faults
-    lab.run.close()
-    if faults or not alive:
-        guest.close()
+def lab(machine: GuestMachine, tmp_path: Path) -> Iterator[Lab]:
+    """The host driver, freshly started and open, without what `driver` adds; v1 and v2 are ready to be loaded."""
+    run = RunFolder.create(tmp_path / "lab")
+    with machine.driver(run, ("v1", "v2")) as lab:
+        yield lab
+        alive = lab.host is None or lab.host.alive
+    run.close()
     assert alive, "the driver host died"
-
-
-class Guest:
-    """A started guest with the drivers deployed, made when it is first asked for."""
-
-    def __init__(self, build: DriverBuild, folder: Path) -> None:
-        self.build = build
-        self.folder = folder
-        self._lab: Lab | None = None
-
-    def lab(self) -> Lab:
-        if self._lab is None:
-            package = DriverPackage.of(self.build, ["v1", "v2"])
-            run = RunFolder.create(self.folder)
-            self._lab = Lab(WineMachine(), self.build, package, run, lambda _line: None)
-            try:
-                self._lab.start_guest(Deadline.after(180))
-            except BaseException:
-                self.close()
-                raise
-        return self._lab
-
-    def close(self) -> None:
-        lab, self._lab = self._lab, None
-        if lab is not None:
-            lab.run = RunFolder.create(self.folder)
-            lab.__exit__()
-            lab.run.close()
