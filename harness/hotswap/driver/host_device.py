@@ -194,7 +194,7 @@ class HostDevice(Device):
 
     def call_endpoint(
         self,
-        endpoint_id: int | str = 0,
+        endpoint_id: int = 0,
         argument_count: int | None = None,
         arguments: Sequence[int] = (),
         *,

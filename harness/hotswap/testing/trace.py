@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from hotswap.driver.host_events import host_events
 from hotswap.driver.ioctl import python_name
 from hotswap.errors import UsageError
 from hotswap.swap.expectations import SWAP_EXPECTATIONS
-from hotswap.testing.evaluation import Evaluation
 from hotswap.testing.verdict import SwapVerdict
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.expect import ExpectationResult, Verdict, format_slice
@@ -26,6 +24,25 @@ Value = int | str | Collection[int]
 """What a field must be: a number, the name of a code (`STATUS_TIMEOUT`), or one of several numbers."""
 
 _MAX_SLICE = 12
+
+
+class TraceSource(Protocol):
+    """Where a trace comes from."""
+
+    @property
+    def etl(self) -> EtlFile:
+        """The decoded file. UsageError while it is not complete."""
+        ...
+
+    @property
+    def verdict(self) -> SwapVerdict:
+        """What the swap expectations say."""
+        ...
+
+    @property
+    def missing(self) -> str:
+        """What is missing from the trace; empty when it is whole."""
+        ...
 
 
 class Inconclusive(AssertionError):
@@ -112,8 +129,8 @@ class Trace:
     AssertionError: a sentence, and the fewest events that show it.
     """
 
-    def __init__(self, evaluation: Evaluation, codes: CodeTable) -> None:
-        self._evaluation = evaluation
+    def __init__(self, source: TraceSource, codes: CodeTable) -> None:
+        self._source = source
         self._codes = codes
         self.expected_to_fail: set[str] = set()
         """Expectations that the test expects to fail."""
@@ -121,17 +138,12 @@ class Trace:
     @property
     def etl(self) -> EtlFile:
         """The decoded file: header, loss, problems."""
-        return self._evaluation.etl
+        return self._source.etl
 
     @property
     def table(self) -> EventTable:
         """All events, as columns."""
         return self.etl.events
-
-    @property
-    def path(self) -> Path:
-        """trace.etl of the run folder."""
-        return self._evaluation.driver.run.trace
 
     def events(self, name: str, /, **fields: Value) -> Events:
         """The events of one name whose fields have these values, in time order."""
@@ -146,6 +158,7 @@ class Trace:
 
         `fields` hold for every step that has them; `event("IterationBegin", version=2)` is a step with its own.
         """
+        __tracebackhide__ = True
         if len(steps) < 2:
             raise UsageError("an order has at least two events")
         patterns = self._patterns(steps, fields)
@@ -167,6 +180,7 @@ class Trace:
         **fields: Value,
     ) -> Events:
         """There are so many of these events, or at least or at most so many. Returns them."""
+        __tracebackhide__ = True
         if count is not None:
             at_least = at_most = count
         if at_least is None and at_most is None:
@@ -187,6 +201,7 @@ class Trace:
 
         `fields` are those of the event, not of the two ends. Nothing of `between[0]` in the trace is a failure too.
         """
+        __tracebackhide__ = True
         pattern = self._pattern(name, fields)
         rows = self._rows(pattern)
         if between is None:
@@ -207,10 +222,11 @@ class Trace:
 
     def verdict(self) -> SwapVerdict:
         """What the swap expectations say of this test; of those only that it gave something to ask about."""
-        return self._evaluation.verdict
+        return self._source.verdict
 
     def assert_passed(self) -> SwapVerdict:
         """Every swap expectation that applies holds; otherwise the AssertionError shows what does not."""
+        __tracebackhide__ = True
         verdict = self.verdict()
         if not verdict.passed:
             kind = AssertionError if verdict.verdict is Verdict.FAIL else Inconclusive
@@ -219,6 +235,7 @@ class Trace:
 
     def expect_failure(self, *ids: str) -> tuple[ExpectationResult, ...]:
         """These swap expectations fail, and no other does. Returns their answers."""
+        __tracebackhide__ = True
         if not ids:
             raise UsageError("expect_failure needs the id of an expectation")
         known = [expectation.id for expectation in SWAP_EXPECTATIONS]
@@ -284,14 +301,16 @@ class Trace:
         return int(value) if isinstance(value, int) else frozenset(value)
 
     def _fail(self, sentence: str, rows: Sequence[int]) -> None:
-        missing = self._evaluation.missing
+        __tracebackhide__ = True
+        missing = self._source.missing
         if missing:
             raise Inconclusive(f"{sentence}; with events missing this proves nothing: {missing}")
         shown = sorted(set(rows))[:_MAX_SLICE]
         raise AssertionError(f"{sentence}\n{format_slice(self.table, shown)}" if shown else sentence)
 
     def _need_whole(self, sentence: str) -> None:
-        if missing := self._evaluation.missing:
+        __tracebackhide__ = True
+        if missing := self._source.missing:
             raise Inconclusive(f"{sentence}, but with events missing this proves nothing: {missing}")
 
 
