@@ -1,0 +1,139 @@
+// The timeline: what is seen, selected and pointed at. Others change it through its methods and hear of it by `listen`.
+
+class Timeline {
+  constructor(trace, nodes) {
+    this.trace = trace;
+    this.nodes = nodes;
+    this.canvas = nodes.lanes;
+    this.context = this.canvas.getContext("2d", { alpha: false });
+    this.minimap = new Minimap(nodes.overview, trace);
+    this.view = new View(trace.last, trace.meta.frequency, () => this.redraw());
+    this.selected = null;
+    this.hover = null;
+    this.proof = null;
+    this.lane = trace.lanes[0];
+    this.listeners = [];
+    this.frames = 0;
+    this.asked = null;
+    this.printing = false;
+    new ResizeObserver(() => this.resize()).observe(nodes.stage);
+    for (const query of ["(prefers-color-scheme: dark)", "(resolution: 1dppx)"]) matchMedia(query).addEventListener("change", () => this.resize(true));
+    this.resize(true);
+  }
+
+  listen(heard) {
+    this.listeners.push(heard);
+  }
+
+  tell(what) {
+    for (const heard of this.listeners) heard(what);
+  }
+
+  resize(anew = false) {
+    const width = Math.floor(this.nodes.stage.clientWidth);
+    if (!width || (!anew && width === this.width)) return;
+    this.width = width;
+    this.scale = this.printing ? 3 : window.devicePixelRatio || 1;
+    this.layout = new Layout(this.trace.lanes, width);
+    this.theme = new Theme(this.scale, this.printing);
+    this.canvas.width = Math.round(width * this.scale);
+    this.canvas.height = Math.round(this.layout.height * this.scale);
+    this.canvas.style.aspectRatio = `${width} / ${this.layout.height}`;
+    this.minimap.resize(this.layout, this.view, this.theme, this.scale);
+    this.draw();
+  }
+
+  // On paper: light colours, and as fine as print is.
+  print(on) {
+    this.printing = on;
+    this.resize(true);
+  }
+
+  redraw() {
+    if (this.asked === null) this.asked = requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    cancelAnimationFrame(this.asked);
+    this.asked = null;
+    const begun = performance.now();
+    this.context.setTransform(this.scale, 0, 0, this.scale, 0, 0);
+    new Painter(this.context, this.trace, this.layout, this.view, this.theme).paint(this);
+    this.minimap.draw(this.view, this.proof);
+    this.frames++;
+    const { trace, view, canvas } = this;
+    const span = durationText(trace.ns(view.span));
+    if (this.nodes.span.textContent !== span) this.nodes.span.textContent = span;
+    Object.assign(canvas.dataset, {
+      from: Math.round(trace.ns(view.from)),
+      to: Math.round(trace.ns(view.to)),
+      lanes: this.layout.rows.length,
+      frames: this.frames,
+      drawMs: (performance.now() - begun).toFixed(2),
+      selectedRow: this.selected ?? "",
+      hoverRow: this.hover ?? "",
+      lane: this.lane.label,
+    });
+    this.tell("view");
+  }
+
+  select(row, { reveal = true, say = true } = {}) {
+    this.selected = row;
+    if (row !== null) {
+      this.lane = this.trace.laneOf(row);
+      if (reveal) this.view.reveal(this.trace.tick[row]);
+      if (say) this.nodes.live.textContent = sentence(row, this.trace);
+    }
+    this.redraw();
+    this.tell("selection");
+  }
+
+  point(row, x, y) {
+    if (row !== this.hover) {
+      this.hover = row;
+      if (row !== null) fillTip(this.nodes.tip, row, this.trace);
+      this.redraw();
+    }
+    const tip = this.nodes.tip;
+    tip.hidden = row === null;
+    if (row === null) return;
+    const stage = this.nodes.stage;
+    const left = x + 18 + tip.offsetWidth > this.width ? Math.max(4, x - 18 - tip.offsetWidth) : x + 18;
+    tip.style.left = left + "px";
+    tip.style.top = Math.min(this.canvas.offsetTop + y + 14, Math.max(0, stage.clientHeight - 12)) + "px";
+  }
+
+  // The events of a row list with some room around; at least a few microseconds.
+  around(rows, room = 0.35) {
+    const ticks = rows.map((row) => this.trace.tick[row]);
+    const [first, last] = [Math.min(...ticks), Math.max(...ticks)];
+    const margin = Math.max((last - first) * room, this.trace.meta.frequency / 20000);
+    this.view.show(first - margin, last + margin, true);
+  }
+
+  zoomToSwap(index) {
+    const swap = this.trace.meta.swaps[index];
+    if (!swap) return;
+    this.swap = index;
+    const stall = swap.parts.filter(([name]) => !["prepare", "finish"].includes(name));
+    const parts = stall.length ? stall : swap.parts;
+    const first = parts[0][1];
+    const last = parts[parts.length - 1][2] ?? this.trace.last;
+    const margin = Math.max((last - first) * 0.6, this.trace.meta.frequency / 50000);
+    this.view.show(first - margin, last + margin, true);
+    const outcome = swap.back ? ", rolled back" : "";
+    this.nodes.live.textContent = `Swap ${swap.number}, version ${swap.from} to ${swap.to}${outcome}. ` +
+      swap.parts.map(([name, a, b]) => `${name} ${b === null ? "without an end" : durationText(this.trace.ns(b - a))}`).join(", ");
+  }
+
+  showProof(id) {
+    const proof = this.trace.meta.proofs[id];
+    if (!proof) return;
+    const rows = proof.slice(1).filter((row) => row < this.trace.length);
+    this.proof = rows;
+    this.canvas.dataset.proof = id;
+    this.select(rows[0], { reveal: false });
+    this.around(rows);
+    this.nodes.live.textContent = `${rows.length} events of ${id}. ${sentence(rows[0], this.trace)}`;
+  }
+}

@@ -1,0 +1,165 @@
+"""What report and Perfetto file draw of a trace: lanes, iterations, signals, and which signal woke which iteration."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from hotswap.swap.swap_trace import Ints, SwapTrace
+from hotswap.swap.swaps import Swap
+from hotswap.swap.witnesses import WAIT_ALL, SwapWitnesses, WorkerDefinition
+from hotswap.trace.etl import EtlFile
+
+_PART_AFTER = {
+    "Begin": "prepare",
+    "PreProcess": "prepare",
+    "Stalled": "drain",
+    "Drained": "switch",
+    "ProxyStalled": "switch",
+    "Switched": "release",
+    "Released": "finish",
+    "PostProcess": "finish",
+    "RolledBack": "roll back",
+}
+"""The part of a swap that each of its steps begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a swap, in ticks. `last` is open (None) when the trace ends within it."""
+
+    name: str
+    first: int
+    last: int | None
+
+
+@dataclass(frozen=True)
+class Wakes:
+    """Which accepted signal woke which iteration: positions in the trace's signals and iterations."""
+
+    signal: Ints
+    iteration: Ints
+    ticks: Ints
+    """From the call of KeSetEvent to the begin of the iteration."""
+    unpaired: int
+    """Accepted signals of auto-reset events before the load's end that no iteration took."""
+
+
+class TraceModel:
+    """A trace as it is drawn. Nothing here judges; it draws what is there, whole or not."""
+
+    def __init__(self, etl: EtlFile, witnesses: SwapWitnesses | None) -> None:
+        self.trace = SwapTrace(etl, witnesses or SwapWitnesses((), (), ()))
+        self.table = etl.events
+
+    @cached_property
+    def workers(self) -> list[int]:
+        """Every worker that was created, asked for, or only seen at work."""
+        seen = {int(worker) for worker in np.unique(self.trace.iterations.worker)}
+        seen |= {int(worker) for worker in np.unique(self.trace.signals.worker)}
+        return sorted(seen | set(self.trace.workers))
+
+    def definition(self, worker: int) -> WorkerDefinition | None:
+        """How the worker waits, where the trace or a witness says it."""
+        return self.trace.workers.get(worker)
+
+    @cached_property
+    def threads(self) -> dict[int, int]:
+        """Worker by the id of each thread that it ran on."""
+        runs = self.trace.iterations
+        threads = {int(tid): int(worker) for tid, worker in zip(runs.tid.tolist(), runs.worker.tolist(), strict=True)}
+        started = self.trace.events["WorkerThreadStart"]
+        for tid, worker in zip(started.tid.tolist(), started["Worker"].tolist(), strict=True):
+            threads.setdefault(int(tid), int(worker))
+        return threads
+
+    @cached_property
+    def versions(self) -> list[int]:
+        """Versions that are seen anywhere in the trace, without 0 (none)."""
+        found = {int(version) for version in np.unique(self.trace.iterations.version)}
+        for swap in self.trace.swaps:
+            found |= {swap.from_version, swap.to_version}
+        return sorted(found - {0})
+
+    @cached_property
+    def wakes(self) -> Wakes:
+        """Pair accepted signals of auto-reset events with the iterations that took them.
+
+        An iteration takes, of each event it was woken by, the earliest accepted signal that is not taken yet; at most
+        two can be outstanding (one taken by the wait that has just returned, one set since), so older ones are lost.
+        An iteration of a WaitAll worker counts from the last signal that completed its set.
+        """
+        signals, runs = self.trace.signals, self.trace.iterations
+        waiting: dict[tuple[int, int], deque[int]] = defaultdict(deque)
+        kept = [i for i in np.flatnonzero(signals.accepted).tolist() if not self._notification(i)]
+        times = [(int(signals.begin[i]), 0, i) for i in kept]
+        times += [(int(begin), 1, i) for i, begin in enumerate(runs.begin.tolist())]
+        worker_of, event_of = signals.worker.tolist(), signals.event.tolist()
+        pairs: list[tuple[int, int]] = []
+        for _, kind, i in sorted(times):
+            if kind == 0:
+                queue = waiting[worker_of[i], event_of[i]]
+                queue.append(i)
+                continue
+            taken = [queue.popleft() for queue in self._taken_from(i, waiting) if queue]
+            if taken:
+                pairs.append((max(taken, key=lambda at: int(signals.begin[at])), i))
+        left = sum(len(queue) for queue in waiting.values())
+        signal = np.array([at for at, _ in pairs], np.int64)
+        iteration = np.array([at for _, at in pairs], np.int64)
+        return Wakes(signal, iteration, runs.begin[iteration] - signals.begin[signal], left)
+
+    def _taken_from(self, iteration: int, waiting: dict[tuple[int, int], deque[int]]) -> list[deque[int]]:
+        runs = self.trace.iterations
+        status = int(runs.status[iteration]) & 0xFFFFFFFF
+        if status >= 64:
+            return []
+        worker = int(runs.worker[iteration])
+        definition = self.definition(worker)
+        all_of = definition is not None and definition.wait_type == WAIT_ALL
+        events = range(definition.event_count) if definition is not None and all_of else (status,)
+        queues = [waiting[worker, event] for event in events]
+        for queue in queues:
+            while len(queue) > 2:
+                queue.popleft()
+        return queues
+
+    def _notification(self, signal: int) -> bool:
+        signals = self.trace.signals
+        definition = self.definition(int(signals.worker[signal]))
+        return definition is not None and bool(definition.notification_mask >> int(signals.event[signal]) & 1)
+
+
+def swap_parts(swap: Swap) -> list[Part]:
+    """The parts of a swap in order, as far as the trace has it; a refused one holds a part `roll back`."""
+    parts: list[Part] = []
+    for step in swap.steps:
+        begins = _PART_AFTER.get(step.name)
+        if step.name != "End" and (begins is None or (parts and parts[-1].last is None and parts[-1].name == begins)):
+            continue
+        if parts and parts[-1].last is None:
+            parts[-1] = replace(parts[-1], last=step.tick)
+        if begins is not None:
+            parts.append(Part(begins, step.tick, None))
+    return parts
+
+
+def worker_text(definition: WorkerDefinition | None) -> str:
+    """How a worker waits, in a few words."""
+    if definition is None:
+        return ""
+    count = definition.event_count
+    wait = "1 event" if count == 1 else f"{'all' if definition.wait_type == WAIT_ALL else 'any'} of {count}"
+    if definition.has_timeout:
+        wait += " · poll" if definition.timeout == 0 else f" · {_timeout(definition.timeout)}"
+    return wait
+
+
+def _timeout(timeout: int) -> str:
+    if timeout > 0:
+        return "absolute time-out"
+    milliseconds = -timeout / 10_000
+    return f"{milliseconds:g} ms" if milliseconds >= 0.1 else f"{-timeout / 10:g} µs"
