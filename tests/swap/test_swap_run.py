@@ -60,30 +60,20 @@ def test_our_reader_and_dissect_see_the_same_events_in_a_real_trace() -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize(
-    ("update", "expectation"),
-    [("lose-wakeup", "signals-accounted"), ("twice", "work-once-per-iteration")],
-)
-def test_a_broken_update_is_caught_by_its_own_expectation_and_by_no_other(update: str, expectation: str) -> None:
-    plan = SwapPlan(updates=("v1", update, "v1"), seconds=0.6)
-    result = run_swap(plan)
-    assert result.verdict is Verdict.FAIL
-    assert [line.partition(":")[0] for line in not_passed(result)] == [expectation]
-    failed = next(item for item in result.expectations if item.id == expectation)
+def test_a_failed_run_shows_the_fewest_events_that_prove_it() -> None:
+    result = run_swap(SwapPlan(updates=("v1", "lose-wakeup", "v1"), seconds=0.6))
+    failed = next(item for item in result.expectations if item.id == "signals-accounted")
     assert 1 <= len(failed.slice) <= 12
-    assert expectation in result.reason
-    assert "IterationBegin" in result.report.read_text()
+    assert "signals-accounted" in result.reason
+    assert "SignalBegin" in result.slices["signals-accounted"]
+    assert "SignalBegin" in result.report.read_text()
 
 
-@pytest.mark.parametrize(
-    ("update", "expectation"),
-    [("lose-wakeup", "signals-accounted"), ("twice", "work-once-per-iteration")],
-)
-def test_without_its_expectation_a_broken_update_passes(update: str, expectation: str) -> None:
-    plan = SwapPlan(updates=("v1", update, "v1"), seconds=SHORT, disabled=frozenset({expectation}))
+def test_an_expectation_that_is_disabled_is_not_asked() -> None:
+    plan = SwapPlan(updates=("v1", "twice", "v1"), seconds=SHORT, disabled=frozenset({"work-once-per-iteration"}))
     result = run_swap(plan)
     assert result.verdict is Verdict.PASS, not_passed(result)
-    assert expectation not in results(result)
+    assert "work-once-per-iteration" not in results(result)
 
 
 def test_a_ring_that_drops_events_is_inconclusive() -> None:
@@ -127,12 +117,6 @@ def test_a_drivers_own_file_is_swapped_like_a_known_update(build: DriverBuild, t
     assert result.verdict is Verdict.PASS, not_passed(result)
 
 
-@pytest.mark.parametrize("workers", [1, 17])
-def test_other_numbers_of_workers_pass(workers: int) -> None:
-    result = run_swap(SwapPlan(workers=workers, seconds=SHORT, seed=workers))
-    assert result.verdict is Verdict.PASS, not_passed(result)
-
-
 def test_a_restart_update_passes_what_applies_to_it() -> None:
     result = run_swap(SwapPlan(runtime="plain", seconds=SHORT))
     assert result.verdict is Verdict.PASS, not_passed(result)
@@ -157,6 +141,11 @@ def test_the_native_runtime_is_refused_where_the_guest_has_none() -> None:
         ({"workers": 65}, "workers is 65"),
         ({"seconds": 0.0}, "seconds is 0"),
         ({"updates": ("v1",)}, "at least two"),
+        ({"updates": ("v1", "host-old-call", "host-keep-image")}, "one way at a time"),
+        ({"waits": "sometimes"}, "waits is 'sometimes'; it must be one of mixed, any"),
+        ({"load": "heavy"}, "load is 'heavy'"),
+        ({"update_at": "noon"}, "update-at is 'noon'"),
+        ({"hold_budget_ms": 0.0}, "hold-budget-ms is 0"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_made(runs: Path, plan: dict[str, object], message: str) -> None:

@@ -26,14 +26,18 @@ _INTEGERS = {1: "b", 2: "h", 4: "i", 8: "q"}
 
 
 class NtStatus(int):
-    """An NTSTATUS as an unsigned number that prints with its name."""
+    """An NTSTATUS as an unsigned number that prints with its name: `STATUS_TIMEOUT (0x00000102)`."""
 
     name: str
+    """`STATUS_TIMEOUT`; empty for a code that no header names."""
+    text: str
 
     def __new__(cls, code: int, codes: CodeTable | None = None) -> NtStatus:
         """`code` may be signed."""
         status = super().__new__(cls, code & 0xFFFFFFFF)
-        status.name = (codes or CodeTable()).ntstatus(code)
+        known = codes or CodeTable()
+        status.name = known.ntstatus_names.get(int(status), "")
+        status.text = known.ntstatus(code)
         return status
 
     @property
@@ -42,7 +46,7 @@ class NtStatus(int):
         return self < 0x80000000
 
     def __repr__(self) -> str:
-        return self.name
+        return self.text
 
     __str__ = __repr__
 
