@@ -49,6 +49,7 @@ class Driver:
         self.hold_budget_ms = 1000.0
         """How long a swap may hold calls, for the expectation hold-time-in-budget."""
         self._in_force: DeployedImage | None = None
+        self._pending = 0
         self._host_fault: HostFaultName = "none"
         self._stopped = False
         self._death_told = False
@@ -146,6 +147,7 @@ class Driver:
             )
         # Already now: what is asked for next must not be a copy of this one under the same name.
         self._in_force = image
+        self._pending += 1
         return PendingSwap(name, lambda: self._end_swap(name, image, pending, drain_timeout_ms), lambda: pending.done)
 
     def _deploy(self, name: str) -> DeployedImage:
@@ -160,15 +162,18 @@ class Driver:
             # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
             answer = pending.result(Deadline.after(CALL_SECONDS + drain_timeout_ms / 1000))
             reply = typed(UpdateReply, answer)
+        self._pending -= 1
         self.run.timeline.event("update", driver=name, reply=reply)
         self.seen.note_update(answer, image, exercised=bool(self._running_loads()))
-        self._in_force = self.seen.in_force
         swap = Swap(name, image, reply, self.tick_frequency)
         self.swaps.append(swap)
-        self.seen.looks += 1
-        self.seen.snapshots.append(
-            self.lab.snapshot(f"after {swap}", self.seen.image_in_force, host_loaded=True, deadline=self._limit())
-        )
+        if not self._pending:
+            # With another swap under way nobody can say which images there should be.
+            self._in_force = self.seen.in_force
+            self.seen.looks += 1
+            self.seen.snapshots.append(
+                self.lab.snapshot(f"after {swap}", self.seen.image_in_force, host_loaded=True, deadline=self._limit())
+            )
         return swap
 
     # Workers and load
@@ -270,7 +275,7 @@ class Driver:
             )
         load = Load(self._access, started.load_id)
         self.loads.append(load)
-        if self.seen.exercised:
+        if self.seen.exercised and not while_stalled:
             self.seen.exercised[-1] = True
         return load
 
@@ -310,6 +315,9 @@ class Driver:
         fault: GuestFault | None = None
         if self._stopped:
             return None
+        if self.death is not None and self._death_told:
+            self._close()
+            return None
         try:
             chosen = self.runtime
             self.runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
@@ -321,7 +329,8 @@ class Driver:
                 self.seen.threads_stopped = self._settled_threads()
         except GuestFault as error:
             fault = error
-            self.seen.faults.append(str(error))
+            if self.death is None:
+                self.seen.faults.append(str(error))
         except UsageError as error:
             # The test closed the device itself.
             self.run.timeline.event("not-stopped", reason=str(error))

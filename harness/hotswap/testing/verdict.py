@@ -68,14 +68,17 @@ class SwapVerdict:
         return next((item for item in self.results if item.id == id), None)
 
     def explain(self) -> str:
-        """One sentence, and what is not passed with the events that show it."""
+        """One sentence, and what decides the verdict with the events that show it."""
         lines = [repr(self)]
         for item in self.results:
-            if item.verdict is Verdict.PASS:
+            if item.verdict is Verdict.PASS or item.verdict is not self.verdict:
                 continue
             lines.append(f"{item.verdict}  {item.id}: {item.message}")
             if item.id in self.slices:
                 lines.append(self.slices[item.id])
+        unanswered = sum(item.verdict is Verdict.INCONCLUSIVE for item in self.results)
+        if unanswered and self.verdict is Verdict.FAIL:
+            lines.append(f"and {unanswered} more are inconclusive")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

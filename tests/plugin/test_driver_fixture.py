@@ -1,0 +1,213 @@
+"""The fixtures on the embedded guest: what a test can say of a driver, and what it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from hotswap.driver.build import DriverBuild
+from hotswap.driver.host_device import HostDevice
+from hotswap.errors import GuestFault, UsageError
+from hotswap.testing import Driver, GuestMachine, Trace, event
+from hotswap.transport.agent import Agent
+
+
+def test_a_wake_up_after_the_swap_runs_in_the_new_version(driver: Driver, trace: Trace) -> None:
+    driver.load("v1")
+    worker = driver.create_worker(events=2)
+    worker.signal(0)
+    worker.wait_for_iterations(1)
+    swap = driver.swap("v2")
+    assert swap.succeeded
+    assert (swap.from_version, swap.to_version, driver.version) == (1, 2, 2)
+    worker.signal(1)
+    worker.wait_for_iterations(2)
+    assert worker.versions == {1: 1, 2: 1}
+    driver.stop()
+    trace.assert_order("SignalEnd", event("IterationBegin", version=2), worker=worker.id)
+    trace.assert_never("IterationBegin", between=("SwapDrained", "SwapReleased"))
+    assert trace.verdict().passed
+
+
+def test_a_worker_times_out_and_is_told_so(driver: Driver, trace: Trace) -> None:
+    driver.load("v1")
+    worker = driver.create_worker(timeout_ms=20)
+    worker.wait_for_iterations(2)
+    assert "STATUS_TIMEOUT" in str(worker.last_wait_status)
+    driver.stop()
+    trace.assert_count("IterationBegin", worker=worker.id, wait_status="STATUS_TIMEOUT", at_least=2)
+    trace.assert_passed()
+
+
+def test_an_absolute_time_in_the_past_expires_at_once(driver: Driver) -> None:
+    worker = driver.create_worker(expires_at=driver.guest_time() - 10_000_000)
+    worker.wait_for_iterations(5)
+    assert "STATUS_TIMEOUT" in str(worker.last_wait_status)
+
+
+def test_events_can_be_kept_signalled_cleared_and_read(driver: Driver) -> None:
+    worker = driver.create_worker(events=3, wait="all", notification=[1], signalled=[2])
+    assert [worker.is_signalled(index) for index in range(3)] == [False, False, True]
+    worker.signal(1)
+    assert worker.is_signalled(1)
+    worker.clear(1)
+    assert not worker.is_signalled(1)
+    assert worker.iterations == 0
+    # The stop signals what the worker waits for, and a notification event stays as it is.
+    assert worker.stop().final_state_mask == 0b010
+    assert worker.stop() is worker.stopped
+
+
+def test_a_worker_that_does_not_run_is_the_guests_fault_and_says_how_it_stands(driver: Driver) -> None:
+    worker = driver.create_worker()
+    with pytest.raises(GuestFault, match=r"worker 1 ran 0 of 1 iterations within 0\.1 s: it is waiting"):
+        worker.wait_for_iterations(1, seconds=0.1)
+
+
+def test_a_refused_swap_is_an_answer(driver: Driver, trace: Trace) -> None:
+    driver.load("v1")
+    worker = driver.create_worker(work_us=600_000)
+    worker.signal()
+    worker.wait_until_running()
+    swap = driver.swap("v2", drain_timeout_ms=50)
+    assert swap.refused
+    assert swap.rolled_back
+    assert not swap.succeeded
+    assert "STATUS_UNSUCCESSFUL" in str(swap)
+    assert driver.version == 1
+    worker.wait_for_iterations(1)
+    driver.stop()
+    trace.assert_order("SwapBegin", "SwapRolledBack", "SwapEnd", swap=2)
+
+
+def test_what_does_not_load_is_no_set_up(driver: Driver) -> None:
+    driver.configure(drain_timeout_ms=50)
+    driver.load("v1")
+    worker = driver.create_worker(work_us=600_000)
+    worker.signal()
+    worker.wait_until_running()
+    with pytest.raises(GuestFault, match="loading v2 failed: swap 1 -> v2: STATUS_UNSUCCESSFUL"):
+        driver.load("v2")
+    worker.wait_for_iterations(1)
+
+
+def test_the_version_in_force_can_be_swapped_for_itself(driver: Driver, trace: Trace) -> None:
+    driver.load("v1")
+    again = driver.swap("v1")
+    assert (again.succeeded, again.from_version, again.to_version) == (True, 1, 1)
+    driver.stop()
+    assert trace.verdict().passed
+
+
+def test_a_swap_goes_on_while_the_test_does_something_else(driver: Driver, trace: Trace) -> None:
+    driver.load("v1")
+    worker = driver.create_worker(work_us=100_000)
+    worker.signal()
+    worker.wait_until_running()
+    pending = driver.begin_swap("v2")
+    other = driver.create_worker()
+    other.signal()
+    assert pending.result().succeeded
+    other.wait_for_iterations(1)
+    driver.stop()
+    trace.assert_passed()
+
+
+def test_load_runs_and_tells_what_it_did(driver: Driver, trace: Trace) -> None:
+    driver.load("v1")
+    workers = [driver.create_worker(events=2), driver.create_worker(events=2, wait="all")]
+    load = driver.start_load(rate=1000)
+    driver.let_run(0.2)
+    assert driver.swap("v2").succeeded
+    driver.let_run(0.2)
+    stopped = load.stop()
+    assert stopped.signals > 100
+    final = driver.stop()
+    assert final is not None
+    assert final.signals >= stopped.signals
+    assert final.workers == 0
+    assert {worker.id for worker in workers} == set(trace.events("IterationBegin").column("Worker").tolist())
+    assert trace.verdict().passed
+
+
+def test_a_lost_wake_up_is_found_as_one(driver: Driver, trace: Trace) -> None:
+    driver.load("lose-wakeup")
+    worker = driver.create_worker(events=2, work_us=500)
+    driver.start_load()
+    worker.wait_for_iterations(100)
+    driver.stop()
+    (lost,) = trace.expect_failure("signals-accounted")
+    assert "lost wake-up" in lost.message
+
+
+def test_a_drivers_own_file_is_swapped_in_by_its_path(driver: Driver, build: DriverBuild, tmp_path: Path) -> None:
+    mine = tmp_path / "my driver.sys"
+    mine.write_bytes(build.driver("hotswap_v2").path.read_bytes() + b"\0" * 8)
+    driver.load("v1")
+    with pytest.raises(UsageError, match=r"preflight of my driver\.sys"):
+        driver.swap(mine)
+    mine.write_bytes(build.driver("hotswap_v2").path.read_bytes())
+    assert driver.swap(mine).to_version == 2
+
+
+def test_the_trace_is_read_after_the_stop_and_the_driver_used_before(driver: Driver, trace: Trace) -> None:
+    with pytest.raises(UsageError, match=r"complete after driver\.stop\(\)"):
+        trace.events("HostStart")
+    driver.stop()
+    assert trace.count("HostStart") == 1
+    with pytest.raises(UsageError, match="the driver was stopped"):
+        driver.create_worker()
+    assert driver.stop() is driver.final
+
+
+def test_a_test_without_workers_or_swaps_has_a_verdict_too(driver: Driver, trace: Trace) -> None:
+    driver.stop()
+    verdict = trace.verdict()
+    assert verdict.passed
+    assert {"driver-host-alive", "evidence-complete", "old-image-gone"} <= {item.id for item in verdict.results}
+    assert verdict.result("signals-accounted") is None
+
+
+def test_the_device_is_the_drivers_own_and_typed(device: HostDevice, driver: Driver) -> None:
+    assert device is driver.device
+    assert device.query_counters().workers == 0
+    assert device.get_version().contract_version == 1
+
+
+def test_bad_arguments_are_told_before_anything_is_sent(driver: Driver) -> None:
+    for arguments, message in (
+        ({"timeout_ms": 1.0, "expires_at": 1}, "either"),
+        ({"timeout_ms": -1.0}, "must not be negative"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            driver.create_worker(**arguments)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="unknown update 'v9'"):
+        driver.swap("v9")
+    with pytest.raises(UsageError, match=r"driver\.configure\(host_fault='old-call'\)"):
+        driver.swap("host-old-call")
+    assert driver.counters().workers == 0
+
+
+def test_a_dead_driver_host_is_told_in_the_call_that_meets_it_and_a_test_may_expect_it(
+    driver: Driver, trace: Trace
+) -> None:
+    driver.load("v1")
+    worker = driver.create_worker()
+    assert driver.lab.host is not None
+    os.kill(driver.lab.host.process.pid, signal.SIGKILL)
+    assert driver.lab.host.ended_within(5)
+    with pytest.raises(GuestFault, match=r"worker 1: the driver host died: process \d+ ended"):
+        worker.signal()
+    driver.stop()
+    trace.expect_failure("driver-host-alive")
+
+
+def test_after_a_death_the_next_test_has_a_new_guest(driver: Driver, agent: Agent, machine: GuestMachine) -> None:
+    assert machine.spent
+    assert "the driver host died" in machine.spent
+    assert driver.agent is agent is machine.agent
+    assert driver.lab.machine is machine.current
+    assert driver.version == 0
