@@ -14,7 +14,7 @@ from hotswap.cli import complete
 from hotswap.cli.output import Exit, JsonTarget, Terminal
 from hotswap.cli.progress import Progress
 from hotswap.errors import UsageError
-from hotswap.swap.plan import SwapPlan
+from hotswap.swap.plan import LOADS, UPDATE_AT, WAITS, SwapPlan
 
 KEEP = ("all", "failed", "last")
 
@@ -28,12 +28,33 @@ def swap(
         ),
     ] = "v1",
     to: Annotated[
-        str,
-        typer.Option(help="Endpoint driver to swap in: a name, or a .sys file.", autocompletion=complete.updates),
-    ] = "v2",
-    workers: Annotated[int, typer.Option(help="Worker threads, of mixed wait types.")] = 8,
+        list[str] | None,
+        typer.Option(
+            help="Endpoint driver to swap in: a name, or a .sys file; may be repeated, one swap each.",
+            autocompletion=complete.updates,
+            show_default="v2",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Worker threads.")] = 8,
+    waits: Annotated[
+        str, typer.Option(help=f"Kinds of wait: {', '.join(WAITS)}.", autocompletion=complete.choices(*WAITS))
+    ] = "mixed",
     rate: Annotated[int, typer.Option(help="Signals per second over all workers; 0: as fast as it goes.")] = 2000,
     seconds: Annotated[float, typer.Option(help="Seconds of load on each version.")] = 1.0,
+    load: Annotated[
+        str,
+        typer.Option(
+            help="steady: signals all the time. stalled: after the first version only while a swap holds all calls.",
+            autocompletion=complete.choices(*LOADS),
+        ),
+    ] = "steady",
+    update_at: Annotated[
+        str,
+        typer.Option(
+            help="When swaps come: under load, while workers start, while they stop, or all together.",
+            autocompletion=complete.choices(*UPDATE_AT),
+        ),
+    ] = "load",
     seed: Annotated[int, typer.Option(help="Seed of the load and of the workers' time-outs.")] = 1,
     work_us: Annotated[int, typer.Option(help="Microseconds that one iteration works.")] = 20,
     load_threads: Annotated[int, typer.Option(help="Driver threads that signal.")] = 2,
@@ -43,6 +64,7 @@ def swap(
     ] = "auto",
     ring_slots: Annotated[int, typer.Option(help="Size of the trace ring in events; 0: default.")] = 0,
     drain_timeout_ms: Annotated[int, typer.Option(help="Drain limit of a swap; 0: default.")] = 0,
+    hold_budget_ms: Annotated[float, typer.Option(help="How long a swap may hold calls.")] = 1000.0,
     disable: Annotated[
         list[str] | None,
         typer.Option(help="Expectation not to ask; may be repeated.", autocompletion=complete.expectations),
@@ -79,8 +101,11 @@ def swap(
         return
     plan = SwapPlan(
         machine=machine,
-        updates=(from_, to, from_),
+        updates=(from_, *(to or ["v2"]), from_),
         workers=workers,
+        waits=waits,
+        load=load,
+        update_at=update_at,
         rate=rate,
         seconds=seconds,
         seed=seed,
@@ -89,6 +114,7 @@ def swap(
         runtime=runtime,
         ring_slots=ring_slots,
         drain_timeout_ms=drain_timeout_ms,
+        hold_budget_ms=hold_budget_ms,
         disabled=frozenset(disable or ()),
     )
     if repeat is None:

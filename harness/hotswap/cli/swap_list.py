@@ -6,7 +6,7 @@ from hotswap.cli.output import JsonTarget, Terminal
 from hotswap.cli.progress import Progress
 from hotswap.driver.build import build_drivers
 from hotswap.driver.package import known_updates
-from hotswap.swap.updates import CAUGHT_BY
+from hotswap.swap.updates import CAUGHT_BY, REFUSED
 
 
 def list_updates(progress: Progress, target: JsonTarget) -> None:
@@ -14,12 +14,23 @@ def list_updates(progress: Progress, target: JsonTarget) -> None:
     with progress.live():
         updates = known_updates(build_drivers(progress))
     rows = [
-        {"name": item.name, "breaks": item.breaks, "caught_by": list(CAUGHT_BY.get(item.name, ()))} for item in updates
+        {
+            "name": item.name,
+            "breaks": item.breaks,
+            "caught_by": list(CAUGHT_BY.get(item.name, ())),
+            "refused": REFUSED.get(item.name),
+        }
+        for item in updates
     ]
     target.write({"schema": 1, "updates": rows})
     if not target.is_standard_output:
         console = Terminal()
         width = max((len(item.name) for item in updates), default=0)
         for item in updates:
-            caught = f" (caught by {', '.join(CAUGHT_BY[item.name])})" if item.name in CAUGHT_BY else ""
-            console.print(f"{item.name:<{width}}  {item.breaks or 'good'}{caught}", markup=False)
+            console.print(f"{item.name:<{width}}  {item.breaks or 'good'}{_what_happens(item.name)}", markup=False)
+
+
+def _what_happens(name: str) -> str:
+    if name in REFUSED:
+        return f" (refused with {REFUSED[name]})"
+    return f" (caught by {', '.join(CAUGHT_BY[name])})" if name in CAUGHT_BY else ""
