@@ -48,8 +48,7 @@ class Driver:
         self.final: Counters | None = None
         self.hold_budget_ms = 1000.0
         """How long a swap may hold calls, for the expectation hold-time-in-budget."""
-        self._in_force: DeployedImage | None = None
-        self._pending = 0
+        self._pending: dict[PendingSwap, DeployedImage] = {}
         self._host_fault: HostFaultName = "none"
         self._stopped = False
         self._death_told = False
@@ -145,31 +144,37 @@ class Driver:
                 drain_timeout_ms=drain_timeout_ms,
                 deadline=self._limit(),
             )
-        # Already now: what is asked for next must not be a copy of this one under the same name.
-        self._in_force = image
-        self._pending += 1
-        return PendingSwap(name, lambda: self._end_swap(name, image, pending, drain_timeout_ms), lambda: pending.done)
+        swap = PendingSwap(name, lambda: self._end_swap(swap, image, pending, drain_timeout_ms), lambda: pending.done)
+        self._pending[swap] = image
+        return swap
 
     def _deploy(self, name: str) -> DeployedImage:
         wanted = resolve_update(self.guest.build, name).host_fault
         if wanted and wanted != self._host_fault:
             raise UsageError(f"{name} needs a host that is broken: driver.configure(host_fault={wanted!r}) before")
+        in_force = [] if self.seen.in_force is None else [self.seen.in_force]
         with self.calling(f"copying {name} into the guest"):
-            return self.guest.deploy(name, beside=self._in_force)
+            return self.guest.deploy(name, beside=[*in_force, *self._pending.values()])
 
-    def _end_swap(self, name: str, image: DeployedImage, pending: PendingReply, drain_timeout_ms: int) -> Swap:
-        with self.calling(f"swapping in {name}"):
-            # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
-            answer = pending.result(Deadline.after(CALL_SECONDS + drain_timeout_ms / 1000))
-            reply = typed(UpdateReply, answer)
-        self._pending -= 1
-        self.run.timeline.event("update", driver=name, reply=reply)
+    def _end_swap(self, asked: PendingSwap, image: DeployedImage, pending: PendingReply, drain_timeout_ms: int) -> Swap:
+        for earlier in list(self._pending):
+            if earlier is asked:
+                break
+            # The driver takes them one after the other, and so what is in force follows from all of them.
+            earlier.result()
+        try:
+            with self.calling(f"swapping in {asked.driver}"):
+                # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
+                answer = pending.result(Deadline.after(CALL_SECONDS + drain_timeout_ms / 1000))
+        finally:
+            del self._pending[asked]
+        reply = typed(UpdateReply, answer)
+        self.run.timeline.event("update", driver=asked.driver, reply=reply)
         self.seen.note_update(answer, image, exercised=bool(self._running_loads()))
-        swap = Swap(name, image, reply, self.tick_frequency)
+        swap = Swap(asked.driver, image, reply, self.tick_frequency)
         self.swaps.append(swap)
         if not self._pending:
             # With another swap under way nobody can say which images there should be.
-            self._in_force = self.seen.in_force
             self.seen.looks += 1
             self.seen.snapshots.append(
                 self.lab.snapshot(f"after {swap}", self.seen.image_in_force, host_loaded=True, deadline=self._limit())
@@ -339,6 +344,8 @@ class Driver:
         return fault
 
     def _stop_workers(self) -> None:
+        for swap in list(self._pending):
+            swap.result()
         for load in self._running_loads():
             load.stop()
         for worker in self.workers:

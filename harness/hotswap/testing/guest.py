@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,15 +109,15 @@ class GuestMachine:
         if spent or trouble:
             self.discard(spent or trouble[0])
 
-    def deploy(self, name: str, *, beside: DeployedImage | None = None) -> DeployedImage:
+    def deploy(self, name: str, *, beside: Collection[DeployedImage] = ()) -> DeployedImage:
         """Put an endpoint driver into the guest, by name or as the path of a .sys file, unless it is there already.
 
-        The driver that is in force, `beside`, cannot be loaded once more: then this is a copy under another name.
+        What is loaded already, `beside`, cannot be loaded once more: then this is a copy under another name.
         Raises UsageError: no such driver, or one that cannot work in this guest.
         """
         lab = self.lab()
         package = lab.package.adding(self.build, name, again=False)
-        if package.endpoints[-1] == beside:
+        if package.endpoints[-1] in beside:
             package = lab.package.adding(self.build, name, again=True)
         image = package.endpoints[-1]
         if image not in lab.package.images:
