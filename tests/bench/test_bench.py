@@ -24,7 +24,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'swap')"),
+        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'report', 'swap')"),
         ([], "required: name"),
         (["swap", "--faster"], "unrecognized arguments: --faster"),
         (["swap", "--json", "/no/such/folder/x.json"], "cannot be written"),

@@ -7,14 +7,18 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from hotswap.bench import agent, swap
+from hotswap.bench import agent, report, swap
 from hotswap.bench.table import Row, show, to_json
 from hotswap.cli.output import Exit, JsonTarget, Terminal
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import ignore_stop_signals, raise_on_stop_signals, uninterrupted
 from hotswap.machine.sweep import remove_own
 
-BENCHMARKS: dict[str, Callable[[], tuple[list[Row], dict[str, Any]]]] = {"swap": swap.run, "agent": agent.run}
+BENCHMARKS: dict[str, Callable[[], tuple[list[Row], dict[str, Any]]]] = {
+    "swap": swap.run,
+    "agent": agent.run,
+    "report": report.run,
+}
 
 
 class _Parser(argparse.ArgumentParser):

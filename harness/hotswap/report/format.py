@@ -14,15 +14,15 @@ def count(value: int) -> str:
     return f"{value:,}".replace(",", THIN)
 
 
-def duration(microseconds: float | None) -> str:
-    """Three significant digits with a unit: `21.4 ms`. A dash where there is none."""
+def duration(microseconds: float | None, *, short: bool = False) -> str:
+    """Three significant digits with a unit: `21.4 ms`; `short` without zeros at the end. A dash where there is none."""
     if microseconds is None:
         return DASH
     if microseconds == 0:
         return f"0{THIN}µs"
     sign, value = ("-" if microseconds < 0 else ""), abs(microseconds)
     scale, unit = next(((scale, unit) for scale, unit in _UNITS if value >= scale * 0.9995), _UNITS[-1])
-    return f"{sign}{_three_digits(value / scale)}{THIN}{unit}"
+    return f"{sign}{_three_digits(value / scale, short)}{THIN}{unit}"
 
 
 def seconds(value: float) -> str:
@@ -30,7 +30,7 @@ def seconds(value: float) -> str:
     return duration(value * 1e6)
 
 
-def _three_digits(value: float) -> str:
+def _three_digits(value: float, short: bool) -> str:
     decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
     text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return text.rstrip("0").rstrip(".") if short and "." in text else text

@@ -25,8 +25,8 @@ from hotswap.trace.expect import Verdict
 
 STYLES = ("theme.css", "page.css", "figures.css", "timeline.css", "print.css")
 SCRIPTS = (
-    "codec.js", "words.js", "model.js", "view.js", "theme.js", "lanes.js", "draw.js", "marks.js", "find.js", "minimap.js",
-    "details.js", "timeline.js", "input.js", "table.js", "page.js",
+    "codec.js", "words.js", "model.js", "view.js", "theme.js", "lanes.js", "draw.js", "marks.js", "find.js",
+    "minimap.js", "details.js", "timeline.js", "input.js", "table.js", "page.js",
 )  # fmt: skip
 """In this order; they share one function scope."""
 

@@ -101,9 +101,9 @@ def latency_view(model: TraceModel) -> LatencyView | None:
         )
         for number, (v, found) in enumerate(zip(versions, counts, strict=True))
     )  # fmt: skip
-    ticks = tuple(Mark(x_of(10.0**decade), duration(10.0**decade)) for decade in range(low, high + 1))
+    ticks = tuple(Mark(x_of(10.0**decade), duration(10.0**decade, short=True)) for decade in range(low, high + 1))
     bins = tuple(
-        Bin(f"{duration(float(edges[i]))} to {duration(float(edges[i + 1]))}", tuple(int(c[i]) for c in counts))
+        Bin(_span(edges, i), tuple(int(c[i]) for c in counts))
         for i in range(len(edges) - 1)
         if any(c[i] for c in counts)
     )
@@ -120,7 +120,7 @@ def _row(
     for i in np.flatnonzero(counts).tolist():
         left, right = x_of(float(edges[i])), x_of(float(edges[i + 1]))
         height = max(1.5, float(counts[i]) / most * _BAR_AREA)
-        title = f"{duration(float(edges[i]))} to {duration(float(edges[i + 1]))}: {count(int(counts[i]))}"
+        title = f"{_span(edges, i)}: {count(int(counts[i]))}"
         bars.append(
             Bar(left + 0.5, round(floor - height, 2), round(max(1.0, right - left - 1), 2), round(height, 2), title)
         )
@@ -128,6 +128,10 @@ def _row(
     marks = tuple(Mark(x_of(at[name]), name) for name, _ in PERCENTILES if name != "max")
     figures = tuple((name, duration(value)) for name, value in at.items())
     return Row(version, slot, len(values), held, figures, top, tuple(bars), marks)
+
+
+def _span(edges: NDArray[np.float64], i: int) -> str:
+    return f"{duration(float(edges[i]), short=True)} to {duration(float(edges[i + 1]), short=True)}"
 
 
 def _held(model: TraceModel) -> NDArray[np.bool_]:

@@ -10,11 +10,11 @@ from itertools import pairwise
 import numpy as np
 
 from hotswap.report.format import duration
-from hotswap.report.model import Part, TraceModel, swap_parts
+from hotswap.report.model import Part, TraceModel, swap_parts, worker_text
 from hotswap.swap.swap_trace import END_OF_TIME
 from hotswap.trace.expect import status_text
 
-WIDTH, LEFT, RIGHT = 1000.0, 108.0, 24.0
+WIDTH, LEFT, RIGHT = 1000.0, 128.0, 24.0
 LANE, TOP = 40.0, 40.0
 _MAX_LANES = 8
 _AROUND = 2
@@ -39,10 +39,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A signal or another event without a length."""
+    """A signal, from the call to its return (`width`), or another event without a length."""
 
     x: float
     y: float
+    width: float
     kind: str
     """`accepted`, `set` (the event was set already), `pending` or `event`."""
     title: str
@@ -68,13 +69,22 @@ class Label:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane by its top, its name and how its worker waits."""
+
+    y: float
+    name: str
+    detail: str
+
+
 @dataclass
 class SliceView:
     """A picture in a box of `WIDTH` x `height`, and its words for those who cannot see it."""
 
     height: float
     summary: str
-    lanes: list[Label] = field(default_factory=list)
+    lanes: list[Lane] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
     ticks: list[Tick] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -118,11 +128,13 @@ class _Drawing:
             it = self.model.trace.iterations
             ticks |= {int(it.begin[i])} | ({int(it.end[i])} if it.end[i] != END_OF_TIME else set())
         ticks |= {int(self.model.trace.signals.begin[i]) for i in signals}
+        ticks |= {int(self.model.trace.signals.end[i]) for i in signals}
         ticks |= {tick for parts in swaps.values() for part in parts for tick in (part.first, part.last or part.first)}
         place = self._places(sorted(ticks))
         for (kind, worker), number in self.lanes.items():
             text = ("Swap", "Host", f"Worker {worker}")[kind]
-            view.lanes.append(Label(LEFT - 12, TOP + number * LANE + LANE / 2 - 3, text))
+            detail = worker_text(self.model.definition(worker)) if kind == 2 else ""
+            view.lanes.append(Lane(TOP + number * LANE, text, detail))
         self._draw_swaps(view, swaps, place)
         self._draw_iterations(view, runs, place)
         self._draw_signals(view, signals, place)
@@ -153,18 +165,30 @@ class _Drawing:
         return sorted(chosen)
 
     def _signals(self) -> list[int]:
-        """Signals of the slice, and the nearest of the same worker before and after each of its events."""
+        """Signals of the slice, and of the same events of a worker those nearest to each event of the slice."""
         signals = self.model.trace.signals
+        named = self._events_named()
         chosen = set(
             np.flatnonzero(np.isin(signals.begin_row, self.rows) | np.isin(signals.end_row, self.rows)).tolist()
         )
         for worker in self._workers():
-            mine = np.flatnonzero(signals.worker == worker)
+            events = named.get(worker)
+            chosen_events = True if events is None else np.isin(signals.event, events)
+            mine = np.flatnonzero((signals.worker == worker) & chosen_events)
             for row in self.rows:
                 if self.lane_of[row] == (2, worker):
                     at = int(np.searchsorted(signals.begin[mine], self.tick[row], "right"))
                     chosen |= {int(i) for i in mine[max(0, at - _AROUND) : at + _AROUND]}
         return sorted(chosen)
+
+    def _events_named(self) -> dict[int, list[int]]:
+        """By worker, the events (of its wait) that the slice is about; a worker that is not here: all."""
+        named: dict[int, list[int]] = {}
+        for row in self.rows:
+            fields = self.model.table.row(row)["fields"]
+            if isinstance(fields, dict) and "EventIndex" in fields and "Worker" in fields:
+                named.setdefault(int(fields["Worker"]), []).append(int(fields["EventIndex"]))
+        return named
 
     def _swaps(self) -> dict[int, list[Part]]:
         numbers = {s.number: swap_parts(s) for s in self.model.trace.swaps if self.proof & set(s.rows)}
@@ -219,14 +243,16 @@ class _Drawing:
             title = f"signal of event {int(signals.event[i])}, {'accepted' if taken else 'the event was set already'}"
             proof = int(signals.begin_row[i]) in self.proof or int(signals.end_row[i]) in self.proof
             kind = "accepted" if taken else "set"
-            view.ticks.append(Tick(place[int(signals.begin[i])], self._top(lane) + 23, kind, title, proof))
+            x = place[int(signals.begin[i])]
+            width = round(place[int(signals.end[i])] - x, 2)
+            view.ticks.append(Tick(x, self._top(lane) + 23, width, kind, title, proof))
 
     def _draw_events(self, view: SliceView, place: dict[int, float]) -> None:
         """What is neither a signal nor the begin or end of an iteration."""
         for row in self.rows:
             lane, name = self.lane_of[row], self.model.table.kinds[int(self.model.table.kind[row])].name
             if lane in self.lanes and not name.startswith(("Signal", "Iteration")):
-                view.ticks.append(Tick(place[int(self.tick[row])], self._top(lane) + 11, "event", name, True))
+                view.ticks.append(Tick(place[int(self.tick[row])], self._top(lane) + 11, 0.0, "event", name, True))
 
     def _draw_marks(self, view: SliceView, place: dict[int, float]) -> None:
         numbered = [(n, row) for n, row in enumerate(self.rows, 1) if self.lane_of[row] in self.lanes]
@@ -236,7 +262,7 @@ class _Drawing:
             at = place[int(self.tick[row])]
             y = self._top(self.lane_of[row]) + 3
             view.marks.append(Mark(number, round(x, 2), at, y))
-            if at - said > 74:
+            if at - said > 60:
                 after = duration((int(self.tick[row]) - first) * 1e6 / self.model.table.frequency)
                 text = f"+{after}" if int(self.tick[row]) != first else "0"
                 view.times.append(Label(at, view.height - 12, text))

@@ -62,22 +62,20 @@ class UpdateView:
 
 
 def updates_view(result: SwapResult, model: TraceModel) -> tuple[UpdateView, ...]:
-    """All updates in order, their bars to one scale."""
+    """All updates in order. Bars of whole updates have one scale; that of the stall, mostly far too short, its own."""
     pairs = [(update, _swap_of(update, model)) for update in result.updates]
-    longest_stall = max((sum(_ticks(update, _STALL).values()) for update, _ in pairs), default=0)
     longest = max((sum(_ticks(update, _WHOLE).values()) for update, _ in pairs), default=0)
     frequency = result.tick_frequency
     return tuple(
-        _view(number, update, swap, frequency, longest_stall, longest)
+        _view(number, update, swap, frequency, longest)
         for number, (update, swap) in enumerate(pairs, 1)
     )  # fmt: skip
 
 
-def _view(
-    number: int, update: UpdateReply, swap: Swap | None, frequency: int, longest_stall: int, longest: int
-) -> UpdateView:
+def _view(number: int, update: UpdateReply, swap: Swap | None, frequency: int, longest: int) -> UpdateView:
     phases = {name: _us(ticks, frequency) for name, ticks in phase_ticks(update).items()}
     stall, whole = _ticks(update, _STALL), _ticks(update, _WHOLE)
+    stalled = sum(stall.values())
     succeeded = not update.status & 0x80000000
     status = update.status_name or status_text(update.status, wait=False)
     to = swap.to_version if swap is not None else update.to_version
@@ -90,9 +88,9 @@ def _view(
         outcome, says = "failed", status
     first, begun = update.ticks.get("first_held"), update.ticks.get("stalled")
     bracket = None
-    if first and begun and longest_stall and phases.get("hold") is not None:
+    if first and begun and stalled and phases.get("hold") is not None:
         held = phase_ticks(update)["hold"] or 0
-        bracket = Hold(100 * max(0, first - begun) / longest_stall, 100 * held / longest_stall)
+        bracket = Hold(100 * max(0, first - begun) / stalled, 100 * held / stalled)
     return UpdateView(
         number=number,
         swap=None if swap is None else swap.number,
@@ -103,9 +101,9 @@ def _view(
         held_calls=update.held_calls,
         hold=duration(phases.get("hold")) if phases.get("hold") is not None else "no call held",
         hold_us=phases.get("hold"),
-        stall=duration(_us(sum(stall.values()), frequency)) if stall else DASH,
+        stall=duration(_us(stalled, frequency)) if stall else DASH,
         total=duration(phases.get("total")),
-        stall_bar=_pieces(stall, longest_stall, frequency),
+        stall_bar=_pieces(stall, stalled, frequency),
         whole_bar=_pieces(whole, longest, frequency),
         bracket=bracket,
         figures=tuple((name.replace("_", " "), duration(value)) for name, value in phases.items()),

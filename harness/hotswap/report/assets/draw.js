@@ -53,7 +53,7 @@ class Painter {
       c.moveTo(x, 16);
       c.lineTo(x, layout.height);
       const text = base ? "+" + this.tickText(ns - base, step) : this.tickText(ns, step);
-      if (x > this.left + 2) c.fillText(text, x + 4, 12);
+      if (x > this.left + 2 && x + 4 + c.measureText(text).width < this.right) c.fillText(text, x + 4, 12);
     }
     c.stroke();
     this.base = base;
@@ -76,7 +76,7 @@ class Painter {
         const end = last === null ? this.right : this.x(last);
         if (end < this.left || x > this.right) continue;
         c.fillStyle = theme.parts[name.replace(" ", "-")];
-        c.globalAlpha = name === "prepare" || name === "finish" ? 0.1 : 0.26;
+        c.globalAlpha = name === "prepare" || name === "finish" ? 0.1 : theme["band-alpha"];
         c.fillRect(x, top, Math.max(end - x, 0.75), layout.height - top);
       }
       c.globalAlpha = 1;
@@ -119,9 +119,11 @@ class Painter {
       if (end - begin < 60 && begin > this.left && begin - flag > 64) {
         c.fillStyle = swap.back ? theme.fail : theme.text;
         c.font = theme.small;
-        c.textAlign = "left";
         c.textBaseline = "middle";
-        c.fillText(swap.back ? `↶ ${swap.from} → ${swap.to}` : `${swap.from} → ${swap.to}`, end + 5, row.y + 11.5);
+        const words = `${swap.back ? "↶ " : ""}${swap.from || "none"} → ${swap.to || "none"}`;
+        const fits = end + 5 + c.measureText(words).width < this.right;
+        c.textAlign = fits ? "left" : "right";
+        c.fillText(words, fits ? end + 5 : begin - 5, row.y + 11.5);
         c.textBaseline = "alphabetic";
         flag = begin;
       }
@@ -213,7 +215,12 @@ class Painter {
       const x = this.x(begin[i]);
       const right = endRow[i] < 0 ? this.right : this.x(end[i]);
       const width = Math.max(right - x, 1.25);
-      if (timeout[i]) {
+      if (width < 2) {
+        // On whole pixels: between them, thin strokes lose their colour.
+        c.fillStyle = theme.version(slot[i]);
+        const tall = timeout[i] ? place.block * 0.45 : place.block;
+        c.fillRect(Math.round(x), place.top, 1.5, tall);
+      } else if (timeout[i]) {
         c.fillStyle = theme.version(slot[i]);
         c.globalAlpha = 0.28;
         c.fillRect(x, place.top, width, place.block);

@@ -12,7 +12,7 @@ class Layout {
     const each = Math.max(12, Math.min(34, Math.floor(520 / Math.max(1, workers))));
     let y = RULER;
     this.rows = lanes.map((lane) => {
-      const height = lane.type === "swap" ? 40 : lane.type === "host" ? 28 : each;
+      const height = lane.type === "swap" ? 40 : lane.type === "host" ? 32 : each;
       const row = { lane, y, height };
       y += height;
       return row;

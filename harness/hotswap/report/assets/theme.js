@@ -9,7 +9,7 @@ class Theme {
     const styles = getComputedStyle(document.documentElement);
     const get = (name) => styles.getPropertyValue("--" + name).trim();
     this.scale = scale;
-    for (const name of ["text", "quiet", "faint", "line", "ground", "panel", "accent", "fail", "hatch", "on-part", "signal"]) this[name] = get(name);
+    for (const name of ["text", "quiet", "faint", "line", "ground", "panel", "accent", "fail", "hatch", "on-part", "signal", "band-alpha"]) this[name] = get(name);
     this.parts = Object.fromEntries(PARTS.map((name) => [name, get("part-" + name)]));
     this.versions = [0, 1, 2, 3, 4, 5].map((slot) => get("v" + slot));
     this.fills = null;
