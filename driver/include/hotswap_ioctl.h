@@ -5,6 +5,9 @@
  * the .sys; user mode is generated from that file, so this header is the only place where they are stated.
  * All requests are METHOD_BUFFERED. Structures are naturally aligned, hold no pointers and no handles.
  * Times are ticks of KeQueryPerformanceCounter unless a field's name says otherwise.
+ *
+ * Pended requests are run one after the other, and updates likewise, but beside them: workers can be created and stopped while
+ * a swap is under way. A shutdown waits for the update that is, and refuses those queued behind it.
  */
 #pragma once
 

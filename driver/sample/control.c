@@ -33,7 +33,7 @@ _Use_decl_annotations_ VOID ControlCancelFile(PFILE_OBJECT FileObject)
 
 /*
  * Everything but ring and device is taken down. Once, but for what a thread that did not end in time kept: that is tried
- * again before the driver leaves. The update lane has ended.
+ * again before the driver leaves. No update is under way.
  *
  * While DriverUnload runs the endpoint image stays loaded, though nothing calls it any more: Wine holds its driver lock over
  * DriverUnload, so that ZwUnloadDriver would never return. HostStop then counts it; a shutdown request before the stop avoids
@@ -63,7 +63,8 @@ static VOID ControlTakeDown(void)
 VOID ControlShutDown(void)
 {
     ControlEnding = TRUE;
-    LaneEnd(&UpdateLane);
+    LaneClose(&UpdateLane);
+    LaneWaitIdle(&UpdateLane);
     ControlTakeDown();
     LaneClose(&ControlLane);
 }
@@ -91,7 +92,7 @@ VOID ControlUnload(void)
 {
     ControlLeaving = TRUE;
     ControlEnding = TRUE;
-    LaneEnd(&ControlLane); /* first: a shutdown request ends the other one */
+    LaneEnd(&ControlLane);
     LaneEnd(&UpdateLane);
     if (!ControlEnded) {
         ControlTakeDown();

@@ -293,13 +293,16 @@ typedef struct _HS_LANE {
     KSPIN_LOCK Lock;
     LIST_ENTRY Irps; /* Irp->Tail.Overlay.ListEntry */
     KEVENT Work;     /* synchronization */
+    KEVENT Idle;     /* notification: no request is under way */
     volatile BOOLEAN Closed;
+    volatile BOOLEAN End;
     PVOID ThreadObject;
     DECLSPEC_ALIGN(8) UCHAR Input[HS_MAX_INPUT]; /* of the request under way */
 } HS_LANE;
 
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS LaneOpen(_Out_ HS_LANE *Lane);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID LaneClose(_Inout_ HS_LANE *Lane);
+_IRQL_requires_(PASSIVE_LEVEL) VOID LaneWaitIdle(_Inout_ HS_LANE *Lane);
 _IRQL_requires_(PASSIVE_LEVEL) VOID LaneEnd(_Inout_ HS_LANE *Lane);
 _IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS LaneQueue(_Inout_ HS_LANE *Lane, _In_ PIRP Irp);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID LaneCancelFile(_Inout_ HS_LANE *Lane, _In_ PFILE_OBJECT FileObject);

@@ -87,24 +87,37 @@ _Use_decl_annotations_ VOID LaneCancelFile(HS_LANE *Lane, PFILE_OBJECT FileObjec
     }
 }
 
-/* A request that closes its own lane is finished; what is queued behind it is refused. */
+/* On the lane's thread: the next request, or word that there is none. */
+static PIRP LaneNext(HS_LANE *Lane)
+{
+    PIRP irp;
+
+    KeClearEvent(&Lane->Idle);
+    irp = LaneTake(Lane, NULL);
+    if (irp == NULL) {
+        KeSetEvent(&Lane->Idle, IO_NO_INCREMENT, FALSE);
+    }
+    return irp;
+}
+
+/* What is queued when the lane is closed is refused. */
 static VOID NTAPI LaneThread(_In_ PVOID StartContext)
 {
     HS_LANE *lane = StartContext;
-    BOOLEAN closed;
+    BOOLEAN end;
 
     do {
         PIRP irp;
 
         KeWaitForSingleObject(&lane->Work, Executive, KernelMode, FALSE, NULL);
-        closed = lane->Closed; /* before the last look: nothing is queued after it */
-        while ((irp = LaneTake(lane, NULL)) != NULL) {
+        end = lane->End; /* before the last look: nothing is queued after it */
+        while ((irp = LaneNext(lane)) != NULL) {
             ULONG_PTR information = 0;
             NTSTATUS status = lane->Closed ? STATUS_DELETE_PENDING : DispatchPended(irp, lane->Input, &information);
 
             LaneComplete(irp, status, information);
         }
-    } while (!closed);
+    } while (!end);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
@@ -115,7 +128,9 @@ _Use_decl_annotations_ NTSTATUS LaneOpen(HS_LANE *Lane)
     KeInitializeSpinLock(&Lane->Lock);
     InitializeListHead(&Lane->Irps);
     KeInitializeEvent(&Lane->Work, SynchronizationEvent, FALSE);
+    KeInitializeEvent(&Lane->Idle, NotificationEvent, TRUE);
     Lane->Closed = FALSE;
+    Lane->End = FALSE;
     status = HsThreadCreate(LaneThread, Lane, &Lane->ThreadObject);
     if (NT_SUCCESS(status)) { /* not one of those that must be gone at HostStop */
         InterlockedDecrement(&HsCounters.Threads);
@@ -124,7 +139,10 @@ _Use_decl_annotations_ NTSTATUS LaneOpen(HS_LANE *Lane)
     return status;
 }
 
-/* From now on requests are refused, those queued as well; the one under way goes on. */
+/*
+ * From now on requests are refused, those queued as well; the one under way goes on. The thread stays, so that a thread too
+ * many is not hidden by one that has gone.
+ */
 _Use_decl_annotations_ VOID LaneClose(HS_LANE *Lane)
 {
     KIRQL irql;
@@ -132,17 +150,20 @@ _Use_decl_annotations_ VOID LaneClose(HS_LANE *Lane)
     KeAcquireSpinLock(&Lane->Lock, &irql);
     Lane->Closed = TRUE;
     KeReleaseSpinLock(&Lane->Lock, irql);
-    KeSetEvent(&Lane->Work, IO_NO_INCREMENT, FALSE);
 }
 
-/* Close, and wait for the end of the request under way and of the thread. Not on the lane's own thread; again does nothing. */
+/* After LaneClose, and not on the lane's own thread: nothing is under way any more. */
+_Use_decl_annotations_ VOID LaneWaitIdle(HS_LANE *Lane)
+{
+    KeWaitForSingleObject(&Lane->Idle, Executive, KernelMode, FALSE, NULL);
+}
+
+/* Close, and wait for the end of the request under way and of the thread. Not on the lane's own thread. */
 _Use_decl_annotations_ VOID LaneEnd(HS_LANE *Lane)
 {
-    if (Lane->ThreadObject == NULL) {
-        return;
-    }
     LaneClose(Lane);
+    Lane->End = TRUE;
+    KeSetEvent(&Lane->Work, IO_NO_INCREMENT, FALSE);
     KeWaitForSingleObject(Lane->ThreadObject, Executive, KernelMode, FALSE, NULL); /* its code is in this image */
     ObDereferenceObject(Lane->ThreadObject);
-    Lane->ThreadObject = NULL;
 }
