@@ -41,7 +41,8 @@ def test_a_good_update_passes_and_leaves_a_complete_run_folder() -> None:
     assert result.iterations > 50
     folder = result.run_folder
     names = {path.name for path in folder.iterdir()}
-    assert names == {"run.json", "timeline.jsonl", "trace.etl", "events.parquet", "report.html", "evidence"}
+    written = {"run.json", "timeline.jsonl", "trace.etl", "events.parquet", "report.html", "trace.perfetto-trace"}
+    assert names == written | {"evidence"}
     assert json.loads((folder / "run.json").read_text())["verdict"] == "pass"
     assert pq.read_table(folder / "events.parquet").num_rows == result.events
     assert {"preflight.json", "witnesses.json"} <= {path.name for path in (folder / "evidence").iterdir()}

@@ -21,6 +21,7 @@ from hotswap.machine.base import Machine
 from hotswap.machine.proc import Owner
 from hotswap.machine.registry import create_machine
 from hotswap.report.html import write_report
+from hotswap.report.perfetto import write_perfetto
 from hotswap.run import RunFolder, mark_killed_runs
 from hotswap.swap.check_swap import refusals
 from hotswap.swap.drive import RUNTIMES, Interference, drive
@@ -286,6 +287,8 @@ class _Test:
     def _finish(self, result: SwapResult, etl: EtlFile) -> None:
         witnesses = self.seen.witnesses(self.package, self.plan.hold_budget_ms)
         self.folder.write("report.html", write_report(result, etl, witnesses))
+        if len(etl.events):
+            self.folder.write("trace.perfetto-trace", write_perfetto(etl, witnesses))
         self.folder.write_summary({**result.to_json(), "state": "ended", "slices": dict(result.slices)})
         self.folder.timeline.event("verdict", verdict=result.verdict, reason=result.reason)
 
