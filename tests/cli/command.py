@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hotswap.machine.wine_process import prefix_processes
 
 SHORT = ("--seconds", "0.3")
 FINISHED = {"run.json", "timeline.jsonl", "report.html", "evidence"}
+COLOUR_VARIABLES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "CI")
 _SECONDS = 120.0
 
 
@@ -121,6 +123,22 @@ class Machine:
 def hotswap(*arguments: str | Path, runs: Path, env: Mapping[str, str] | None = None) -> Done:
     """Run it to its end."""
     return Command(*arguments, runs=runs, env=env).done()
+
+
+def on_terminal(arguments: list[str], runs: Path, env: Mapping[str, str], *, answer: str | None = None) -> str:
+    """What a terminal would get, 80 columns wide unless COLUMNS says otherwise; `answer` is typed at once."""
+    line = f"stty cols {env.get('COLUMNS', 80)}; {shlex.join([sys.executable, '-m', 'hotswap', *arguments])}"
+    environment = {key: value for key, value in os.environ.items() if key not in COLOUR_VARIABLES}
+    done = subprocess.run(
+        ["script", "-qec", line, "/dev/null"],
+        env={**environment, "TERM": "xterm-256color", "HOTSWAP_RUNS": str(runs), **env},
+        # script(1) leaves at the end of its input, unless nothing was to be read from the beginning.
+        **({"stdin": subprocess.DEVNULL} if answer is None else {"input": answer}),
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+    )
+    return done.stdout
 
 
 def run_folders(runs: Path) -> list[Path]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from command import FINISHED, SHORT, Command, hotswap, run_folders, summary
+from command import FINISHED, SHORT, Command, hotswap, on_terminal, run_folders, summary
 
 KEYS = {
     *("schema", "verdict", "reason", "run_folder", "report", "events", "signals", "iterations"),
@@ -33,7 +30,11 @@ def test_two_runs_at_once_pass_and_json_is_all_that_standard_output_gets(runs: P
     assert result["schema"] == 1
     assert result["verdict"] == "pass"
     folder = Path(result["run_folder"])
-    assert {path.name for path in folder.iterdir()} == FINISHED | {"trace.etl", "events.parquet"}
+    assert {path.name for path in folder.iterdir()} == FINISHED | {
+        "trace.etl",
+        "events.parquet",
+        "trace.perfetto-trace",
+    }
     assert Path(result["report"]) == folder / "report.html"
     assert all(isinstance(result[name], int) and result[name] > 0 for name in ("events", "signals", "iterations"))
     assert [(phase["from"], phase["to"]) for phase in result["phases"]] == [(0, 1), (1, 2), (2, 1)]
@@ -58,12 +59,30 @@ def test_the_updates_are_listed_with_what_catches_them(runs: Path) -> None:
     assert done.code == 0
     updates = {item["name"]: item for item in json.loads(done.out)["updates"]}
     assert {"v1", "v2", "lose-wakeup", "twice"} <= updates.keys()
-    assert updates["v2"] == {"name": "v2", "breaks": None, "caught_by": []}
+    assert updates["v2"] == {"name": "v2", "breaks": None, "caught_by": [], "refused": None}
+    assert updates["refuse-pre-process"]["refused"] == "STATUS_DEVICE_NOT_READY"
+    assert len([item for item in updates.values() if item["breaks"] and item["caught_by"]]) >= 14
     assert updates["lose-wakeup"]["caught_by"] == ["signals-accounted"]
     assert updates["lose-wakeup"]["breaks"]
     text = hotswap("swap", "--list", runs=runs).out
     assert re.search(r"^twice .*caught by work-once-per-iteration", text, re.MULTILINE)
     assert not runs.exists()
+
+
+def test_several_updates_of_any_shape_are_asked_for_in_one_line(runs: Path) -> None:
+    shape = ("--waits", "timeout", "--load", "stalled", "--update-at", "together")
+    done = hotswap("swap", "--to", "v2", "--to", "v3", *shape, "--seconds", "0.3", "--json", runs=runs)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert [(phase["from"], phase["to"]) for phase in result["phases"]] == [(0, 1), (1, 2), (2, 3), (3, 1)]
+    plan = result["environment"]["plan"]
+    assert (plan["waits"], plan["load"], plan["update_at"]) == ("timeout", "stalled", "together")
+
+
+def test_an_update_that_is_refused_passes_and_the_last_line_says_why(runs: Path) -> None:
+    done = hotswap("swap", "--to", "refuse-proxy-stalled", "--seconds", "0.3", runs=runs)
+    assert done.code == 0, done.out
+    assert re.search(r"^verdict: pass \(swap 2 \(1->2\) was refused and version 1 stayed", done.out, re.MULTILINE)
 
 
 def test_a_failed_swap_ends_in_one_and_shows_the_events_also_without_a_reader(runs: Path) -> None:
@@ -103,18 +122,3 @@ def test_a_terminal_gets_one_live_line(runs: Path, env: dict[str, str], live: bo
     assert "hotswap: workers is 0" in failing
     listed = on_terminal(["swap", *SHORT, "--workers", "1"], runs, env) if colour else text
     assert bool(re.search(r"\x1b\[(1;)?3\dm", listed)) is colour
-
-
-def on_terminal(arguments: list[str], runs: Path, env: dict[str, str]) -> str:
-    """What a terminal would get."""
-    line = " ".join([sys.executable, "-m", "hotswap", *arguments])
-    environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "CI")}
-    done = subprocess.run(
-        ["script", "-qec", line, "/dev/null"],
-        env={**environment, "TERM": "xterm-256color", "HOTSWAP_RUNS": str(runs), **env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.stdout

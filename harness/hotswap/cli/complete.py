@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -41,29 +40,12 @@ def machines(_incomplete: str) -> Iterable[Offer]:
 
 @_completer
 def updates(incomplete: str) -> Iterable[Offer]:
-    """Update names as the newest build has them, without building; and `.sys` files once a path is begun."""
+    """Update names, without building; and `.sys` files once a path is begun."""
     if "/" in incomplete or incomplete.startswith("."):
         return _driver_files(incomplete)
+    from hotswap.driver.package import update_names
+
     return update_names()
-
-
-def update_names() -> list[str]:
-    """The names that `--from` and `--to` take: of the newest build in the cache, else of the sources."""
-    from hotswap.paths import cache_home, package_data
-
-    manifests = sorted(
-        (cache_home() / "drivers").glob("*/build.json"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    for manifest in manifests:
-        images = [entry["name"].removesuffix(".sys") for entry in json.loads(manifest.read_bytes())["drivers"]]
-        return _names(images)
-    words = (package_data("driver") / "CMakeLists.txt").read_text(encoding="utf-8").replace("(", " ").split()
-    return _names(words)
-
-
-def _names(images: Iterable[str]) -> list[str]:
-    endpoints = {image for image in images if image.startswith("hotswap_")}
-    return sorted(image.removeprefix("hotswap_").replace("_", "-") for image in endpoints)
 
 
 def _driver_files(incomplete: str) -> list[str]:

@@ -82,10 +82,10 @@ def _print_list(runs: list[Run], total: int) -> None:
     for run in runs:
         took = "" if run.seconds is None else duration(run.seconds)
         head, outcome, middle = f"{run.id}  {_age(now - run.when):>11}  ", f"{run.outcome:<12}", f"  {took:>8}  "
-        room = console.columns - len(head) - len(outcome) - len(middle)
+        room = console.columns - len(head) - len(outcome)
         console.print(head, end="", markup=False)
         console.print(outcome, end="", style=VERDICT_STYLES[run.verdict], markup=False)
-        console.print(f"{middle}{_why_and_how(run, room)}", markup=False)
+        console.print(_cut(f"{middle}{_why_and_how(run, room - len(middle))}", room), markup=False)
     if total > len(runs):
         console.print(f"… and {total - len(runs)} more; --limit 0 shows all", style="dim", markup=False)
 

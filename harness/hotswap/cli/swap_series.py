@@ -9,7 +9,7 @@ from time import monotonic
 from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, Exit, JsonTarget, Terminal, shorten
 from hotswap.cli.progress import Progress, duration
 from hotswap.swap.plan import SwapPlan
-from hotswap.swap.repeat import Hold, Series, SeriesRun, hold_figures, run_series
+from hotswap.swap.repeat import Series, SeriesRun, run_series, span_lines
 from hotswap.trace.expect import Verdict
 
 # What makes a series of a command; the rest repeats one of its runs.
@@ -89,8 +89,8 @@ class _Lines:
         """The line that stays."""
         if self._quiet:
             return
-        holds = [hold.microseconds for hold in run.holds()]
-        held = f"held {max(holds):,.0f} µs at most" if holds else "no call was held"
+        windows = [window.microseconds for window in run.windows()]
+        held = f"stalled {max(windows):,.0f} µs at most" if windows else "no swap was made"
         reason = "" if run.result.verdict is Verdict.PASS else f"  {' '.join(run.result.reason.split())}"
         width = len(str(series.planned))
         with self._progress.aside():
@@ -106,24 +106,10 @@ def _summarize(console: Terminal, series: Series, seconds: float, arguments: Seq
     console.print(
         f"{len(series.runs)} of {series.planned} runs in {duration(seconds)}: {counts or 'none'}", markup=False
     )
-    print_holds(console, series.holds())
+    for line in span_lines(series.holds(), series.windows()):
+        console.print(line, markup=False)
     if (wrong := series.first_not_passed) is not None:
         console.print(f"repeat it: {one_run(arguments, wrong.seed)}", markup=False)
         console.print(f"report: {shorten(wrong.result.report)}", markup=False)
     style = VERDICT_STYLES[series.verdict]
     console.print(f"verdict: {series.verdict} ({' '.join(series.reason.split())})", style=style, markup=False)
-
-
-def print_holds(console: Terminal, holds: Sequence[Hold]) -> None:
-    """Two lines: the figures, and the seeds of the slowest."""
-    figures = hold_figures(holds)
-    if not figures["count"]:
-        console.print("hold times: no call was held in any swap", markup=False)
-        return
-    console.print(
-        f"hold times of {figures['count']} swaps: median {figures['median']:,.0f} µs, "
-        f"p99 {figures['p99']:,.0f} µs, max {figures['max']:,.0f} µs",
-        markup=False,
-    )
-    slowest = ", ".join(f"{hold['seed']} ({hold['microseconds']:,.0f} µs)" for hold in figures["slowest"])
-    console.print(f"seeds of the slowest: {slowest}", markup=False)

@@ -40,7 +40,10 @@ def _packages() -> Check:
     except PackageNotFoundError:
         return Check(name, State.DEGRADED, f"{_DISTRIBUTION} is not installed, only found", purpose, "ci/setup", True)
     # One look over the folder: asking for each by name searches it each time.
-    installed = {_plain(found.name): found.version for found in distributions() if found.name}
+    installed: dict[str, str] = {}
+    for found in distributions():
+        # What comes first on the path is what is imported.
+        installed.setdefault(_plain(found.name or ""), found.version)
     required = {
         _plain(match[0]) for line in own.requires or () if (match := _REQUIREMENT.match(line)) and ";" not in line
     }

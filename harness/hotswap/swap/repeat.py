@@ -17,6 +17,7 @@ from hotswap.swap.lab import Progress
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.result import SwapResult, phase_ticks
 from hotswap.swap.runner import Interrupted, run_swap
+from hotswap.swap.witnesses import UpdateReply
 from hotswap.trace.expect import Verdict
 
 MAX_RUNS = 1_000_000
@@ -25,8 +26,8 @@ _WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """How long one swap held calls, first call held to release: `swap` counts from 1 within its run."""
+class Span:
+    """How long something took in one swap; `swap` counts from 1 within its run."""
 
     seed: int
     swap: int
@@ -42,18 +43,30 @@ class SeriesRun:
     seconds: float
     kept: bool = True
 
-    def holds(self) -> list[Hold]:
-        """Of every swap that was met by a call."""
+    def holds(self) -> list[Span]:
+        """First call held to release, of the swaps that were met by a call."""
+        return self._spans(lambda update: phase_ticks(update)["hold"])
+
+    def windows(self) -> list[Span]:
+        """Stall to release, the most that a call could be held: every swap that got so far has one."""
+        return self._spans(_window)
+
+    def _spans(self, ticks_of: Callable[[UpdateReply], int | None]) -> list[Span]:
         frequency = self.result.tick_frequency
         return [
-            Hold(self.seed, number, round(ticks * 1e6 / frequency, 1))
+            Span(self.seed, number, round(ticks * 1e6 / frequency, 1))
             for number, update in enumerate(self.result.updates)
-            if (ticks := phase_ticks(update)["hold"]) is not None
+            if number and (ticks := ticks_of(update)) is not None
         ]
 
     def to_json(self) -> dict[str, Any]:
         """What `swap --json` gives for this run, and its place in the series."""
         return {**self.result.to_json(), "seed": self.seed, "seconds": round(self.seconds, 3), "kept": self.kept}
+
+
+def _window(update: UpdateReply) -> int | None:
+    begin, end = update.ticks.get("stalled"), update.ticks.get("released")
+    return end - begin if begin and end else None
 
 
 @dataclass(slots=True)
@@ -101,10 +114,13 @@ class Series:
         worst = next(verdict for verdict in _WORST_FIRST if verdict in self.verdicts)
         return next(run for run in self.runs if run.result.verdict is worst)
 
-    def holds(self) -> list[Hold]:
-        """All hold times, the longest first."""
-        found = [hold for run in self.runs for hold in run.holds()]
-        return sorted(found, key=lambda hold: hold.microseconds, reverse=True)
+    def holds(self) -> list[Span]:
+        """All hold times."""
+        return [hold for run in self.runs for hold in run.holds()]
+
+    def windows(self) -> list[Span]:
+        """All times from stall to release."""
+        return [window for run in self.runs for window in run.windows()]
 
     def to_json(self) -> dict[str, Any]:
         """The contract of `swap --repeat N --json`."""
@@ -114,14 +130,16 @@ class Series:
             "reason": self.reason,
             "planned": self.planned,
             "verdicts": {str(verdict): count for verdict, count in self.verdicts.items()},
-            "hold_us": hold_figures(self.holds()),
+            "hold_us": span_figures(self.holds()),
+            "stall_us": span_figures(self.windows()),
             "runs": [run.to_json() for run in self.runs],
         }
 
 
-def hold_figures(holds: Sequence[Hold], slowest: int = 5) -> dict[str, Any]:
-    """Count, median, 99th percentile (nearest rank) and maximum in microseconds, and the slowest; longest first in."""
-    times = [hold.microseconds for hold in holds]
+def span_figures(spans: Sequence[Span], slowest: int = 5) -> dict[str, Any]:
+    """Count, median, 99th percentile (nearest rank) and maximum in microseconds, and the slowest, longest first."""
+    spans = sorted(spans, key=lambda span: span.microseconds, reverse=True)
+    times = [span.microseconds for span in spans]
     if not times:
         return {"count": 0, "median": None, "p99": None, "max": None, "slowest": []}
     return {
@@ -129,8 +147,27 @@ def hold_figures(holds: Sequence[Hold], slowest: int = 5) -> dict[str, Any]:
         "median": round(median(times), 1),
         "p99": times[len(times) - ceil(0.99 * len(times))],
         "max": times[0],
-        "slowest": [{"seed": h.seed, "swap": h.swap, "microseconds": h.microseconds} for h in holds[:slowest]],
+        "slowest": [
+            {"seed": span.seed, "swap": span.swap, "microseconds": span.microseconds} for span in spans[:slowest]
+        ],
     }
+
+
+def span_lines(holds: Sequence[Span], windows: Sequence[Span], *, by: str = "seed") -> list[str]:
+    """The figures for people, and the slowest by `seed`, or by `swap` where all are of one run."""
+    lines = []
+    for what, spans in (("hold time", holds), ("stall to release, the most a call can be held", windows)):
+        figures = span_figures(spans)
+        if not figures["count"]:
+            lines.append(f"{what}: no call was held" if spans is holds else f"{what}: no swap got so far")
+            continue
+        lines.append(
+            f"{what}: median {figures['median']:,.0f} µs, p99 {figures['p99']:,.0f} µs, max {figures['max']:,.0f} µs "
+            f"({figures['count']} swaps)"
+        )
+        slowest = ", ".join(f"{span[by]} ({span['microseconds']:,.0f} µs)" for span in figures["slowest"])
+        lines.append(f"  slowest by {by}: {slowest}")
+    return lines
 
 
 class Listener(Protocol):

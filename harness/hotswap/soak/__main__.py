@@ -1,0 +1,93 @@
+"""`python -m hotswap.soak NAME [options] [--json [FILE]]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from hotswap.cli.output import Exit, JsonTarget, Terminal
+from hotswap.cli.progress import Progress
+from hotswap.errors import GuestFault, HotswapError, UsageError
+from hotswap.interrupt import ignore_stop_signals, raise_on_stop_signals, uninterrupted
+from hotswap.machine.sweep import remove_own
+from hotswap.soak import swaps
+from hotswap.soak.result import SoakResult, show
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """One soak: what it says of itself, its options, and what it does with them."""
+
+    help: str
+    add_options: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace, Progress], SoakResult]
+
+
+SOAKS: Mapping[str, Soak] = {
+    "swaps": Soak("good swaps in a row, in many guests and in one", swaps.add_options, swaps.run),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad usage is one line here, as with `hotswap`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one soak: 0 when nothing went wrong and nothing grew, 1 otherwise."""
+    try:
+        options = _parse(arguments)
+        target = JsonTarget(options.json)
+        progress = Progress(Terminal(stderr=True), quiet=options.quiet, steps=False)
+        with progress.live():
+            result = SOAKS[options.name].run(options, progress)
+        target.write(result.to_json())
+        if not target.is_standard_output:
+            show(result, Terminal())
+        return Exit.PASS if result.passed else Exit.FAIL
+    except UsageError as error:
+        return _complain(error, Exit.USAGE)
+    except GuestFault as error:
+        return _complain(error, Exit.FAIL)
+    except (HotswapError, OSError) as error:
+        return _complain(error, Exit.LAB_FAULT)
+    except KeyboardInterrupt:
+        return _complain("interrupted", Exit.INTERRUPTED)
+    except Exception:
+        # A defect of ours. Python's own exit code for it would say that something grew.
+        traceback.print_exc()
+        return _complain("internal error; please report it with the lines above", Exit.LAB_FAULT)
+    finally:
+        with uninterrupted():
+            remove_own()
+
+
+def _parse(arguments: list[str]) -> Namespace:
+    parser = _Parser(prog="ci/soak", description="Long runs that must neither fail nor grow.")
+    named = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    for name, soak in SOAKS.items():
+        each = named.add_parser(name, help=soak.help, description=soak.help)
+        soak.add_options(each)
+        each.add_argument("--json", nargs="?", const="-", metavar="FILE", help="for machines; without FILE to stdout")
+        each.add_argument("--quiet", "-q", action="store_true", help="no progress")
+    return parser.parse_args(arguments)
+
+
+def _complain(error: BaseException | str, code: int) -> int:
+    text = "; ".join([str(error), *getattr(error, "__notes__", [])])
+    Terminal(stderr=True).print(f"ci/soak: {' '.join(text.split())}", markup=False)
+    return code
+
+
+if __name__ == "__main__":
+    raise_on_stop_signals()
+    code = main(sys.argv[1:])
+    ignore_stop_signals()
+    sys.exit(code)
