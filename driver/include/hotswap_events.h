@@ -61,7 +61,10 @@
     F(UINT32, Runtime) F(NTSTATUS, Status) F(HEX32, MissingMask) F(HEX32, FeatureFlags)
 #define HOTSWAP_FIELDS_EndpointLoaded(F) F(UINT32, Version) F(UINT32, EndpointCount) F(NTSTATUS, Status)
 #define HOTSWAP_FIELDS_EndpointUnloaded(F) F(UINT32, Version) F(NTSTATUS, Status)
-/* When an endpoint image leaves: what it took through its imports and did not give back. Status: whether they were seen. */
+/*
+ * When an endpoint image has left (or would not: Status). Imports were interposed and called Calls times; then what the image
+ * took through them and did not give back. Status: success, or why imports could not be interposed or not all was seen.
+ */
 #define HOTSWAP_FIELDS_EndpointVerified(F) \
     F(UINT32, Version) F(NTSTATUS, Status) F(UINT32, Imports) F(UINT32, Calls) F(UINT32, PoolBlocks) F(UINT64, PoolBytes) \
     F(UINT32, Threads) F(UINT32, Events) F(UINT32, Handles) F(UINT32, References)

@@ -7,10 +7,34 @@
 DRIVER_INITIALIZE DriverEntry;
 static DRIVER_UNLOAD EndpointUnload;
 
+#if defined(ENDPOINT_UNLOAD) /* an endpoint driver's own part of DriverUnload, named by the build */
+VOID ENDPOINT_UNLOAD(void);
+#endif
+
+/*
+ * Two calls that the host sees in every image if it sees any (EndpointVerified.Calls): without them a driver that takes nothing
+ * could not be told from one whose imports were missed.
+ */
+static VOID EndpointShowCalls(void)
+{
+#if defined(_MSC_VER)
+#pragma warning(suppress : 4996) /* as in memory.c */
+#endif
+    PVOID block = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(PVOID), 'wohS');
+
+    if (block != NULL) {
+        ExFreePoolWithTag(block, 'wohS');
+    }
+}
+
 /* The host unloads an endpoint driver only when no call is inside it. */
 static _Use_decl_annotations_ VOID NTAPI EndpointUnload(PDRIVER_OBJECT DriverObject)
 {
     UNREFERENCED_PARAMETER(DriverObject);
+    EndpointShowCalls();
+#if defined(ENDPOINT_UNLOAD)
+    ENDPOINT_UNLOAD();
+#endif
     HsWithdrawEndpoints(&EndpointDescriptor);
 }
 

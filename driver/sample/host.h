@@ -4,6 +4,7 @@
 #include "driverproxy_compat.h"
 #include "hotswap_events.h"
 #include "platform.h"
+#include "verifier.h"
 
 #include "hotswap_ioctl.h"
 #include "trace_ring.h"
@@ -268,6 +269,7 @@ typedef struct _HS_IMAGE {
     BOOLEAN Loaded;
     ULONG Version;
     WCHAR ServiceName[HOTSWAP_SERVICE_NAME_CHARS];
+    HS_VERIFIED Verified;
 } HS_IMAGE;
 
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS ImageLoad(_In_ PCWSTR ServiceName, _Out_ HS_IMAGE *Image,

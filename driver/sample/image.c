@@ -60,6 +60,7 @@ _Use_decl_annotations_ NTSTATUS ImageLoad(PCWSTR ServiceName, HS_IMAGE *Image, H
     RtlCopyMemory(Image->ServiceName, ServiceName, sizeof(Image->ServiceName));
 
     descriptor = HsTakeEndpoints();
+    VerifierEnter(descriptor, &Image->Verified);
     status = descriptor == NULL ? STATUS_NOT_FOUND : EndpointsFromDescriptor(descriptor, Endpoints);
     Image->Version = descriptor == NULL ? 0 : descriptor->Version;
     HS_TRACE(EndpointLoaded, Image->Version, descriptor == NULL ? 0 : descriptor->EndpointCount, status);
@@ -83,6 +84,7 @@ _Use_decl_annotations_ NTSTATUS ImageUnload(HS_IMAGE *Image)
         status = ZwUnloadDriver(&path.String);
     }
     HS_TRACE(EndpointUnloaded, Image->Version, status);
+    VerifierLeave(Image->Version, status, &Image->Verified);
     if (NT_SUCCESS(status)) {
         Image->Loaded = FALSE;
         InterlockedDecrement(&HsCounters.EndpointDrivers);

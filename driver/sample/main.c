@@ -9,6 +9,7 @@ static _Use_decl_annotations_ VOID NTAPI HostUnload(PDRIVER_OBJECT DriverObject)
 {
     ControlUnload(); /* writes HostStop if no shutdown request did */
     ParkUnload();    /* their code is in this image */
+    VerifierUnload();
     DeviceUnload(DriverObject);
     EtwUnload();
     RingUnload();

@@ -137,7 +137,7 @@ def known_updates(build: DriverBuild) -> tuple[Update, ...]:
 
 def update_names() -> tuple[str, ...]:
     """Names of updates, from the tables alone: for completion, where nothing may be built."""
-    return ("v1", "v2", "v3", *_BREAKS, *_HOST_FAULTS)
+    return ("v1", "v2", "v3", "v4", *_BREAKS, *_HOST_FAULTS)
 
 
 def check_update_file(wanted: str) -> None:
