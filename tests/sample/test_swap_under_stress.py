@@ -15,7 +15,8 @@ UPDATES = 20
 
 def test_swaps_back_and_forth_in_quick_succession_lose_and_double_nothing() -> None:
     plan = SwapPlan(
-        updates=("v1", "v2") * (UPDATES // 2),
+        # v3 takes 50 ms while calls are held, so that some are, however busy the machine is with other things.
+        updates=("v1", "v2", "v1", "v3") * (UPDATES // 4),
         workers=16,
         seconds=0.05,
         # Iterations take both processors of a small machine, so that most swaps find calls to wait for and to hold.
