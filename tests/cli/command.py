@@ -21,6 +21,10 @@ from hotswap.machine.wine_process import prefix_processes
 SHORT = ("--seconds", "0.3")
 FINISHED = {"run.json", "timeline.jsonl", "report.html", "evidence"}
 COLOUR_VARIABLES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "CI")
+KEYS = {
+    *("schema", "verdict", "reason", "run_folder", "report", "events", "signals", "iterations"),
+    *("phases", "steps", "expectations"),
+}
 _SECONDS = 120.0
 
 

@@ -8,12 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command import FINISHED, SHORT, Command, hotswap, on_terminal, run_folders, summary
+from command import FINISHED, KEYS, SHORT, Command, hotswap, on_terminal, run_folders, summary
 
-KEYS = {
-    *("schema", "verdict", "reason", "run_folder", "report", "events", "signals", "iterations"),
-    *("phases", "steps", "expectations"),
-}
 ANSI = "\x1b"
 
 

@@ -55,13 +55,14 @@ def swap_series(
 def one_run(arguments: Sequence[str], seed: int) -> str:
     """The command that repeats one run of the series that these arguments made."""
     kept: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
+    at = 0
+    while at < len(arguments):
+        argument, following = arguments[at], arguments[at + 1 : at + 2]
+        at += 1
         if argument in _WITH_VALUE:
-            value = next(rest, "")
             # --json needs none.
-            if argument == "--json" and value.startswith("-") and value != "-":
-                rest = iter([value, *rest])
+            bare = argument == "--json" and following and following[0].startswith("-") and following[0] != "-"
+            at += 0 if bare else 1
         elif argument not in _ALONE and not argument.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
             kept.append(argument)
     return shlex.join(["hotswap", *kept, "--seed", str(seed)])
