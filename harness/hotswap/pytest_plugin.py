@@ -10,13 +10,15 @@ trace    the trace of the test, complete after `driver.stop()`
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from hotswap.driver.host_device import HostDevice
     from hotswap.testing.driver import Driver
     from hotswap.testing.guest import GuestMachine
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from hotswap.transport.agent import Agent
 
 _DEFAULT_MACHINE = "wine"
+_PACKAGE = Path(__file__).parent
 _RECORD = pytest.StashKey["Record"]()
 _LEFT_BEHIND = pytest.StashKey[bool]()
 
@@ -72,9 +75,22 @@ def machine(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     from hotswap.testing.guest import GuestMachine
 
     name = pytestconfig.getoption("hotswap_machine") or _DEFAULT_MACHINE
-    guest = GuestMachine(name, tmp_path_factory.mktemp("hotswap-guest"))
+    guest = GuestMachine(name, tmp_path_factory.mktemp("hotswap-guest"), _progress(pytestconfig))
     yield guest
     guest.close()
+
+
+def _progress(config: pytest.Config) -> Callable[[str], None]:
+    """Says on the terminal what takes long, past the capture of output; the processes of xdist have no terminal."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+
+    def say(line: str) -> None:
+        if terminal is not None and capture is not None:
+            with capture.global_and_fixture_disabled():
+                terminal.write_line(f"hotswap: {line}")
+
+    return say
 
 
 @pytest.fixture
@@ -125,11 +141,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         failure = record.end(error)
         if failure is None or failure is error:
             raise
-        raise failure from error
+        raise failure.with_traceback(error.__traceback__) from None
     failure = record.end(None)
     if failure is not None:
-        raise failure
+        _raise_at(item, failure)
     return result
+
+
+def _raise_at(item: pytest.Item, failure: BaseException) -> None:
+    """Raise it where the test is written: no line of it is to blame, and the hooks that lead here tell nothing."""
+    path, line, _ = item.reportinfo()
+    code = compile("raise failure", path, "exec").replace(co_name=item.name, co_firstlineno=(line or 0) + 1)
+    exec(code, {"failure": failure})
 
 
 @pytest.hookimpl(wrapper=True)
@@ -137,12 +160,14 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Name the run folder of a test that failed, show the events behind it, and whose fault it is."""
-    report = yield
     record = item.stash.get(_RECORD, None)
     if record is None or call.excinfo is None:
-        return report
-    from hotswap.errors import GuestFault, LabFault
+        return (yield)
+    from hotswap.errors import GuestFault, HotswapError, LabFault
 
+    if isinstance(call.excinfo.value, HotswapError) and not item.config.getoption("fulltrace"):
+        _forget_frames_of_ours(call.excinfo.tb)
+    report = yield
     if call.when == "setup":
         record.end(call.excinfo.value)
     if report.failed:
@@ -152,6 +177,14 @@ def pytest_runtest_makereport(
             if isinstance(call.excinfo.value, kind):
                 vars(report)["hotswap_fault"] = name
     return report
+
+
+def _forget_frames_of_ours(at: TracebackType | None) -> None:
+    """The message says what was attempted and what came back: the way there through the harness adds nothing."""
+    while at is not None:
+        while at.tb_next is not None and _PACKAGE in Path(at.tb_next.tb_frame.f_code.co_filename).parents:
+            at.tb_next = at.tb_next.tb_next
+        at = at.tb_next
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

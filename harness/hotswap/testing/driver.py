@@ -376,6 +376,10 @@ class Driver:
         except HotswapError:
             return self.lab.threads()
 
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else "running"
+        return f"<driver {state}: {len(self.workers)} workers, {len(self.swaps)} swaps, run {self.run.path.name}>"
+
     # For the plugin and the trace
 
     @property
@@ -417,9 +421,9 @@ class Driver:
                 raise
             if self._host_is_dead(error):
                 self._death_told = True
-                raise GuestFault(f"{what}: {self.death}; {error}") from error
+                raise GuestFault(f"{what}: {self.death}; {error}") from None
             if isinstance(error, DeadlineExpired) and self.lab.driver_hangs():
-                raise GuestFault(f"{what}: {error}; guest, agent and driver host live: the driver hangs") from error
+                raise GuestFault(f"{what}: {error}; guest, agent and driver host live: the driver hangs") from None
             raise
 
     def _host_is_dead(self, error: HotswapError) -> bool:

@@ -14,7 +14,7 @@ from hotswap.errors import HotswapError, UsageError
 from hotswap.machine.base import Machine
 from hotswap.machine.registry import create_machine
 from hotswap.run import RunFolder
-from hotswap.swap.lab import Lab
+from hotswap.swap.lab import Lab, Progress
 from hotswap.transport.agent import Agent
 
 _START_SECONDS = 180.0
@@ -24,22 +24,27 @@ _DRIVER_SECONDS = 60.0
 class GuestMachine:
     """One started guest at a time. `discard` throws it away, and whoever needs one next gets a new one."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        """`folder` takes what is noted of the guest outside any test. UsageError: no such machine."""
+    def __init__(self, name: str, folder: Path, progress: Progress | None = None) -> None:
+        """`folder` takes what is noted of the guest outside any test; `progress` is told of what takes long, once.
+
+        UsageError: no such machine.
+        """
         self.name = name
+        self._progress = progress or (lambda _line: None)
         self.spent: str | None = None
         """Why the last guest was thrown away."""
         self._folder = folder
-        self._next: Machine | None = create_machine(name)
+        self._next: Machine | None = create_machine(name, self._progress)
         self._build: DriverBuild | None = None
         self._lab: Lab | None = None
         self._own: RunFolder | None = None
+        self._in_use = False
 
     @property
     def build(self) -> DriverBuild:
         """The drivers of this version of the sources, built when first needed."""
         if self._build is None:
-            self._build = build_drivers()
+            self._build = build_drivers(self._progress)
         return self._build
 
     @property
@@ -53,19 +58,23 @@ class GuestMachine:
         return self.lab().agent
 
     def lab(self, run: RunFolder | None = None) -> Lab:
-        """The guest with the host driver deployed, and not started. What happens to it is noted in `run`."""
-        if self._lab is not None and (gone := self._gone(self._lab)) is not None:
+        """The guest with the host driver deployed, and not started. What happens to it is noted in `run`.
+
+        One that is gone is replaced, but never under a test that uses its driver: from `run` to `leave` it stays.
+        """
+        if self._lab is not None and not self._in_use and (gone := self._gone(self._lab)) is not None:
             self.discard(gone)
         if self._lab is None:
             self._lab = self._start(run)
         if run is not None:
             self._lab.run = run
             self._lab.steps = {}
+            self._in_use = True
         return self._lab
 
     def _start(self, run: RunFolder | None) -> Lab:
         self._own = RunFolder.create(self._folder)
-        machine, self._next = self._next or create_machine(self.name), None
+        machine, self._next = self._next or create_machine(self.name, self._progress), None
         lab = Lab(machine, self.build, DriverPackage.of(self.build, []), run or self._own, lambda _line: None)
         try:
             lab.start_guest(Deadline.after(_START_SECONDS))
@@ -104,6 +113,7 @@ class GuestMachine:
             trouble = [*closed.faults, *closed.problems, *(["the driver host died"] if died else [])]
         except HotswapError as error:
             trouble = [str(error)]
+        self._in_use = False
         if self._own is not None:
             lab.run = self._own
         if spent or trouble:
@@ -134,6 +144,7 @@ class GuestMachine:
         """Stop the guest, if there is one, and remove all of it."""
         lab, self._lab = self._lab, None
         own, self._own = self._own, None
+        self._in_use = False
         if lab is None:
             return
         self.spent = why

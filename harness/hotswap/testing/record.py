@@ -41,6 +41,7 @@ class Record:
         self._evaluation: Evaluation | None = None
         self._trace: Trace | None = None
         self._reason = "the test has not ended"
+        self._shown = ""
         mark_killed_runs(home)
         self.folder = RunFolder.create(home)
         self._summary("running", Verdict.INCONCLUSIVE, owner=Owner.own().to_json())
@@ -68,6 +69,7 @@ class Record:
         if self.ended:
             return error
         self.ended = True
+        self._shown = str(error)
         try:
             if isinstance(error, KeyboardInterrupt):
                 with uninterrupted():
@@ -85,7 +87,10 @@ class Record:
         evaluation = self._evaluation
         if evaluation is not None and evaluation.driver.stopped:
             try:
-                lines.append(f"swap expectations: {evaluation.verdict.explain()}")
+                explained = evaluation.verdict.explain()
+                # The failure itself may show it already.
+                shown = repr(evaluation.verdict) if explained in self._shown else explained
+                lines.append(f"swap expectations: {shown}")
             except Exception as defect:
                 # It is in the report of the test already, and a second one would end the whole session.
                 lines.append(f"swap expectations: not evaluated ({type(defect).__name__}: {defect})")
@@ -102,7 +107,8 @@ class Record:
             fault = self._stop(error)
         except HotswapError as trouble:
             fault = trouble
-        result = error if error is not None and not (fault and _is_lab_fault(error)) else fault or error
+        # The lab's trouble may be the end of the driver seen from here: then it is the guest's fault.
+        result = fault if error is None or (isinstance(fault, GuestFault) and _is_lab_fault(error)) else error
         if result is fault and fault is not None and error is None and self._lab is not None:
             with suppress(HotswapError):
                 self._lab.diagnose()
@@ -129,9 +135,10 @@ class Record:
         if driver is None or trace is None:
             return None
         hangs = isinstance(error, DeadlineExpired) and driver.death is None and driver.lab.driver_hangs()
+        told = driver.death_told and not _is_lab_fault(error)
         fault: HotswapError | None = driver.finish()
         if driver.death is not None:
-            expected = _ALIVE in trace.expected_to_fail or (driver.death_told and not _is_lab_fault(error))
+            expected = told or _ALIVE in trace.expected_to_fail
             evidence = f"evidence: {self.folder.evidence}"
             return None if expected else GuestFault(f"{driver.death}; {evidence}")
         if hangs:

@@ -12,7 +12,7 @@ from hotswap.swap.observe import update_reply
 from hotswap.swap.result import phase_ticks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Swap:
     """How one swap ended. `reply` has the driver's own words, with the tick of each phase."""
 
@@ -74,6 +74,9 @@ class Swap:
         held = "" if self.hold_us is None else f", {self.held_calls} calls held, {self.hold_us:,.0f} µs"
         end = "rolled back, " if self.rolled_back else ""
         return f"swap {self.from_version} -> {self.driver}: {self.status}, {end}version {self.to_version}{held}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
 
 class PendingSwap:

@@ -260,6 +260,9 @@ class Trace:
         self.expected_to_fail |= set(ids)
         return tuple(results)
 
+    def __repr__(self) -> str:
+        return "<trace>"
+
     # Below: patterns and failures
 
     def _rows(self, pattern: Pattern) -> Ints:

@@ -39,6 +39,9 @@ _SUBJECT: Mapping[str, str] = {
 }
 
 
+_OPEN_SHOWN = 3
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SwapVerdict:
     """What the swap expectations say of one test. `slices` are the events behind an answer, as text, by its id."""
@@ -70,15 +73,16 @@ class SwapVerdict:
     def explain(self) -> str:
         """One sentence, and what decides the verdict with the events that show it."""
         lines = [repr(self)]
-        for item in self.results:
-            if item.verdict is Verdict.PASS or item.verdict is not self.verdict:
-                continue
+        deciding = [item for item in self.results if item.verdict is self.verdict is not Verdict.PASS]
+        # What is open has one cause most of the time, and the first tells it.
+        shown = deciding if self.verdict is Verdict.FAIL else deciding[:_OPEN_SHOWN]
+        for item in shown:
             lines.append(f"{item.verdict}  {item.id}: {item.message}")
             if item.id in self.slices:
                 lines.append(self.slices[item.id])
-        unanswered = sum(item.verdict is Verdict.INCONCLUSIVE for item in self.results)
-        if unanswered and self.verdict is Verdict.FAIL:
-            lines.append(f"and {unanswered} more are inconclusive")
+        more = sum(item.verdict is Verdict.INCONCLUSIVE for item in self.results if item not in shown)
+        if more:
+            lines.append(f"and {more} more are inconclusive")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

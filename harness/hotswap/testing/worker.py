@@ -94,14 +94,14 @@ class Worker:
             return Deadline.after(seconds).wait_for(
                 ran, f"{count} iterations of worker {self.id}", interval=_POLL_SECONDS
             )
-        except DeadlineExpired as error:
+        except DeadlineExpired:
             if not last:
                 raise
             info = last[0]
             raise GuestFault(
                 f"worker {self.id} ran {info.iterations} of {count} iterations within {seconds:g} s: it is "
                 f"{info.state.name.lower()}, and its last wait status is {info.last_wait_status}"
-            ) from error
+            ) from None
 
     def wait_until_running(self, seconds: float = WAIT_SECONDS) -> WorkerInfo:
         """Wait until an iteration is under way. Raises GuestFault when none was seen within `seconds`."""
@@ -111,8 +111,8 @@ class Worker:
                 f"an iteration of worker {self.id}",
                 interval=_POLL_SECONDS,
             )
-        except DeadlineExpired as error:
-            raise GuestFault(f"worker {self.id} was in no iteration within {seconds:g} s") from error
+        except DeadlineExpired:
+            raise GuestFault(f"worker {self.id} was in no iteration within {seconds:g} s") from None
 
     def alert(self) -> NtStatus:
         """Alert its thread; returns what the guest said to that."""
