@@ -56,7 +56,7 @@ _Use_decl_annotations_ VOID VerifierEnter(const VOID *Inside, HS_VERIFIED *Verif
     }
     VerifierResolve();
     Verified->Status = VerifierPatch(image, VerifierReplacement, &image->Imports);
-    if (NT_SUCCESS(Verified->Status)) {
+    if (NT_SUCCESS(Verified->Status) || Verified->Status == STATUS_PARTIAL_COPY) {
         Verified->Image = image;
     } else {
         image->InUse = 0;

@@ -78,6 +78,8 @@ _IRQL_requires_(PASSIVE_LEVEL) VOID VerifierResolve(void);
 /* NULL: not a function that is replaced. */
 PVOID VerifierReplacement(_In_ const VERIFIER_IMAGE *Image, _In_opt_ PVOID Function);
 PVOID VerifierOriginal(_In_ const VERIFIER_IMAGE *Image, _In_opt_ PVOID Function);
+/* Whether this is the name of a function that is replaced. The name may have no end within Bytes. */
+BOOLEAN VerifierReplaces(_In_reads_bytes_(Bytes) PCSTR Name, _In_ ULONG Bytes);
 
 /* ---- verifier_patch.c ---- */
 
@@ -85,6 +87,9 @@ typedef PVOID VERIFIER_TRANSLATE(_In_ const VERIFIER_IMAGE *Image, _In_opt_ PVOI
 
 /* The base of the image that an address is in, or NULL. */
 _IRQL_requires_(PASSIVE_LEVEL) PVOID VerifierImageBase(_In_ const VOID *Inside);
-/* Replace what Translate knows in the import address table. Nothing is written on failure. */
+/*
+ * Replace what Translate knows in the import address table. STATUS_PARTIAL_COPY: the image imports other functions that should
+ * have been replaced than were found. On any other failure nothing is written.
+ */
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS VerifierPatch(_In_ const VERIFIER_IMAGE *Image,
                                                                            _In_ VERIFIER_TRANSLATE *Translate, _Out_ ULONG *Replaced);

@@ -164,6 +164,21 @@ VOID VerifierResolve(void)
     }
 }
 
+_Use_decl_annotations_ BOOLEAN VerifierReplaces(PCSTR Name, ULONG Bytes)
+{
+    ULONG i;
+    ULONG j;
+
+    for (i = 0; i < ImportCount; i++) {
+        for (j = 0; j < Bytes && Name[j] == (CHAR)ImportNames[i][j]; j++) {
+            if (Name[j] == 0) {
+                return TRUE;
+            }
+        }
+    }
+    return FALSE;
+}
+
 _Use_decl_annotations_ PVOID VerifierReplacement(const VERIFIER_IMAGE *Image, PVOID Function)
 {
     ULONG i;

@@ -1,18 +1,25 @@
 /*
  * An image's import address table, found and written. Entries are known by the function they point to, not by name: names
  * are in the import directory, which on Windows is often in a section that is gone once DriverEntry has returned (INIT).
- * The table itself is read-only data that stays.
+ * The table itself is read-only data that stays. Where the names stay too, they say whether all was found.
  */
 #include "verifier.h"
 
 #include <ntimage.h>
 
+#define DIRECTORY_IMPORT 1
 #define DIRECTORY_IAT 12
 
 typedef struct _PATCH_TABLE {
     PVOID *Entries; /* as the image sees them */
     ULONG Bytes;
 } PATCH_TABLE;
+
+/* An image whose headers have been checked. */
+typedef struct _PATCH_IMAGE {
+    const UCHAR *Base;
+    const IMAGE_NT_HEADERS64 *Nt;
+} PATCH_IMAGE;
 
 /* The same entries, open to be written. */
 typedef struct _PATCH_VIEW {
@@ -62,33 +69,79 @@ static const IMAGE_NT_HEADERS64 *PatchHeaders(const UCHAR *Base)
     return nt;
 }
 
-/* The table lies in one section that stays in memory. STATUS_INVALID_IMAGE_FORMAT. */
-static NTSTATUS PatchFind(PVOID Base, PATCH_TABLE *Table)
+/* What lies at an address of the image, and how much follows in the same section; NULL when it does not stay in memory. */
+static const VOID *PatchAt(const PATCH_IMAGE *Image, ULONG64 Address, ULONG Bytes, ULONG *Following)
 {
-    const IMAGE_NT_HEADERS64 *nt = PatchHeaders(Base);
-    const IMAGE_SECTION_HEADER *section;
-    const IMAGE_DATA_DIRECTORY *directory;
+    const IMAGE_SECTION_HEADER *section = IMAGE_FIRST_SECTION(Image->Nt);
     ULONG i;
 
-    if (nt == NULL) {
+    for (i = 0; i < Image->Nt->FileHeader.NumberOfSections; i++, section++) {
+        ULONG64 end = (ULONG64)section->VirtualAddress + section->Misc.VirtualSize;
+
+        if (Address >= section->VirtualAddress && Address + Bytes <= end && end <= Image->Nt->OptionalHeader.SizeOfImage &&
+            (section->Characteristics & IMAGE_SCN_MEM_DISCARDABLE) == 0) {
+            if (Following != NULL) {
+                *Following = (ULONG)(end - Address);
+            }
+            return Image->Base + Address;
+        }
+    }
+    return NULL;
+}
+
+/* The table lies in one section that stays in memory. STATUS_INVALID_IMAGE_FORMAT. */
+static NTSTATUS PatchFind(const PATCH_IMAGE *Image, PATCH_TABLE *Table)
+{
+    const IMAGE_DATA_DIRECTORY *directory;
+
+    if (Image->Nt == NULL) {
         return STATUS_INVALID_IMAGE_FORMAT;
     }
-    section = IMAGE_FIRST_SECTION(nt);
-    directory = &nt->OptionalHeader.DataDirectory[DIRECTORY_IAT];
+    directory = &Image->Nt->OptionalHeader.DataDirectory[DIRECTORY_IAT];
     if (directory->Size == 0 || directory->VirtualAddress % sizeof(PVOID) != 0) {
         return STATUS_INVALID_IMAGE_FORMAT;
     }
-    for (i = 0; i < nt->FileHeader.NumberOfSections; i++, section++) {
-        ULONG64 end = (ULONG64)section->VirtualAddress + section->Misc.VirtualSize;
+    Table->Entries = (PVOID *)(ULONG_PTR)PatchAt(Image, directory->VirtualAddress, directory->Size, NULL);
+    Table->Bytes = directory->Size;
+    return Table->Entries == NULL ? STATUS_INVALID_IMAGE_FORMAT : STATUS_SUCCESS;
+}
 
-        if (directory->VirtualAddress >= section->VirtualAddress && (ULONG64)directory->VirtualAddress + directory->Size <= end &&
-            end <= nt->OptionalHeader.SizeOfImage && (section->Characteristics & IMAGE_SCN_MEM_DISCARDABLE) == 0) {
-            Table->Entries = (PVOID *)((UCHAR *)Base + directory->VirtualAddress);
-            Table->Bytes = directory->Size;
-            return STATUS_SUCCESS;
+/* How many names of one module's list are of functions that are replaced. FALSE: not all of it stays. */
+static BOOLEAN PatchCountModule(const PATCH_IMAGE *Image, ULONG64 List, ULONG *Count)
+{
+    const ULONG64 *entry;
+
+    for (; (entry = PatchAt(Image, List, sizeof(*entry), NULL)) != NULL && *entry != 0; List += sizeof(*entry)) {
+        ULONG bytes = 0;
+        const IMAGE_IMPORT_BY_NAME *name;
+
+        if ((*entry & IMAGE_ORDINAL_FLAG64) != 0) {
+            continue;
+        }
+        name = PatchAt(Image, *entry, sizeof(*name), &bytes);
+        if (name == NULL) {
+            return FALSE;
+        }
+        if (VerifierReplaces((PCSTR)name->Name, bytes - FIELD_OFFSET(IMAGE_IMPORT_BY_NAME, Name))) {
+            ++*Count;
         }
     }
-    return STATUS_INVALID_IMAGE_FORMAT;
+    return entry != NULL;
+}
+
+/* Whether the names that the image imports speak against having found this many. They do not when they are gone. */
+static BOOLEAN PatchMissed(const PATCH_IMAGE *Image, ULONG Found)
+{
+    ULONG64 at = Image->Nt->OptionalHeader.DataDirectory[DIRECTORY_IMPORT].VirtualAddress;
+    const IMAGE_IMPORT_DESCRIPTOR *module;
+    ULONG named = 0;
+
+    for (; (module = PatchAt(Image, at, sizeof(*module), NULL)) != NULL && module->Name != 0; at += sizeof(*module)) {
+        if (!PatchCountModule(Image, module->OriginalFirstThunk, &named)) {
+            return FALSE;
+        }
+    }
+    return module != NULL && named != Found;
 }
 
 static NTSTATUS PatchProtect(const PATCH_TABLE *Table, ULONG Protection, ULONG *OldProtection)
@@ -162,8 +215,9 @@ _Use_decl_annotations_ NTSTATUS VerifierPatch(const VERIFIER_IMAGE *Image, VERIF
 {
     PATCH_TABLE table;
     PATCH_VIEW view;
+    PATCH_IMAGE image = { Image->Base, PatchHeaders(Image->Base) };
     ULONG i;
-    NTSTATUS status = PatchFind(Image->Base, &table);
+    NTSTATUS status = PatchFind(&image, &table);
 
     *Replaced = 0;
     if (NT_SUCCESS(status)) {
@@ -181,5 +235,5 @@ _Use_decl_annotations_ NTSTATUS VerifierPatch(const VERIFIER_IMAGE *Image, VERIF
         }
     }
     PatchClose(&table, &view);
-    return STATUS_SUCCESS;
+    return PatchMissed(&image, *Replaced) ? STATUS_PARTIAL_COPY : STATUS_SUCCESS;
 }

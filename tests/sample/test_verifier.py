@@ -20,6 +20,7 @@ from hotswap.trace.etl import read_etl
 
 WAIT_ANY = 1
 INVALID_IMAGE_FORMAT = 0xC000007B
+PARTIAL_COPY = 0x8000000D
 LEAKING = {
     "leak-event": {"events": 1},
     "leak-pool": {"pool_blocks": 1, "pool_bytes": 256},
@@ -198,6 +199,25 @@ def test_an_image_whose_import_table_cannot_be_trusted_is_left_alone_and_the_sta
     endpoints.run("v1")
     # The leak is not seen, and nobody may take that for none: Status.
     assert endpoints.leave()[0] == Verified(2, INVALID_IMAGE_FORMAT, 0, 0, NOTHING), why
+
+
+def test_an_import_that_was_missed_is_told_and_those_that_were_found_are_seen(
+    put: Put, build: DriverBuild, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.sys"
+    with pefile.PE(str(build.driver("hotswap_leak_event").path)) as image:
+        interposed = {"ExAllocatePoolWithTag", "ExFreePoolWithTag", "ZwCreateEvent"}
+        kernel = next(module for module in image.DIRECTORY_ENTRY_IMPORT if module.dll == b"ntoskrnl.exe")
+        names = [symbol.name.decode() for symbol in kernel.imports]
+        missed = names.index("ZwCreateEvent")
+        assert len(interposed & set(names[:missed])) == 2, "what comes after is not in the table of the damaged image"
+        _table(image).Size = (
+            kernel.imports[missed].address - image.OPTIONAL_HEADER.ImageBase - _table(image).VirtualAddress
+        )
+        image.write(str(path))
+    endpoints = put(str(path))
+    endpoints.run(str(path))
+    assert endpoints.leave() == [Verified(2, PARTIAL_COPY, 2, 2, NOTHING)]
 
 
 def test_a_leaked_thread_does_not_keep_the_driver_or_kill_its_host(put: Put) -> None:

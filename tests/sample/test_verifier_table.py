@@ -148,6 +148,14 @@ def test_a_take_that_finds_no_room_marks_its_image_and_room_comes_back(feed: Fee
     assert status[:2] == [0, QUOTA_EXCEEDED]
 
 
+def test_room_comes_back_with_everything_that_is_given_back(feed: Feed) -> None:
+    for number in range(2 * ROOM):
+        feed.take(V1, POOL, 0x10000 + 16 * number, 16)
+        feed.give(V2 if number % 2 else V1, POOL, 0x10000 + 16 * number)
+    feed.left(V1)
+    assert feed.run() == ([True] * (2 * ROOM), [[]], [0] * 8)
+
+
 def test_taking_out_one_kind_leaves_the_others(feed: Feed) -> None:
     feed.take(V1, THREAD, 0x7000)
     feed.take(V1, HANDLE, 0x44)

@@ -11,6 +11,7 @@
 #define _In_opt_
 #define _Out_
 #define _Inout_
+#define _In_reads_bytes_(Bytes)
 #define _Must_inspect_result_
 #define _Use_decl_annotations_
 #define _IRQL_requires_(Irql)
@@ -19,6 +20,7 @@
 
 typedef void *PVOID;
 typedef void *HANDLE;
+typedef const char *PCSTR;
 typedef int32_t LONG;
 typedef int32_t NTSTATUS;
 typedef uint32_t ULONG;
