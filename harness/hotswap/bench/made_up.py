@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from hotswap.swap.result import SwapResult
-from hotswap.swap.swap_trace import FIELDS, PROVIDER_NAME
+from hotswap.swap.swap_trace import FIELDS, PROVIDER_GUID, PROVIDER_NAME
 from hotswap.swap.witnesses import UpdateReply
 from hotswap.trace.etl import EtlFile, parse_etl
 from hotswap.trace.expect import ExpectationResult, Verdict, format_slice
@@ -24,7 +24,7 @@ _STEPS = ("Begin", "PreProcess", "Stalled", "Drained", "ProxyStalled", "Switched
 def made_up_trace(events: int, *, workers: int = 8, swaps: int = 4, seed: int = 1) -> EtlFile:
     """About this many events: signals, the iterations they wake, and swaps between version 1 and 2."""
     schemas = {name: EventSchema(name, tuple(map(_field, fields))) for name, fields in FIELDS.items()}
-    provider = Provider(PROVIDER_NAME)
+    provider = Provider(PROVIDER_NAME, PROVIDER_GUID)
     rows = [
         EventRow(tick, tid % 2, 1234, tid, provider, schemas[name], values)
         for tick, tid, name, values in _events(events, workers, swaps, random.Random(seed))

@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,14 @@ _ARGUMENTS = (
     "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--force-color-profile=srgb", "--font-render-hinting=none",
 )  # fmt: skip
+# Chromium takes its commands from descriptor 3 and answers on 4.
+_START = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(name), fcntl.F_DUPFD, 10) for name in sys.argv[1:3]]
+for number, pipe in enumerate(pipes, 3):
+    os.dup2(pipe, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class PageError(AssertionError):
@@ -41,11 +50,15 @@ class Browser:
         self._folder = Path(tempfile.mkdtemp(prefix="hotswap-chromium-"))
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        # Chromium takes its commands from descriptor 3 and answers on 4.
-        shell = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
-        command = ["/bin/sh", "-c", shell, str(program), *_ARGUMENTS, f"--window-size={width},{height}"]
+        start = [sys.executable, "-c", _START, str(to_browser), str(from_browser), str(program)]
         self._process = subprocess.Popen(
-            [*command, f"--user-data-dir={self._folder / 'profile'}", "about:blank"],
+            [
+                *start,
+                *_ARGUMENTS,
+                f"--window-size={width},{height}",
+                f"--user-data-dir={self._folder / 'profile'}",
+                "about:blank",
+            ],
             pass_fds=(to_browser, from_browser),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -96,7 +109,10 @@ class Browser:
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session is not None:
             message["sessionId"] = self._session
-        _write_all(self._write, json.dumps(message).encode() + b"\0")
+        try:
+            _write_all(self._write, json.dumps(message).encode() + b"\0")
+        except BrokenPipeError as error:
+            raise LabFault(f"{method}: Chromium ended") from error
         deadline = Deadline.after(seconds)
         while True:
             answer = self._message(deadline, method)

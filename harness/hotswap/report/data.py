@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hotswap.report.columns import encode
 from hotswap.report.model import TraceModel, swap_parts, worker_text
 from hotswap.swap.swap_trace import BEGINNING
+from hotswap.swap.swaps import Outcome
 from hotswap.trace.expect import ExpectationResult, status_text
 from hotswap.trace.table import Events, EventTable
 from hotswap.trace.tracelogging import Field, InType, OutType
@@ -169,7 +170,7 @@ def _swaps(model: TraceModel, first: int) -> list[dict[str, Any]]:
             "number": swap.number,
             "from": swap.from_version,
             "to": swap.to_version,
-            "back": swap.first("RolledBack") is not None,
+            "refused": "" if swap.outcome is Outcome.SUCCEEDED else swap.why_refused(),
             "parts": [
                 [part.name, part.first - first, None if part.last is None else part.last - first]
                 for part in swap_parts(swap)

@@ -200,7 +200,7 @@ class _Drawing:
         steps = [0.0, *(6 + 9 * math.log10(1 + (b - a) / per_us) for a, b in pairwise(ticks))]
         total = sum(steps) or 1.0
         room = WIDTH - LEFT - RIGHT - 40
-        scale = min(1.8, room / total)
+        scale = min(2.6, room / total)
         where, x = {}, LEFT + 20 + max(0.0, (room - total * scale) / 2 if len(ticks) == 1 else 0)
         for tick, step in zip(ticks, steps, strict=True):
             x += step * scale

@@ -63,7 +63,7 @@ class UpdateView:
 
 def updates_view(result: SwapResult, model: TraceModel) -> tuple[UpdateView, ...]:
     """All updates in order. Bars of whole updates have one scale; that of the stall, mostly far too short, its own."""
-    pairs = [(update, _swap_of(update, model)) for update in result.updates]
+    pairs = [(update, _swap_of(number, update, model)) for number, update in enumerate(result.updates)]
     longest = max((sum(_ticks(update, _WHOLE).values()) for update, _ in pairs), default=0)
     frequency = result.tick_frequency
     return tuple(
@@ -124,12 +124,14 @@ def _us(ticks: int | None, frequency: int) -> float | None:
     return None if ticks is None else ticks * 1e6 / frequency
 
 
-def _swap_of(update: UpdateReply, model: TraceModel) -> Swap | None:
-    """The swap in the trace that began within the update: both are told by the same clock."""
+def _swap_of(number: int, update: UpdateReply, model: TraceModel) -> Swap | None:
+    """The swap in the trace that began within the update, for both have one clock; without times, by position."""
     begun, ended = update.ticks.get("begin"), update.ticks.get("end")
+    swaps = model.trace.swaps
     if not begun or not ended:
-        return None
-    for swap in model.trace.swaps:
+        same = number < len(swaps) and swaps[number].from_version == update.from_version
+        return swaps[number] if same else None
+    for swap in swaps:
         tick = swap.tick("Begin")
         if tick is not None and begun <= tick <= ended:
             return swap

@@ -83,7 +83,7 @@ class Painter {
       const stall = swap.parts.find(([name]) => name === "drain") || swap.parts[0];
       const x = Math.round(this.x(stall[1]));
       if (x < this.left - 40 || x > this.right) continue;
-      c.fillStyle = swap.back ? theme.fail : theme.quiet;
+      c.fillStyle = swap.refused ? theme.fail : theme.quiet;
       if (view.span > trace.meta.frequency / 500) c.fillRect(x, top, 1, layout.height - top);
     }
   }
@@ -116,11 +116,11 @@ class Painter {
       }
       const begin = swap.parts.length ? this.x(swap.parts[0][1]) : NaN;
       const end = swap.parts.length ? this.x(swap.parts[swap.parts.length - 1][2] ?? trace.last) : NaN;
-      if (end - begin < 60 && begin > this.left && begin - flag > 64) {
-        c.fillStyle = swap.back ? theme.fail : theme.text;
+      if ((swap.refused || end - begin < 60) && begin > this.left - 1 && begin - flag > 64) {
+        c.fillStyle = swap.refused ? theme.fail : theme.text;
         c.font = theme.small;
         c.textBaseline = "middle";
-        const words = `${swap.back ? "↶ " : ""}${swap.from || "none"} → ${swap.to || "none"}`;
+        const words = `${swap.from || "none"} → ${swap.to || "none"}${swap.refused ? " ↶ refused" : ""}`;
         const fits = end + 5 + c.measureText(words).width < this.right;
         c.textAlign = fits ? "left" : "right";
         c.fillText(words, fits ? end + 5 : begin - 5, row.y + 11.5);

@@ -63,7 +63,7 @@ class Minimap {
     }
     for (const swap of trace.meta.swaps) {
       if (!swap.parts.length) continue;
-      c.fillStyle = swap.back ? theme.fail : theme.text;
+      c.fillStyle = swap.refused ? theme.fail : theme.text;
       c.fillRect(Math.round(this.x(swap.parts[0][1])), 2, 1.5, height - 4);
     }
   }

@@ -28,7 +28,7 @@ function legend(trace) {
     item([["rect", { ...box, class: "part-switch" }]], "switch"),
     item([["rect", { ...box, class: "part-release" }]], "release"),
   );
-  if (trace.meta.swaps.some((swap) => swap.back)) items.push(item([["rect", { ...box, class: "part-roll-back" }]], "roll back"));
+  if (trace.meta.swaps.some((swap) => swap.parts.some(([name]) => name === "roll back"))) items.push(item([["rect", { ...box, class: "part-roll-back" }]], "roll back"));
   node("legend").append(...items);
 }
 
@@ -36,7 +36,7 @@ function swapButtons(timeline) {
   timeline.trace.meta.swaps.forEach((swap, index) => {
     const button = element("button", `Swap ${swap.number}`);
     button.type = "button";
-    button.title = `Version ${swap.from} to ${swap.to}${swap.back ? ", rolled back" : ""}`;
+    button.title = `Version ${swap.from} to ${swap.to}${swap.refused ? `, refused: ${swap.refused}` : ""}`;
     button.addEventListener("click", () => timeline.zoomToSwap(index));
     node("zoom-swaps").append(button);
   });

@@ -121,7 +121,7 @@ class Timeline {
     const last = parts[parts.length - 1][2] ?? this.trace.last;
     const margin = Math.max((last - first) * 0.6, this.trace.meta.frequency / 50000);
     this.view.show(first - margin, last + margin, true);
-    const outcome = swap.back ? ", rolled back" : "";
+    const outcome = swap.refused ? `, refused: ${swap.refused}` : "";
     this.nodes.live.textContent = `Swap ${swap.number}, version ${swap.from} to ${swap.to}${outcome}. ` +
       swap.parts.map(([name, a, b]) => `${name} ${b === null ? "without an end" : durationText(this.trace.ns(b - a))}`).join(", ");
   }
