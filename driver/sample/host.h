@@ -188,7 +188,7 @@ _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS EndpointsRegister(
                                                                                _In_opt_ PVOID Context, _In_ BOOLEAN First);
 extern const HS_HOST_SERVICES HsHostServices;
 
-/* ---- worker.c, signal.c, plain.c ---- */
+/* ---- worker_table.c, worker.c, signal.c, plain.c ---- */
 
 typedef struct _HS_EVENT_OBJECT {
     KEVENT Event;
@@ -214,6 +214,13 @@ typedef struct _HS_WORKER {
     HS_EVENT_OBJECT Events[ANYSIZE_ARRAY];
 } HS_WORKER;
 
+_Must_inspect_result_ BOOLEAN WorkerPublish(_Inout_ HS_WORKER *Worker); /* gives it its id; FALSE: the table is full */
+_Must_inspect_result_ BOOLEAN WorkerUnpublish(_In_ HS_WORKER *Worker); /* TRUE: the table's reference is the caller's now */
+HS_WORKER *WorkerReference(_In_ ULONG Id);
+VOID WorkerDereference(_In_opt_ HS_WORKER *Worker);
+NTSTATUS WorkerForEach(_In_ NTSTATUS (*Action)(HS_WORKER *));
+ULONG WorkerCount(void);
+
 _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS WorkerCreate(_In_ const HOTSWAP_CREATE_WORKER *Parameters, _Out_ HOTSWAP_WORKER_CREATED *Created);
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerStop(_In_ ULONG Id, _Out_ HOTSWAP_WORKER_STOPPED *Stopped);
 _IRQL_requires_(PASSIVE_LEVEL) VOID WorkerStopAll(void);
@@ -221,9 +228,6 @@ _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerPauseAll(voi
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerResumeAll(void);
 _Must_inspect_result_ NTSTATUS WorkerQuery(_In_ ULONG Id, _Out_ HOTSWAP_WORKER_INFO *Info);
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS WorkerAlert(_In_ ULONG Id, _Out_ HOTSWAP_STATUS_REPLY *Reply);
-HS_WORKER *WorkerReference(_In_ ULONG Id);
-VOID WorkerDereference(_In_opt_ HS_WORKER *Worker);
-ULONG WorkerCount(void);
 DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE IterationRoutine; /* iteration.c */
 
 /*

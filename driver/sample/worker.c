@@ -3,100 +3,7 @@
 
 #define WORKER_JOIN_MS 10000
 
-static HS_WORKER *Workers[HOTSWAP_MAX_WORKERS]; /* under WorkerLock */
-static ULONG WorkerNextId = 1;
-static KSPIN_LOCK WorkerLock;
-
 typedef NTSTATUS(NTAPI *ZW_ALERT_THREAD)(HANDLE ThreadHandle);
-
-/* ---- The table ---- */
-
-_Requires_lock_held_(WorkerLock) static HS_WORKER *WorkerFind(ULONG Id)
-{
-    ULONG i;
-
-    for (i = 0; i < HOTSWAP_MAX_WORKERS; i++) {
-        if (Workers[i] != NULL && Workers[i]->Id == Id) {
-            return Workers[i];
-        }
-    }
-    return NULL;
-}
-
-_Use_decl_annotations_ HS_WORKER *WorkerReference(ULONG Id)
-{
-    HS_WORKER *worker;
-    KIRQL irql;
-
-    KeAcquireSpinLock(&WorkerLock, &irql);
-    worker = WorkerFind(Id);
-    if (worker != NULL) {
-        InterlockedIncrement(&worker->References);
-    }
-    KeReleaseSpinLock(&WorkerLock, irql);
-    return worker;
-}
-
-_Use_decl_annotations_ VOID WorkerDereference(HS_WORKER *Worker)
-{
-    if (Worker != NULL && InterlockedDecrement(&Worker->References) == 0) {
-        InterlockedExchangeAdd(&HsCounters.Events, -(LONG)Worker->Context.EventCount);
-        HsFree(Worker);
-    }
-}
-
-ULONG WorkerCount(void)
-{
-    ULONG count = 0;
-    KIRQL irql;
-    ULONG i;
-
-    KeAcquireSpinLock(&WorkerLock, &irql);
-    for (i = 0; i < HOTSWAP_MAX_WORKERS; i++) {
-        count += Workers[i] != NULL;
-    }
-    KeReleaseSpinLock(&WorkerLock, irql);
-    return count;
-}
-
-static BOOLEAN WorkerPublish(HS_WORKER *Worker)
-{
-    BOOLEAN done = FALSE;
-    KIRQL irql;
-    ULONG i;
-
-    KeAcquireSpinLock(&WorkerLock, &irql);
-    for (i = 0; i < HOTSWAP_MAX_WORKERS && !done; i++) {
-        if (Workers[i] == NULL) {
-            while (WorkerNextId == 0 || WorkerFind(WorkerNextId) != NULL) { /* it may have wrapped */
-                WorkerNextId++;
-            }
-            Worker->Id = Worker->Context.WorkerId = WorkerNextId++;
-            Workers[i] = Worker;
-            done = TRUE;
-        }
-    }
-    KeReleaseSpinLock(&WorkerLock, irql);
-    return done;
-}
-
-/* Takes the table's reference; FALSE: somebody else did. */
-static BOOLEAN WorkerUnpublish(HS_WORKER *Worker)
-{
-    BOOLEAN done = FALSE;
-    KIRQL irql;
-    ULONG i;
-
-    KeAcquireSpinLock(&WorkerLock, &irql);
-    for (i = 0; i < HOTSWAP_MAX_WORKERS && !done; i++) {
-        if (Workers[i] == Worker) {
-            Workers[i] = NULL;
-            done = TRUE;
-        }
-    }
-    KeReleaseSpinLock(&WorkerLock, irql);
-    return done;
-}
 
 /* ---- Creation ---- */
 
@@ -241,7 +148,7 @@ _Use_decl_annotations_ NTSTATUS WorkerCreate(const HOTSWAP_CREATE_WORKER *Parame
     Created->ProcessId = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
     if (!NT_SUCCESS(status)) {
         Created->WorkerId = 0;
-        (VOID)WorkerUnpublish(worker);
+        (VOID)!WorkerUnpublish(worker);
         WorkerDereference(worker);
     }
     RestartInclude(excluded);
@@ -296,30 +203,6 @@ _Use_decl_annotations_ NTSTATUS WorkerStop(ULONG Id, HOTSWAP_WORKER_STOPPED *Sto
     RestartInclude(excluded);
     WorkerDereference(worker);
     return STATUS_SUCCESS;
-}
-
-/* Calls Action for each worker there is; ends at the first failure. */
-static NTSTATUS WorkerForEach(NTSTATUS (*Action)(HS_WORKER *))
-{
-    NTSTATUS status = STATUS_SUCCESS;
-    ULONG i;
-
-    for (i = 0; i < HOTSWAP_MAX_WORKERS && NT_SUCCESS(status); i++) {
-        HS_WORKER *worker;
-        KIRQL irql;
-
-        KeAcquireSpinLock(&WorkerLock, &irql);
-        worker = Workers[i];
-        if (worker != NULL) {
-            InterlockedIncrement(&worker->References);
-        }
-        KeReleaseSpinLock(&WorkerLock, irql);
-        if (worker != NULL) {
-            status = Action(worker);
-            WorkerDereference(worker);
-        }
-    }
-    return status;
 }
 
 static NTSTATUS WorkerStopOne(HS_WORKER *Worker)
