@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hotswap.deadline import Deadline
+from hotswap.driver.device import PendingReply
 from hotswap.driver.package import DeployedImage
 from hotswap.errors import GuestFault, HotswapError
 from hotswap.swap.lab import Lab
@@ -88,6 +89,7 @@ class _Drive:
         with self.lab.step("swap"):
             self._create_workers(definitions[:half])
             pending = self._begin_update(self.rest[0])
+            self._until_held(pending)
             self._create_workers(definitions[half:])
             self._end_update(pending, self.rest[0], exercised=True)
             self._look()
@@ -136,17 +138,26 @@ class _Drive:
             self._end_update(request, image, exercised=exercised and image is images[-1])
         self._look()
 
-    def _begin_update(self, image: DeployedImage) -> Any:
+    def _begin_update(self, image: DeployedImage) -> PendingReply:
         assert image.service is not None
         pending = self.lab.device.begin("update", service_name=image.service, deadline=self._call())
         self.interfere("update-begun", self.lab)
         return pending
 
-    def _end_update(self, pending: Any, image: DeployedImage, *, exercised: bool) -> None:
+    def _end_update(self, pending: PendingReply, image: DeployedImage, *, exercised: bool) -> None:
         # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
         reply = pending.result(self.deadline.within(_CALL_SECONDS + self.plan.drain_timeout_ms / 1000))
         self.lab.run.timeline.event("update", image=image.image.name, reply=reply)
         self.seen.note_update(reply, image, exercised=exercised)
+
+    def _until_held(self, pending: PendingReply) -> None:
+        """Wake the workers until the swap holds one of them, or has ended."""
+
+        def held() -> bool:
+            self._signal_all()
+            return pending.done or self.lab.device.query_counters(deadline=self._call()).proxy_held_calls > 0
+
+        self._call().wait_for(held, "the swap to hold a call")
 
     def _look(self) -> None:
         self.seen.looks += 1
