@@ -38,9 +38,12 @@ def _found(path: Path):  # type: ignore[no-untyped-def]
     return find_run(path.name, path.parent)
 
 
-def test_the_test_that_made_a_run_is_its_command(tmp_path: Path) -> None:
-    path = make_run(tmp_path, 1, "pass", test="tests/test_mine.py::test_x")
-    assert _found(path).command == "tests/test_mine.py::test_x"
+def test_a_run_that_a_test_made_names_it(tmp_path: Path) -> None:
+    test = "tests/test_mine.py::test_x"
+    command = {"command": f"pytest '{test}'"}
+    run = _found(make_run(tmp_path, 1, "pass", test=test, environment=command))
+    assert (run.test, run.command, run.seed) == (test, f"pytest '{test}'", None)
+    assert _found(make_run(tmp_path, 2, "pass", test=test, environment={})).command == test
 
 
 def test_a_run_whose_process_is_gone_was_killed_and_one_whose_lives_is_running(tmp_path: Path) -> None:

@@ -58,9 +58,14 @@ class Run:
 
     @property
     def command(self) -> str:
-        """The command or the test that made it; empty when it does not say."""
+        """The line that repeats it; empty when it does not say."""
+        return str(self._environment.get("command") or self.test or "")
+
+    @property
+    def test(self) -> str | None:
+        """The pytest id of the test that made it, if one did."""
         test = self.content.get("test")
-        return str(test or self._environment.get("test") or self._environment.get("command") or "")
+        return test if isinstance(test, str) else None
 
     @property
     def seed(self) -> int | None:
@@ -90,6 +95,7 @@ class Run:
             "seconds": self.seconds,
             "seed": self.seed,
             "command": self.command,
+            "test": self.test,
             "run_folder": str(self.path),
         }
 

@@ -112,9 +112,9 @@ def test_a_ring_that_drops_ends_in_three_even_when_nobody_reads_the_result(runs:
 @pytest.mark.skipif(shutil.which("script") is None, reason="needs script(1) for a pseudo-terminal")
 @pytest.mark.parametrize(("env", "live", "colour"), [({}, True, True), ({"NO_COLOR": "1"}, True, False)])
 def test_a_terminal_gets_one_live_line(runs: Path, env: dict[str, str], live: bool, colour: bool) -> None:
-    text = on_terminal(["swap", "--list"], runs, env)
+    text = on_terminal(["swap", *SHORT, "--workers", "1"], runs, env)
     assert ("\x1b[2K" in text) is live
+    assert "run load …" in text
+    assert bool(re.search(r"\x1b\[(1;)?3\dm", text)) is colour
     failing = on_terminal(["swap", "--workers", "0"], runs, env)
     assert "hotswap: workers is 0" in failing
-    listed = on_terminal(["swap", *SHORT, "--workers", "1"], runs, env) if colour else text
-    assert bool(re.search(r"\x1b\[(1;)?3\dm", listed)) is colour

@@ -90,11 +90,12 @@ def _guest_processes(others: Collection[str]) -> Iterator[int]:
 def _cache_files(others: Collection[str]) -> Iterator[Path]:
     """Without what others make and remove there at the same time: their guests and leases."""
     skipped = {clones_home() / id for id in others}
+    lease_folder = leases_home()
     for folder, folders, files in os.walk(cache_home()):
         here = Path(folder)
         folders[:] = [name for name in folders if here / name not in skipped]
         for name in files:
-            if here != leases_home() or not any(f".{id}." in name for id in others):
+            if here != lease_folder or not any(f".{id}." in name for id in others):
                 yield here / name
 
 
