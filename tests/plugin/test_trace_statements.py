@@ -107,6 +107,7 @@ def test_a_broken_order_names_the_step_that_never_came_and_shows_what_did() -> N
     assert "event" in header
     assert any("HostStop" in row for row in rows)
     assert any("IterationBegin" in row for row in rows), "the last of those that came too early"
+    assert "no HostStart comes after" in failure(lambda: trace().assert_order("HostStart", "HostStart"))
     text = failure(lambda: trace().assert_order("SwapBegin", event("IterationBegin", version=9)))
     assert "there is no IterationBegin (Version=9) in the trace" in text
 

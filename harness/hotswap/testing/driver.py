@@ -324,18 +324,15 @@ class Driver:
             self._close()
             return None
         try:
-            chosen = self.runtime
-            self.runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
-            with self.lab.step("stop workers"):
-                self._stop_workers()
-            with self.lab.step("shut the driver down"), self.calling("shutting the driver down"):
-                self.final = self.lab.shutdown(deadline=self._limit())
-                self.seen.final_counters = counters(self.final)
-                self.seen.threads_stopped = self._settled_threads()
-        except GuestFault as error:
-            fault = error
-            if self.death is None:
-                self.seen.faults.append(str(error))
+            # Whatever does not end, the rest is ended all the same.
+            for step, action in (("stop workers", self._stop_workers), ("shut the driver down", self._shut_down)):
+                try:
+                    with self.lab.step(step), self.calling(step):
+                        action()
+                except GuestFault as error:
+                    fault = fault or error
+                    if self.death is None:
+                        self.seen.faults.append(str(error))
         except UsageError as error:
             # The test closed the device itself.
             self.run.timeline.event("not-stopped", reason=str(error))
@@ -351,6 +348,13 @@ class Driver:
         for worker in self.workers:
             self.seen.final_states[worker.id] = worker.stop().final_state_mask
         self.seen.all_states_seen = True
+
+    def _shut_down(self) -> None:
+        chosen = self.device.get_version(deadline=self._limit()).runtime
+        self.runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
+        self.final = self.lab.shutdown(deadline=self._limit())
+        self.seen.final_counters = counters(self.final)
+        self.seen.threads_stopped = self._settled_threads()
 
     def _close(self) -> None:
         self._stopped = True
