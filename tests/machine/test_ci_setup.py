@@ -36,7 +36,7 @@ def bare_path(folder: Path, *more: str) -> str:
 def test_missing_packages_are_named_and_end_in_a_lab_fault(checkout: Path, tmp_path: Path, script: str) -> None:
     done = subprocess.run(
         [checkout / "ci" / script],
-        env={"PATH": bare_path(tmp_path / "bin", "env")},
+        env={"PATH": bare_path(tmp_path / "bin", "env"), "HOTSWAP_CHROMIUM": str(tmp_path / "chromium")},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -45,7 +45,7 @@ def test_missing_packages_are_named_and_end_in_a_lab_fault(checkout: Path, tmp_p
     assert done.returncode == 4
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
-    for package in ("clang", "lld", "llvm", "cmake", "ninja-build", "osslsigncode"):
+    for package in ("clang", "lld", "llvm", "cmake", "ninja-build", "osslsigncode", "chromium"):
         assert package in line.replace(",", " ").split(), f"{package} is not named"
     assert "run ci/setup again" in line
     assert not (checkout / ".venv").exists()
