@@ -21,6 +21,7 @@ Object.assign(Painter.prototype, {
     const { context: c, theme, trace, layout } = this;
     if (!proof) return;
     c.fillStyle = c.strokeStyle = theme.fail;
+    let numbered = -1e9;
     proof.forEach((row, i) => {
       const place = layout.rowOf.get(trace.laneOf(row));
       const x = this.x(trace.tick[row]);
@@ -32,7 +33,10 @@ Object.assign(Painter.prototype, {
       c.lineTo(x - 5, RULER - 8);
       c.lineTo(x + 5, RULER - 8);
       c.fill();
-      if (proof.length < 10) this.number(i + 1, x, place.y + place.height / 2);
+      const next = i + 1 < proof.length ? this.x(trace.tick[proof[i + 1]]) : Infinity;
+      if (x - numbered < 22 || next - x < 22) return;
+      this.number(i + 1, x, place.y + place.height / 2);
+      numbered = x;
     });
     c.lineWidth = 1;
   },
