@@ -79,6 +79,7 @@ class User:
         self.folder = folder
         self.runs = folder / "runs"
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "HOTSWAP_RUNS"))}
+        self.environment["COLUMNS"] = "200"
 
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
