@@ -7,8 +7,7 @@ accepted signals that wait for their iteration. Times are nanoseconds since the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import (
@@ -42,7 +41,7 @@ class _Writer:
         self.first = int(self.table.tick[0]) if len(self.table) else 0
         self.start = int(self.table.ns[0]) if len(self.table) else 0
         self.pid = int(np.bincount(self.table.pid).argmax()) if len(self.table) else 0
-        self.packets: list[tuple[int, TracePacket]] = []
+        self.packets: list[tuple[int, bytes]] = []
         self.names: dict[str, int] = {}
         self.fields: dict[str, int] = {}
         self.tracks: dict[int, int] = {}
@@ -53,19 +52,30 @@ class _Writer:
         self._signals()
         self._others()
         self._waiting()
-        trace = Trace()
-        trace.packet.extend(self._descriptors())
-        trace.packet.append(self._interned())
-        # Stable: what happens at one moment stays in the order in which it was written.
-        trace.packet.extend(packet for _, packet in sorted(self.packets, key=lambda item: item[0]))
-        content: bytes = trace.SerializeToString()
-        return content
+        head = Trace()
+        head.packet.extend(self._descriptors())
+        head.packet.append(self._interned())
+        # A trace is its packets one after the other. The sort is stable: one moment keeps the order of writing.
+        ordered = (content for _, content in sorted(self.packets, key=lambda item: item[0]))
+        return bytes(head.SerializeToString()) + b"".join(ordered)
 
     def _ns(self, tick: int) -> int:
         return self.start + (tick - self.first) * 1_000_000_000 // self.table.frequency
 
-    def _event(self, tick: int, kind: int, track: int, name: str = "", **fields: Any) -> TrackEvent:
-        packet = TracePacket()
+    def _event(
+        self,
+        tick: int,
+        kind: int,
+        track: int,
+        name: str = "",
+        fields: Mapping[str, int | str] | None = None,
+        *,
+        flow: int = 0,
+        ends_flow: int = 0,
+        counter: int | None = None,
+    ) -> None:
+        trace = Trace()
+        packet = trace.packet.add()
         packet.timestamp = self._ns(tick)
         packet.trusted_packet_sequence_id = _SEQUENCE
         packet.sequence_flags = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
@@ -74,15 +84,20 @@ class _Writer:
         event.track_uuid = track
         if name:
             event.name_iid = self.names.setdefault(name, len(self.names) + 1)
-        for field, value in fields.items():
+        for field, value in (fields or {}).items():
             annotation = event.debug_annotations.add()
             annotation.name_iid = self.fields.setdefault(field, len(self.fields) + 1)
             if isinstance(value, str):
                 annotation.string_value = value
             else:
                 annotation.int_value = value if value < 1 << 63 else value - (1 << 64)
-        self.packets.append((packet.timestamp, packet))
-        return event
+        if flow:
+            event.flow_ids.append(flow)
+        if ends_flow:
+            event.terminating_flow_ids.append(ends_flow)
+        if counter is not None:
+            event.counter_value = counter
+        self.packets.append((packet.timestamp, trace.SerializeToString()))
 
     def _thread(self, tid: int) -> int:
         return self.tracks.setdefault(tid, _FIRST_THREAD + len(self.tracks))
@@ -93,7 +108,7 @@ class _Writer:
             if not parts:
                 continue
             title = f"swap {swap.number}: v{swap.from_version} to v{swap.to_version}"
-            self._event(parts[0].first, TrackEvent.TYPE_SLICE_BEGIN, _SWAPS, title, outcome=str(swap.outcome))
+            self._event(parts[0].first, TrackEvent.TYPE_SLICE_BEGIN, _SWAPS, title, {"outcome": str(swap.outcome)})
             for part in parts:
                 self._event(part.first, TrackEvent.TYPE_SLICE_BEGIN, _SWAPS, part.name)
                 if part.last is not None:
@@ -112,12 +127,10 @@ class _Writer:
             zip(runs.begin.tolist(), runs.end.tolist(), runs.tid.tolist(), strict=True)
         ):
             status = status_text(int(runs.status[i]), wait=True)
-            event = self._event(
+            self._event(
                 tick, TrackEvent.TYPE_SLICE_BEGIN, self._thread(tid), f"v{int(runs.version[i])}",
-                worker=int(runs.worker[i]), iteration=int(runs.iteration[i]), wait_status=status,
+                {"iteration": int(runs.iteration[i]), "wait_status": status}, ends_flow=woken_by.get(i, -1) + 1,
             )  # fmt: skip
-            if i in woken_by:
-                event.terminating_flow_ids.append(woken_by[i] + 1)
             if end != END_OF_TIME:
                 self._event(end, TrackEvent.TYPE_SLICE_END, self._thread(tid))
 
@@ -126,26 +139,22 @@ class _Writer:
         waking = set(self.model.wakes.signal.tolist())
         for i, row in enumerate(signals.begin_row.tolist()):
             worker, index = int(signals.worker[i]), int(signals.event[i])
-            event = self._event(
+            self._event(
                 int(signals.begin[i]), TrackEvent.TYPE_INSTANT, self._thread(int(self.table.tid[row])),
-                f"signal worker {worker}", event=index, accepted=int(signals.accepted[i]),
+                f"signal worker {worker}", {"event": index, "accepted": int(signals.accepted[i])},
+                flow=i + 1 if i in waking else 0,
             )  # fmt: skip
-            if i in waking:
-                event.flow_ids.append(i + 1)
 
     def _others(self) -> None:
         """Every other event with its fields: on its worker's thread when it is the worker's own, else on the host's."""
-        for number, kind in enumerate(self.table.kinds):
-            if kind.name.startswith(_DRAWN):
-                continue
-            for row in np.flatnonzero(self.table.kind == number).tolist():
-                told = self.table.row(row)["fields"]
-                fields = (
-                    {k: v if isinstance(v, int) else str(v) for k, v in told.items()} if isinstance(told, dict) else {}
-                )
-                tid = int(self.table.tid[row])
+        names = {(kind.provider, kind.name) for kind in self.table.kinds if not kind.name.startswith(_DRAWN)}
+        for provider, name in sorted(names, key=str):
+            events = self.table.events(name, provider)
+            columns = [(field, values.tolist()) for field, values in events.fields.items()]
+            for i, (tick, tid) in enumerate(zip(events.tick.tolist(), events.tid.tolist(), strict=True)):
+                fields = {field: v if isinstance(v := values[i], int) else str(v) for field, values in columns}
                 track = self._thread(tid) if tid in self.model.threads else _HOST
-                self._event(int(self.table.tick[row]), TrackEvent.TYPE_INSTANT, track, kind.name, **fields)
+                self._event(tick, TrackEvent.TYPE_INSTANT, track, name, fields)
 
     def _waiting(self) -> None:
         signals, runs, wakes = self.model.trace.signals, self.model.trace.iterations, self.model.wakes
@@ -154,7 +163,7 @@ class _Writer:
         waiting = 0
         for tick, change in sorted(changes, key=lambda item: (item[0], -item[1])):
             waiting += change
-            self._event(tick, TrackEvent.TYPE_COUNTER, _WAITING).counter_value = waiting
+            self._event(tick, TrackEvent.TYPE_COUNTER, _WAITING, counter=waiting)
 
     def _descriptors(self) -> Iterable[TracePacket]:
         process = TracePacket()
