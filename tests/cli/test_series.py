@@ -131,6 +131,8 @@ def test_hold_times_are_of_swaps_only_and_in_microseconds(tmp_path: Path) -> Non
     updates = (update(0, 1, held_us=999), update(1, 2, held_us=30, window_us=40), update(2, 1))
     run = repeat.SeriesRun(4, swap_result(tmp_path, updates=updates), 1.0)
     assert run.holds() == [Span(4, 1, 30.0)]
+    late = swap_result(tmp_path, updates=(update(0, 1), update(1, 2, held_us=-1)))
+    assert repeat.SeriesRun(4, late, 1.0).holds() == [Span(4, 1, 0.0)]
     assert run.windows() == [Span(4, 1, 40.0), Span(4, 2, 5.0)]
 
 

@@ -51,6 +51,14 @@ def test_help_takes_less_than_two_fifths_of_a_second(runs: Path) -> None:
     assert min(seconds() for _ in range(3)) < 0.4
 
 
+@pytest.mark.parametrize(("arguments", "first"), [([], "Usage: hotswap [OPTIONS]"), (["runs"], "Usage: hotswap runs")])
+def test_without_a_command_there_is_help_to_read(runs: Path, arguments: list[str], first: str) -> None:
+    done = hotswap(*arguments, runs=runs)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(first)
+    assert len(done.err.splitlines()) > 8
+
+
 def test_verdicts_are_known_by_the_text_that_traces_use() -> None:
     assert {*VERDICT_EXITS} == {*VERDICT_STYLES} == {str(verdict) for verdict in Verdict}
 
@@ -151,6 +159,18 @@ def test_the_completion_script_is_shown_and_installed_for_the_shell_in_use(tmp_p
     assert "_HOTSWAP_COMPLETE=complete_" in script
     assert "installed in" in ask("--install-completion")
     assert any("_HOTSWAP_COMPLETE" in path.read_text() for path in home.rglob("*") if path.is_file())
+
+
+def test_a_shell_that_is_not_known_is_bad_usage(tmp_path: Path) -> None:
+    line = ["setsid", "--wait", sys.executable, "-m", "hotswap", "--install-completion"]
+    done = subprocess.run(
+        line,
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
 
 
 def test_bash_really_completes_with_the_script(tmp_path: Path) -> None:

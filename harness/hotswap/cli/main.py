@@ -58,7 +58,14 @@ def _run(arguments: list[str]) -> int:
             return _complain("interrupted", Exit.INTERRUPTED)
         return code if isinstance(code, int) else Exit.PASS
     except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            # Nothing was asked for: here is what can be. typer does not export the class.
+            Terminal(stderr=True).print(error.format_message(), markup=False)
+            return Exit.USAGE
         return _complain(error.format_message(), Exit.USAGE)
+    except SystemExit as error:
+        # Of completion, which ends by itself and has said why: for it 1 means a shell that it does not know.
+        return Exit.USAGE if error.code == 1 else Exit.PASS
     except UsageError as error:
         return _complain(_whole(error), Exit.USAGE)
     except GuestFault as error:

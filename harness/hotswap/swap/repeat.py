@@ -54,7 +54,8 @@ class SeriesRun:
     def _spans(self, ticks_of: Callable[[UpdateReply], int | None]) -> list[Span]:
         frequency = self.result.tick_frequency
         return [
-            Span(self.seed, number, round(ticks * 1e6 / frequency, 1))
+            # A call that was still taken in while the release was under way is stamped after it: held for no time.
+            Span(self.seed, number, round(max(0, ticks) * 1e6 / frequency, 1))
             for number, update in enumerate(self.result.updates)
             if number and (ticks := ticks_of(update)) is not None
         ]
