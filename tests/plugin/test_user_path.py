@@ -135,7 +135,10 @@ def test_five_tests_from_the_readme_and_its_own_work_in_two_processes(user: User
         assert (summary["verdict"], summary["state"]) == ("pass", "ended"), name
         folder = Path(str(summary["run_folder"]))
         files = {path.name for path in folder.iterdir()}
-        assert {"trace.etl", "events.parquet", "timeline.jsonl", "report.html", "evidence"} <= files
+        assert files == {
+            *("run.json", "timeline.jsonl", "trace.etl", "events.parquet", "trace.perfetto-trace", "report.html"),
+            "evidence",
+        }
         assert name in (folder / "report.html").read_text()
     assert "expects this failure" in str(summaries["test_an_expected_failure"]["reason"])
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from hotswap.errors import UsageError
+from hotswap.swap.check_swap import refusals
 from hotswap.swap.expectations import evaluate
+from hotswap.swap.swap_trace import SwapTrace
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.testing.driver import Driver
 from hotswap.testing.verdict import SwapVerdict, applicable
@@ -45,6 +47,11 @@ class Evaluation:
         )
         table = self.etl.events
         return SwapVerdict.of(results, {item.id: format_slice(table, item.slice) for item in results if item.slice})
+
+    @cached_property
+    def refusals(self) -> tuple[str, ...]:
+        """One sentence for each swap that was refused."""
+        return tuple(refusals(SwapTrace(self.etl, self.witnesses, restart=self.driver.restart)))
 
     @property
     def missing(self) -> str:

@@ -15,6 +15,7 @@ from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
 from hotswap.interrupt import uninterrupted
 from hotswap.machine.proc import Owner
 from hotswap.report.html import write_report
+from hotswap.report.perfetto import write_perfetto
 from hotswap.run import RunFolder, mark_killed_runs
 from hotswap.swap.lab import Lab
 from hotswap.swap.result import SCHEMA, SwapResult
@@ -196,6 +197,9 @@ class Record:
         self.folder.timeline.event("verdict", verdict=verdict, reason=self._reason)
         try:
             self.folder.write("report.html", write_report(result, evaluation.etl, evaluation.witnesses))
+            if result.events:
+                perfetto = write_perfetto(evaluation.etl, evaluation.witnesses)
+                self.folder.write("trace.perfetto-trace", perfetto)
         except HotswapError:
             raise
         except Exception as defect:
@@ -235,7 +239,7 @@ class Record:
             tick_frequency=driver.tick_frequency,
             steps=driver.lab.steps,
             expectations=evaluation.verdict.results,
-            refusals=(),
+            refusals=evaluation.refusals,
             slices=evaluation.verdict.slices,
             environment=self._environment(),
         )
