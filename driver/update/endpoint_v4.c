@@ -1,10 +1,9 @@
 /*
  * hotswap_v4.sys, a good update: takes one of each in every iteration of worker 1 and gives all back. One block
- * is kept from the first iteration to DriverUnload, another while the driver before this one is still there.
+ * is kept from PreProcess, while the driver before this one is still there, to DriverUnload.
  */
 #include "endpoint_leaking.h"
 
-static PVOID PhaseBlock;
 static PVOID KeptBlock;
 VOID V4Unload(void);
 
@@ -46,9 +45,6 @@ static BOOLEAN NTAPI Worker(PVOID WorkerContext, NTSTATUS WaitStatus)
     PVOID block;
 
     if (context->WorkerId == 1) {
-        if (KeptBlock == NULL) {
-            KeptBlock = LeakTakePool();
-        }
         block = LeakTakePool();
         FreeBlock(&block);
         if (NT_SUCCESS(LeakTakeEvent(&event))) {
@@ -65,9 +61,7 @@ static NTSTATUS NTAPI Phase(DRIVER_PROXY_REGISTER_CALLBACK_PHASE RegisterPhase, 
 {
     UNREFERENCED_PARAMETER(Context);
     if (RegisterPhase == DriverProxyRegisterCallbackPreProcess) {
-        PhaseBlock = LeakTakePool();
-    } else if (RegisterPhase == DriverProxyRegisterCallbackPostProcess) {
-        FreeBlock(&PhaseBlock);
+        KeptBlock = LeakTakePool();
     }
     return STATUS_SUCCESS;
 }
@@ -76,7 +70,6 @@ static NTSTATUS NTAPI Phase(DRIVER_PROXY_REGISTER_CALLBACK_PHASE RegisterPhase, 
 VOID V4Unload(void)
 {
     FreeBlock(&KeptBlock);
-    FreeBlock(&PhaseBlock); /* of an update that came no further */
 }
 
 ENDPOINT_DRIVER(ENDPOINT_VERSION, Worker, EndpointCompute, Phase);
