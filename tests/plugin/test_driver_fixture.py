@@ -116,6 +116,22 @@ def test_a_swap_goes_on_while_the_test_does_something_else(driver: Driver, trace
     trace.assert_passed()
 
 
+def test_a_test_can_wait_until_a_swap_holds_calls(driver: Driver, trace: Trace) -> None:
+    driver.load("v1")
+    worker = driver.create_worker(timeout_ms=5)
+    pending = driver.begin_swap("v3")
+    pending.wait_until_held()
+    assert not pending.done
+    seen = worker.iterations
+    swap = pending.result()
+    assert (swap.held_calls, swap.hold_us and swap.hold_us > 1000) == (1, True)
+    assert seen == worker.versions[1]
+    idle = driver.begin_swap("v3")
+    worker.stop()
+    with pytest.raises(GuestFault, match="the swap to v3 ended before a held call was seen"):
+        idle.wait_until_held()
+
+
 def test_load_runs_and_tells_what_it_did(driver: Driver, trace: Trace) -> None:
     driver.load("v1")
     workers = [driver.create_worker(events=2), driver.create_worker(events=2, wait="all")]

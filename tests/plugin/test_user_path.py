@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hotswap.deadline import Deadline
 from hotswap.machine.lease import leases
+from hotswap.swap.rejudge import rejudge
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -100,7 +102,7 @@ class User:
         output, _ = process.communicate(timeout=240)
         return process.returncode, output
 
-    def summaries(self) -> dict[str, dict[str, object]]:
+    def summaries(self) -> dict[str, dict[str, Any]]:
         """`run.json` of each test, by the test's name."""
         found = [json.loads(path.read_text()) for path in self.runs.glob("*/run.json")]
         return {content["test"].rpartition("::")[2]: content for content in found}
@@ -140,6 +142,9 @@ def test_five_tests_from_the_readme_and_its_own_work_in_two_processes(user: User
             "evidence",
         }
         assert name in (folder / "report.html").read_text()
+        judged = {item.id: str(item.verdict) for item in rejudge(folder)}
+        said = {item["id"]: item["verdict"] for item in summary["expectations"]}
+        assert said.items() <= judged.items(), "the run folder holds all that the verdict rests on"
     assert "expects this failure" in str(summaries["test_an_expected_failure"]["reason"])
 
 

@@ -153,6 +153,7 @@ def test_workers_come_and_go_while_a_swap_holds_all_calls(driver: Driver, trace:
     leaving = driver.create_worker(timeout_ms=5)
     leaving.wait_for_iterations(1)
     pending = driver.begin_swap("v3")
+    pending.wait_until_held()
     coming = driver.create_worker(timeout_ms=5)
     leaving.stop()
     assert pending.result().succeeded

@@ -144,7 +144,12 @@ class Driver:
                 drain_timeout_ms=drain_timeout_ms,
                 deadline=self._limit(),
             )
-        swap = PendingSwap(name, lambda: self._end_swap(swap, image, pending, drain_timeout_ms), lambda: pending.done)
+        swap = PendingSwap(
+            name,
+            finish=lambda: self._end_swap(swap, image, pending, drain_timeout_ms),
+            done=lambda: pending.done,
+            holds=lambda: self.counters().proxy_held_calls > 0,
+        )
         self._pending[swap] = image
         return swap
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from contextlib import suppress
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from hotswap.report.html import write_report
 from hotswap.report.perfetto import write_perfetto
 from hotswap.run import RunFolder, mark_killed_runs
 from hotswap.swap.lab import Lab
+from hotswap.swap.rejudge import WITNESSES, witnesses_to_json
 from hotswap.swap.result import SCHEMA, SwapResult
 from hotswap.testing.driver import Driver
 from hotswap.testing.evaluation import Evaluation
@@ -187,8 +186,8 @@ class Record:
         if evaluation is None or not evaluation.driver.stopped:
             self._summary(state, verdict)
             return
-        witnesses = json.dumps(asdict(evaluation.witnesses), indent=1, default=_plain)
-        self.folder.write("evidence/witnesses.json", witnesses + "\n")
+        # With them and the trace the verdict can be worked out again.
+        self.folder.write(WITNESSES, witnesses_to_json(evaluation.witnesses))
         evaluation.etl.events.to_parquet(self.folder.events)
         result = self._result(verdict, evaluation)
         self.folder.write_summary(
@@ -304,7 +303,3 @@ def _is_skip(error: BaseException | None) -> bool:
             "Exit",
         )
     )
-
-
-def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, frozenset) else str(value)

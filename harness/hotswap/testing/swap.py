@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hotswap.deadline import Deadline
 from hotswap.driver.host_replies import UpdateReply
 from hotswap.driver.ioctl import NtStatus
 from hotswap.driver.package import DeployedImage
+from hotswap.errors import DeadlineExpired, GuestFault
 from hotswap.swap.observe import update_reply
 from hotswap.swap.result import phase_ticks
+
+HELD_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,16 +86,35 @@ class Swap:
 class PendingSwap:
     """A swap that is under way. `result` must be asked for: until then nobody knows which version is in force."""
 
-    def __init__(self, driver: str, finish: Callable[[], Swap], done: Callable[[], bool]) -> None:
+    def __init__(
+        self, driver: str, finish: Callable[[], Swap], done: Callable[[], bool], holds: Callable[[], bool]
+    ) -> None:
         self.driver = driver
         self._finish = finish
         self._done = done
+        self._holds = holds
         self._swap: Swap | None = None
 
     @property
     def done(self) -> bool:
         """Whether `result` returns without waiting."""
         return self._swap is not None or self._done()
+
+    def wait_until_held(self, seconds: float = HELD_SECONDS) -> None:
+        """Wait until the swap holds a call, that is a worker that wants to run.
+
+        Raises GuestFault when it ends without, or when none is held within `seconds`.
+        """
+        try:
+            held = Deadline.after(seconds).wait_for(
+                lambda: "held" if self._holds() else "ended" if self.done else None,
+                "a call to be held",
+                interval=0.002,
+            )
+        except DeadlineExpired:
+            raise GuestFault(f"the swap to {self.driver} held no call within {seconds:g} s") from None
+        if held == "ended":
+            raise GuestFault(f"the swap to {self.driver} ended before a held call was seen: {self.result()}")
 
     def result(self) -> Swap:
         """Wait for its end. Raises GuestFault when the driver does not answer."""
