@@ -48,13 +48,18 @@ def test_colours_on_a_pipe_are_given_when_asked_for_and_make_it_no_terminal(runs
     plain = {key: value for key, value in os.environ.items() if key not in COLOUR_VARIABLES}
     environment = {**plain, "HOTSWAP_RUNS": str(runs), "TERM": "xterm"}
 
+    def told(*arguments: str, **more: str) -> tuple[str, str]:
+        line = [sys.executable, "-m", "hotswap", *arguments]
+        done = subprocess.run(line, env={**environment, **more}, capture_output=True, text=True)
+        return done.stdout, done.stderr
+
     def listed(**more: str) -> str:
-        line = [sys.executable, "-m", "hotswap", "runs", "list"]
-        return subprocess.run(line, env={**environment, **more}, capture_output=True, text=True).stdout
+        return told("runs", "list", **more)[0]
 
     assert ESCAPE not in listed()
     assert re.search(r"\x1b\[1;36mpass", listed(**{force: "1"}))
     assert re.sub(r"\x1b\[[\d;]*m", "", listed(**{force: "1"})) == listed(), "colours only, no cursor movements"
+    assert told("sweep", **{force: "1"})[1] == "\x1b[2mremoving what killed runs left …\x1b[0m\n", "no live line"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,18 @@ def test_what_grows_is_judged_and_what_does_not_is_not(series: Series, bound: Bo
     assert judge("it", range(200), values, bound).grows is grows
 
 
+def test_noise_that_happens_to_rise_is_no_growth() -> None:
+    draws = [random.Random(seed) for seed in range(10)]
+    trends = [judge("it", range(20), [noise_of_megabytes(0, draw) for _ in range(20)], MEMORY) for draw in draws]
+    assert any(trend.slope > trend.bound for trend in trends), "or this shows nothing"
+    assert not any(trend.grows for trend in trends)
+
+
+def test_what_comes_before_the_caches_are_full_is_not_looked_at() -> None:
+    trend = judge("it", range(40), [*range(100, 104), *[200] * 36], COUNT)
+    assert (trend.samples, trend.first, trend.last) == (36, 200, 200)
+
+
 def test_the_slope_is_the_median_of_all_slopes_per_step() -> None:
     assert theil_sen([0, 10, 20, 30, 40], [0, 20, 40, 9000, 80])[0] == 2.0
     assert theil_sen([0, 1], [0, 3]) == (3.0, 3.0)
