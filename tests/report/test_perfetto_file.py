@@ -93,7 +93,17 @@ def test_swaps_hold_their_parts_and_a_refused_one_its_roll_back() -> None:
         f"swap {swap.number}: v{swap.from_version} to v{swap.to_version}" for swap in swaps
     ]
     second = names[names.index("swap 2: v1 to v2") : names.index("swap 3: v1 to v2")]
-    assert second[1:] == ["prepare", "drain", "switch", "release", "finish", "drain", "switch", "roll back", "finish"]
+    assert second[1:] == [
+        "prepare",
+        "drain",
+        "switch",
+        "release",
+        "finish",
+        "roll back",
+        "drain",
+        "roll back",
+        "finish",
+    ]
 
 
 def test_an_iteration_without_an_end_stays_open() -> None:

@@ -23,6 +23,8 @@ from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.expect import Verdict
 
+_SHOWN = 4
+"""Expectations that did not hold and are shown at the top; the others are folded away there."""
 STYLES = ("theme.css", "page.css", "figures.css", "timeline.css", "print.css")
 SCRIPTS = (
     "codec.js", "words.js", "model.js", "view.js", "theme.js", "lanes.js", "draw.js", "marks.js", "find.js",
@@ -69,7 +71,7 @@ def write_report(result: SwapResult, etl: EtlFile, witnesses: SwapWitnesses | No
             figures=_figures(result, model, updates),
             updates=updates,
             expectations=expectations,
-            open_questions=[view for view in expectations if view.verdict is not Verdict.PASS],
+            **_open_questions(result, expectations),
             latency=latency_view(model),
             model=model,
             facts=environment_facts(result),
@@ -123,6 +125,13 @@ def _expectations(result: SwapResult, model: TraceModel) -> list[ExpectationView
             )
         )
     return views
+
+
+def _open_questions(result: SwapResult, views: list[ExpectationView]) -> dict[str, list[ExpectationView]]:
+    """What did not hold: first what decided the verdict, and folded away what only follows from it."""
+    unmet = [view for view in views if view.verdict is not Verdict.PASS]
+    deciding = [view for view in unmet if view.verdict is result.verdict][:_SHOWN] or unmet[:_SHOWN]
+    return {"open_questions": deciding, "further_questions": [view for view in unmet if view not in deciding]}
 
 
 def _figures(result: SwapResult, model: TraceModel, updates: tuple[UpdateView, ...]) -> list[Figure]:

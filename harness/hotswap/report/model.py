@@ -158,8 +158,13 @@ class TraceModel:
 def swap_parts(swap: Swap) -> list[Part]:
     """The parts of a swap in order, as far as the trace has it; a refused one holds a part `roll back`."""
     parts: list[Part] = []
+    failed = False
     for step in swap.steps:
         begins = _PART_AFTER.get(step.name)
+        failed = failed or (bool(step.status) and step.name not in ("PreProcess", "End"))
+        if failed and step.name in ("Drained", "ProxyStalled", "PostProcess"):
+            # What would have led to the switch now leads back.
+            begins = "roll back"
         if step.name != "End" and (begins is None or (parts and parts[-1].last is None and parts[-1].name == begins)):
             continue
         if parts and parts[-1].last is None:

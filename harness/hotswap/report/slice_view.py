@@ -138,6 +138,7 @@ class _Drawing:
         self._draw_swaps(view, swaps, place)
         self._draw_iterations(view, runs, place)
         self._draw_signals(view, signals, place)
+        self._draw_pending(view, place)
         self._draw_events(view, place)
         self._draw_marks(view, place)
         return view
@@ -146,7 +147,8 @@ class _Drawing:
         first, last = int(self.tick[self.rows[0]]), int(self.tick[self.rows[-1]])
         span = duration((last - first) * 1e6 / self.model.table.frequency)
         plural = "s" if len(self.rows) > 1 else ""
-        return f"{len(self.rows)} event{plural} within {span}, numbered as in the text below"
+        within = f" within {span}" if len(self.rows) > 1 else ""
+        return f"{len(self.rows)} event{plural}{within}, numbered as in the text below"
 
     def _workers(self) -> list[int]:
         return [worker for kind, worker in self.lanes if kind == 2]
@@ -246,6 +248,14 @@ class _Drawing:
             x = place[int(signals.begin[i])]
             width = round(place[int(signals.end[i])] - x, 2)
             view.ticks.append(Tick(x, self._top(lane) + 23, width, kind, title, proof))
+
+    def _draw_pending(self, view: SliceView, place: dict[int, float]) -> None:
+        """Calls that signalled an event of the slice and had not returned when the trace ended."""
+        pending = self.model.trace.signals.pending
+        for row, worker in zip(pending.row.tolist(), pending["Worker"].tolist(), strict=True):
+            if row in self.proof and (2, worker) in self.lanes:
+                x, y = place[int(self.tick[row])], self._top((2, worker)) + 23
+                view.ticks.append(Tick(x, y, 0.0, "pending", "signal whose call did not return", True))
 
     def _draw_events(self, view: SliceView, place: dict[int, float]) -> None:
         """What is neither a signal nor the begin or end of an iteration."""

@@ -24,6 +24,7 @@ class Painter {
       else this.workerLane(row);
     }
     this.heldCalls();
+    this.pendingSignals();
     this.proof(state.proof);
     this.outline(state.hover, theme.text, 1);
     this.outline(state.selected, theme.accent, 2);
@@ -116,16 +117,19 @@ class Painter {
       }
       const begin = swap.parts.length ? this.x(swap.parts[0][1]) : NaN;
       const end = swap.parts.length ? this.x(swap.parts[swap.parts.length - 1][2] ?? trace.last) : NaN;
-      if ((swap.refused || end - begin < 60) && begin > this.left - 1 && begin - flag > 64) {
+      if ((swap.refused || end - begin < 60) && begin > this.left - 1) {
         c.fillStyle = swap.refused ? theme.fail : theme.text;
         c.font = theme.small;
         c.textBaseline = "middle";
         const words = `${swap.from || "none"} → ${swap.to || "none"}${swap.refused ? " ↶ refused" : ""}`;
-        const fits = end + 5 + c.measureText(words).width < this.right;
-        c.textAlign = fits ? "left" : "right";
-        c.fillText(words, fits ? end + 5 : begin - 5, row.y + 11.5);
+        const width = c.measureText(words).width;
+        const from = end + 5 + width < this.right ? end + 5 : begin - 5 - width;
+        c.textAlign = "left";
+        if (from > flag + 6) {
+          c.fillText(words, from, row.y + 11.5);
+          flag = from + width;
+        }
         c.textBaseline = "alphabetic";
-        flag = begin;
       }
     }
   }

@@ -17,6 +17,20 @@ Object.assign(Painter.prototype, {
     }
   },
 
+  // Signals whose call did not return within the trace.
+  pendingSignals() {
+    const { context: c, theme, trace, layout } = this;
+    for (const { row, worker } of trace.pending) {
+      const place = layout.rowOf.get(trace.laneOfWorker.get(worker));
+      const x = this.x(trace.tick[row]);
+      if (!place || x < this.left - 30 || x > this.right) continue;
+      const { signals, tick } = layout.split(place);
+      c.fillStyle = theme.fail;
+      c.fillRect(x, signals, 1.5, tick);
+      c.fillRect(x, signals + tick - 1.5, 7, 1.5);
+    }
+  },
+
   proof(proof) {
     const { context: c, theme, trace, layout } = this;
     if (!proof) return;

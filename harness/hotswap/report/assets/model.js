@@ -93,6 +93,7 @@ class Trace {
     }
     this.fillIterations();
     this.fillSignals();
+    this.pending = Array.from(this.columns.get("signal.pending"), (row) => ({ row, worker: this.value(row, "Worker") }));
     this.held = this.rowsOf("SwapFirstHeld").map((row) => ({ row, worker: this.workerOfThread.get(this.tid(row)) }));
   }
 
