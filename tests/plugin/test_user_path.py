@@ -66,7 +66,7 @@ def test_an_order(driver: Driver, trace: Trace) -> None:
 
 def test_an_expected_failure(driver: Driver, trace: Trace) -> None:
     driver.load("lose-wakeup")
-    worker = driver.create_worker(events=2)
+    worker = driver.create_worker(events=2, work_us=1000)
     driver.start_load([worker], rate=2000)
     worker.wait_for_iterations(100)
     driver.stop()
@@ -183,7 +183,8 @@ def test_all_is_well_again(driver):
 
 def test_a_failure_names_its_run_folder_and_shows_the_events_and_whose_fault_it_is(user: User) -> None:
     user.write("test_failing.py", FAILING_TESTS)
-    code, output = user.run("-rfE")
+    user.runs = user.folder / "elsewhere"
+    code, output = user.run("-rfE", "--hotswap-runs", "elsewhere")
     assert code == 1
     assert "3 failed, 1 passed, 1 error" in output
     summaries = user.summaries()
