@@ -632,6 +632,12 @@ def imports_not_interposed(run: Run) -> None:
     run.first("EndpointVerified", Version=2).fields |= {"Status": 0xC00000BB, "Imports": 0}
 
 
+def test_a_driver_that_imports_nothing_to_take_by_leaves_nothing_behind() -> None:
+    run = good_run()
+    run.first("EndpointVerified", Version=2).fields |= {"Imports": 0, "Calls": 0}
+    assert combine(run.evaluate().values()) == Verdict.PASS
+
+
 @open_question("endpoint-ends-threads", "were verified")
 def endpoint_not_verified(run: Run) -> None:
     run.remove(run.first("EndpointVerified", Version=2))
