@@ -69,29 +69,33 @@ def test_a_worker_that_does_not_run_is_the_guests_fault_and_says_how_it_stands(d
 
 def test_a_refused_swap_is_an_answer(driver: Driver, trace: Trace) -> None:
     driver.load("v1")
-    worker = driver.create_worker(work_us=600_000)
-    worker.signal()
-    worker.wait_until_running()
-    swap = driver.swap("v2", drain_timeout_ms=50)
+    swap = driver.swap("refuse-proxy-stalled")
     assert swap.refused
     assert swap.rolled_back
     assert not swap.succeeded
-    assert "STATUS_UNSUCCESSFUL" in str(swap)
+    assert "STATUS_DEVICE_NOT_READY" in str(swap)
     assert driver.version == 1
-    worker.wait_for_iterations(1)
     driver.stop()
     trace.assert_order("SwapBegin", "SwapRolledBack", "SwapEnd", swap=2)
+    assert trace.verdict().passed, "a clean refusal is a pass"
 
 
 def test_what_does_not_load_is_no_set_up(driver: Driver) -> None:
-    driver.configure(drain_timeout_ms=50)
+    with pytest.raises(GuestFault, match="loading refuse-pre-process failed: swap 0 -> refuse-pre-process: STATUS_"):
+        driver.load("refuse-pre-process")
+
+
+def test_a_swap_has_a_drain_limit_of_its_own(driver: Driver) -> None:
     driver.load("v1")
-    worker = driver.create_worker(work_us=600_000)
+    worker = driver.create_worker(work_us=2_500_000)
     worker.signal()
     worker.wait_until_running()
-    with pytest.raises(GuestFault, match="loading v2 failed: swap 1 -> v2: STATUS_UNSUCCESSFUL"):
-        driver.load("v2")
-    worker.wait_for_iterations(1)
+    swap = driver.swap("v2", drain_timeout_ms=20)
+    assert swap.refused
+    assert swap.status.name == "STATUS_UNSUCCESSFUL"
+    drain = swap.phase_us("drain")
+    assert drain is not None
+    assert 20_000 <= drain < 2_000_000, "it gave up at its limit, long before the iteration ended"
 
 
 def test_the_version_in_force_can_be_swapped_for_itself(driver: Driver, trace: Trace) -> None:
