@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hotswap.machine.lease import leases
+from hotswap.deadline import Deadline
+from hotswap.machine.lease import Lease, leases
 from hotswap.machine.proc import Owner
 from hotswap.soak import __main__ as command
 from hotswap.soak import swaps
@@ -68,6 +70,34 @@ def test_a_run_that_does_not_pass_ends_the_soak_in_one_and_its_folder_stays(runs
     assert done.returncode == 1, done.stderr
     assert "problem: seed 1: verdict fail: work-once-per-iteration" in done.stdout
     assert len([*runs.iterdir()]) == 1
+
+
+def test_a_driver_that_leaks_in_one_guest_is_seen_from_outside(runs: Path, tmp_path: Path) -> None:
+    target = tmp_path / "soak.json"
+    done = soak("swaps", "--count", "0", "--swaps", "40", "--to", "leak-thread", "--json", target)
+    assert done.returncode == 1, done.stderr
+    grown = {trend["what"]: trend["slope"] for trend in json.loads(target.read_text())["trends"] if trend["grows"]}
+    assert grown["driver host: threads"] == pytest.approx(0.5, abs=0.1), "one each time that version 2 is loaded"
+
+
+def test_an_interrupted_soak_leaves_nothing(runs: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hotswap.soak", "swaps", "--count", "50"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def owned() -> list[Lease]:
+        return [lease for lease in leases() if lease.owner.pid == process.pid]
+
+    Deadline.after(60).wait_for(lambda: owned() or None, "its first guest")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert err == "ci/soak: interrupted\n"
+    assert owned() == []
 
 
 @pytest.mark.parametrize(

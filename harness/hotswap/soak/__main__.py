@@ -90,4 +90,6 @@ if __name__ == "__main__":
     raise_on_stop_signals()
     code = main(sys.argv[1:])
     ignore_stop_signals()
+    # As in hotswap.cli: Python would end by SIGINT, had one come while a string was executed.
+    exec("pass")
     sys.exit(code)
