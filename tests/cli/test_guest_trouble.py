@@ -63,6 +63,7 @@ def test_a_guest_that_dies_is_a_fault_of_the_lab_and_the_run_folder_says_so(runs
     assert summary(folder)["state"] == "lab-fault"
     assert summary(folder)["verdict"] == "inconclusive"
     assert "agent's process" in str(summary(folder)["reason"])
+    assert "the lab could not do its part" in (folder / "report.html").read_text()
     assert (folder / "evidence" / "processes.json").is_file()
     assert not [lease for lease in leases() if lease.owner == Owner.own().process]
 

@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from time import monotonic
 from typing import Any
@@ -15,7 +15,7 @@ from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
 from hotswap.driver.package import DriverPackage, check_update_file, resolve_update
 from hotswap.driver.preflight import PreflightReport
-from hotswap.errors import DeadlineExpired, GuestFault, LabFault, UsageError
+from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, UsageError
 from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import Machine
 from hotswap.machine.proc import Owner
@@ -162,6 +162,9 @@ class _Test:
             # On a full disk it cannot be noted; the next start will find that this process has ended.
             with suppress(LabFault):
                 self._summary("lab-fault", str(error) or type(error).__name__)
+            # Nor may a second fault hide the first.
+            with suppress(Exception):
+                self._report_lab_fault(error)
             error.add_note(f"run folder: {self.folder.path}")
             raise
         if interrupted:
@@ -291,6 +294,15 @@ class _Test:
             self.folder.write("trace.perfetto-trace", write_perfetto(etl, witnesses))
         self.folder.write_summary({**result.to_json(), "state": "ended", "slices": dict(result.slices)})
         self.folder.timeline.event("verdict", verdict=result.verdict, reason=result.reason)
+
+    def _report_lab_fault(self, error: Exception) -> None:
+        """What there is until then, with the fault as its reason: whoever comes to the folder need not search."""
+        try:
+            etl = self._trace()
+        except (HotswapError, OSError):
+            etl = _no_trace()
+        why = f"the lab could not do its part: {str(error) or type(error).__name__}"
+        self.folder.write("report.html", write_report(replace(self._result(etl, (), False), reason=why), etl, None))
 
     def _summary(self, state: str, why: str, **more: object) -> None:
         self.folder.write_summary(
