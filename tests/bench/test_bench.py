@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.bench import __main__ as command
-from hotswap.bench import agent, swap
+from hotswap.bench import agent, report, swap
 from hotswap.bench.table import compare
 
 ROW = {"what", "ours", "other", "unit", "ratio", "aim", "met"}
@@ -81,3 +81,20 @@ def test_the_agent_benchmark_compares_calls_with_process_starts(
 def test_a_row_says_whether_its_aim_is_met() -> None:
     assert compare("x", [1, 2, 30], [200, 300, 100], "µs", 100).met is True
     assert compare("x", [1, 3, 30], [200, 250, 100], "µs", 100).met is False
+
+
+def test_the_report_benchmark_opens_reports_and_zooms(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(command.BENCHMARKS, "report", lambda: report.run(sizes=(3_000,)))
+    assert command.main(["report", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert all(row.keys() == ROW for row in content["rows"])
+    told = {row["what"].partition(": ")[2]: row for row in content["rows"]}
+    assert told["open, until drawn"]["aim"] == "<= 2000 ms"
+    assert told["draw a frame while zooming, median"]["aim"] == "<= 16 ms"
+    assert all(row["ours"] > 0 for row in content["rows"])
+    for row in content["rows"]:
+        if row["aim"]:
+            assert row["met"] is (row["ours"] <= float(row["aim"].split()[1]))
+    assert content["environment"]["browser"].startswith(("Chrome", "Headless"))
