@@ -208,6 +208,9 @@ def _build(
     cmake = str(toolchain.programs["cmake"])
     say("configuring the driver build")
     _run([cmake, "--preset", _PRESET, "-S", str(sources), "-B", str(tree)], sources, log, failed_log)
+    if not (tree / "build.ninja").is_file():
+        # On a full disk CMake says that it has written its files, and ends with 0.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     say("compiling the drivers and the agent")
     # Not through cmake --build: what is to end with this process must be its own child.
     _run([str(toolchain.programs["ninja"]), "-C", str(tree)], sources, log, failed_log)
