@@ -107,9 +107,13 @@ def driver(request: pytest.FixtureRequest, machine: GuestMachine, hotswap_runs: 
     item = request.node
     record = item.stash[_RECORD] = Record(machine, hotswap_runs, item.nodeid)
     item.user_properties.append(("hotswap_run", str(record.folder.path)))
-    yield record.begin()
-    # Ended with the test's own call, unless the set-up of another fixture failed before it.
-    record.end(RuntimeError("the test did not run: the set-up of another fixture failed"))
+    try:
+        started = record.begin()
+    except BaseException as error:
+        raise record.end(error, ran=False) or error from None
+    yield started
+    # Ended with the test's own call; without one, at the end of its set-up.
+    record.end(None, ran=False)
 
 
 @pytest.fixture
@@ -169,7 +173,7 @@ def pytest_runtest_makereport(
         _forget_frames_of_ours(call.excinfo.tb)
     report = yield
     if call.when == "setup":
-        record.end(call.excinfo.value)
+        record.end(call.excinfo.value, ran=False)
     if report.failed:
         report.sections.append(("hotswap run", record.describe()))
         # Kept as plain attributes: they travel from the processes of xdist to where reports are shown.

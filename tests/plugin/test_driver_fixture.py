@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.driver.host_device import HostDevice
 from hotswap.errors import GuestFault, UsageError
@@ -189,6 +190,15 @@ def test_a_test_without_workers_or_swaps_has_a_verdict_too(driver: Driver, trace
     assert verdict.passed
     assert {"driver-host-alive", "evidence-complete", "old-image-gone"} <= {item.id for item in verdict.results}
     assert verdict.result("signals-accounted") is None
+
+
+def test_the_agent_and_the_machine_can_be_used_without_a_driver(agent: Agent, machine: GuestMachine) -> None:
+    deadline = Deadline.after(30)
+    agent.put(b"text", r"C:\hotswap\file.txt", deadline=deadline)
+    assert agent.get(r"C:\hotswap\file.txt", deadline=deadline) == b"text"
+    agent.remove(r"C:\hotswap\file.txt", deadline=deadline)
+    assert machine.agent is agent
+    assert machine.current.alive() is None
 
 
 def test_the_device_is_the_drivers_own_and_typed(device: HostDevice, driver: Driver) -> None:

@@ -152,6 +152,8 @@ FAILING_TESTS = """
 import os
 import signal
 
+import pytest
+
 
 def test_wrong_order(driver, trace):
     driver.load("v1")
@@ -178,6 +180,19 @@ def test_agent_dies(driver):
 
 def test_all_is_well_again(driver):
     driver.load("v1")
+
+
+@pytest.fixture
+def broken(driver):
+    raise ValueError("a slip in the fixture")
+
+
+def test_of_a_broken_fixture(driver, broken):
+    pass
+
+
+def test_skipped(driver):
+    pytest.skip("not today")
 """
 
 
@@ -186,7 +201,7 @@ def test_a_failure_names_its_run_folder_and_shows_the_events_and_whose_fault_it_
     user.runs = user.folder / "elsewhere"
     code, output = user.run("-rfE", "--hotswap-runs", "elsewhere")
     assert code == 1
-    assert "3 failed, 1 passed, 1 error" in output
+    assert "3 failed, 1 passed, 1 skipped, 2 errors" in output
     summaries = user.summaries()
     by_test = dict(zip(summaries, map(str, summaries), strict=True))
     for name in ("test_wrong_order", "test_fails_before_the_stop", "test_host_dies_unseen", "test_agent_dies"):
@@ -208,6 +223,8 @@ def test_a_failure_names_its_run_folder_and_shows_the_events_and_whose_fault_it_
     evidence = Path(str(summaries["test_host_dies_unseen"]["run_folder"])) / "evidence"
     assert any(path.stat().st_size for path in evidence.rglob("*.log"))
     assert re.search(r"^LAB FAULT .*test_agent_dies", output, re.MULTILINE)
+    for name in ("test_of_a_broken_fixture", "test_skipped"):
+        assert (summaries[name]["verdict"], summaries[name]["state"]) == ("inconclusive", "ended")
     assert (summaries["test_agent_dies"]["verdict"], summaries["test_agent_dies"]["state"]) == (
         "inconclusive",
         "lab-fault",
@@ -291,6 +308,27 @@ def test_ctrl_c_ends_the_guest_and_the_run_as_inconclusive(user: User, processes
     assert len(summaries) == len(running)
     for summary in summaries:
         assert (summary["verdict"], summary["reason"]) == ("inconclusive", "the test was interrupted"), output
+
+
+def test_ctrl_c_while_the_guest_starts_leaves_nothing(user: User) -> None:
+    user.write("test_long.py", LONG_TEST)
+    process = user.start()
+    Deadline.after(120).wait_for(
+        lambda: any(lease.owner.pid == process.pid for lease in leases()),
+        "the guest to be made",
+        alive=lambda: None if process.poll() is None else f"pytest ended: {process.communicate()[0]}",
+        interval=0.005,
+    )
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert not any(lease.owner.pid == process.pid for lease in leases())
+    (summary,) = user.summaries().values()
+    assert (summary["verdict"], summary["state"], summary["reason"]) == (
+        "inconclusive",
+        "ended",
+        "the test was interrupted",
+    )
 
 
 def test_what_a_killed_process_of_xdist_left_is_removed(user: User) -> None:

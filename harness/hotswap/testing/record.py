@@ -61,9 +61,10 @@ class Record:
         self._trace = Trace(self._evaluation, self._guest.build.codes)
         return self._driver
 
-    def end(self, error: BaseException | None) -> BaseException | None:
+    def end(self, error: BaseException | None, *, ran: bool = True) -> BaseException | None:
         """Take all down and write all down. `error`: what ended the test; None: it got to its end.
 
+        `ran`: the test itself ran, not only its set-up.
         Returns what the test is to end with: `error`, None, or what the end of the driver brought to light.
         """
         if self.ended:
@@ -74,7 +75,7 @@ class Record:
             if isinstance(error, KeyboardInterrupt):
                 with uninterrupted():
                     return self._interrupted(error)
-            return self._end(error)
+            return self._end(error, ran)
         except KeyboardInterrupt as interrupt:
             with uninterrupted():
                 return self._interrupted(interrupt)
@@ -98,7 +99,7 @@ class Record:
 
     # The end of a test
 
-    def _end(self, error: BaseException | None) -> BaseException | None:
+    def _end(self, error: BaseException | None, ran: bool) -> BaseException | None:
         fault: HotswapError | None = None
         skipped = _is_skip(error)
         try:
@@ -113,7 +114,7 @@ class Record:
             with suppress(HotswapError):
                 self._lab.diagnose()
         try:
-            self._write(result, skipped=skipped)
+            self._write(result, undecided=skipped or not ran)
         except HotswapError as trouble:
             if result is None:
                 result = trouble
@@ -179,8 +180,8 @@ class Record:
 
     # The run folder
 
-    def _write(self, error: BaseException | None, *, skipped: bool) -> None:
-        verdict = self._verdict(error, skipped=skipped)
+    def _write(self, error: BaseException | None, *, undecided: bool) -> None:
+        verdict = self._verdict(error, undecided=undecided)
         state = "lab-fault" if _is_lab_fault(error) else "ended"
         evaluation = self._evaluation
         if evaluation is None or not evaluation.driver.stopped:
@@ -205,15 +206,15 @@ class Record:
             # A defect of the report must not stand in front of what the test has to say.
             self.folder.timeline.event("no-report", error=f"{type(defect).__name__}: {defect}")
 
-    def _verdict(self, error: BaseException | None, *, skipped: bool) -> Verdict:
+    def _verdict(self, error: BaseException | None, *, undecided: bool) -> Verdict:
         """The test's own verdict; what the expectations say is in the report, for the test to ask about or not."""
         if error is None:
-            self._reason = self._passed_because()
-            return Verdict.PASS
-        first = str(error).strip().partition("\n")[0]
-        self._reason = first or type(error).__name__
-        undecided = skipped or _is_lab_fault(error) or isinstance(error, Inconclusive)
-        return Verdict.INCONCLUSIVE if undecided else Verdict.FAIL
+            self._reason = "the test did not run" if undecided else self._passed_because()
+            return Verdict.INCONCLUSIVE if undecided else Verdict.PASS
+        self._reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if isinstance(error, GuestFault):
+            return Verdict.FAIL
+        return Verdict.INCONCLUSIVE if undecided or isinstance(error, LabFault | Inconclusive) else Verdict.FAIL
 
     def _passed_because(self) -> str:
         if self._evaluation is None or self._trace is None:
