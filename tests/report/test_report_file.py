@@ -204,6 +204,24 @@ def test_a_lost_wakeup_is_not_made_into_a_latency() -> None:
     assert len(models[1].wakes.ticks) == len(models[0].wakes.ticks) - 1
 
 
+def test_after_a_lost_wakeup_later_latencies_are_not_counted_from_it() -> None:
+    simulation = Simulation(workers=(WorkerDefinition(1, WAIT_ANY, 2),))
+    simulation.start()
+    simulation.signal(1, 0)
+    simulation.state[1, 0] = False  # lost: taken, and no iteration runs
+    simulation.signal(1, 1)
+    simulation.run(1)
+    simulation.signal(1, 1)
+    simulation.run(1)  # its wait answers 1, so nothing was set at 0
+    simulation.signal(1, 0)
+    last = simulation.events[-2].tick
+    simulation.run(1)
+    run = simulation.finish((1,))
+    model = TraceModel(run.etl(), run.witnesses)
+    assert int(model.trace.signals.begin[model.wakes.signal[-1]]) == last
+    assert model.wakes.unpaired == 1
+
+
 def test_a_worker_that_never_returns_is_drawn_to_the_end() -> None:
     run: Run = passed()
     end = run.find("IterationEnd", Worker=1)[-1]

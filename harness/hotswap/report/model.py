@@ -25,6 +25,7 @@ _PART_AFTER = {
     "RolledBack": "roll back",
 }
 """The part of a swap that each of its steps begins."""
+_TIMEOUT = 0x102
 _RETURN_SECONDS = 0.02
 """From a wait's return to its IterationBegin on a busy machine; measured 9 ms at 95 % on 2 cores."""
 
@@ -94,7 +95,7 @@ class TraceModel:
         iteration of a WaitAll worker counts from the last signal that completed its set.
         """
         signals, runs = self.trace.signals, self.trace.iterations
-        waiting: dict[tuple[int, int], deque[int]] = defaultdict(deque)
+        waiting: dict[int, dict[int, deque[int]]] = defaultdict(lambda: defaultdict(deque))
         kept = [i for i in np.flatnonzero(signals.accepted).tolist() if not self._notification(i)]
         times = [(int(signals.begin[i]), 0, i) for i in kept]
         times += [(int(begin), 1, i) for i, begin in enumerate(runs.begin.tolist())]
@@ -103,9 +104,9 @@ class TraceModel:
         taken_signals = 0
         for _, kind, i in sorted(times):
             if kind == 0:
-                waiting[worker_of[i], event_of[i]].append(i)
+                waiting[worker_of[i]][event_of[i]].append(i)
                 continue
-            taken = [queue.popleft() for queue in self._taken_from(i, waiting) if queue]
+            taken = [queue.popleft() for queue in self._taken_from(i, waiting[int(runs.worker[i])]) if queue]
             taken_signals += len(taken)
             if taken:
                 pairs.append((max(taken, key=lambda at: int(signals.begin[at])), i))
@@ -114,20 +115,29 @@ class TraceModel:
         ticks = runs.begin[iteration] - signals.begin[signal]
         return Wakes(signal, iteration, ticks, len(kept) - taken_signals)
 
-    def _taken_from(self, iteration: int, waiting: dict[tuple[int, int], deque[int]]) -> list[deque[int]]:
+    def _taken_from(self, iteration: int, waiting: dict[int, deque[int]]) -> list[deque[int]]:
+        """The queues of signals, of those of its worker by event, that an iteration takes one from."""
         runs = self.trace.iterations
         status = int(runs.status[iteration]) & 0xFFFFFFFF
-        if status >= 64:
-            return []
-        worker = int(runs.worker[iteration])
-        definition = self.definition(worker)
-        all_of = definition is not None and definition.wait_type == WAIT_ALL
-        events = range(definition.event_count) if definition is not None and all_of else (status,)
-        queues = [waiting[worker, event] for event in events]
+        definition = self.definition(int(runs.worker[iteration]))
+        if definition is not None and definition.wait_type == WAIT_ALL:
+            queues = [waiting[event] for event in range(definition.event_count)] if status < 64 else []
+        else:
+            self._drop_taken_before(iteration, status, waiting)
+            queues = [waiting[status]] if status < 64 else []
         for queue in queues:
             while len(queue) > 1 and self._lost(queue, iteration):
                 queue.popleft()
         return queues
+
+    def _drop_taken_before(self, iteration: int, status: int, waiting: dict[int, deque[int]]) -> None:
+        """A wait answers the lowest event that is set, and times out only without any: what it passed over was gone."""
+        begun = int(self.trace.iterations.previous_end[iteration])
+        if status >= 64 and status != _TIMEOUT:
+            return
+        for event, queue in waiting.items():
+            while event < status and queue and int(self.trace.signals.end[queue[0]]) < begun:
+                queue.popleft()
 
     def _lost(self, queue: deque[int], iteration: int) -> bool:
         """Whether the first signal cannot have woken the iteration, given that a second one was accepted since.
