@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _DEFAULT_MACHINE = "wine"
 _PACKAGE = Path(__file__).parent
 _RECORD = pytest.StashKey["Record"]()
+_DEBUGGED = pytest.StashKey[Exception]()
 _LEFT_BEHIND = pytest.StashKey[bool]()
 
 
@@ -112,8 +113,9 @@ def driver(request: pytest.FixtureRequest, machine: GuestMachine, hotswap_runs: 
     except BaseException as error:
         raise record.end(error, ran=False) or error from None
     yield started
-    # Ended with the test's own call; without one, at the end of its set-up.
-    record.end(None, ran=False)
+    # Ended with the test's own call already, but for a test that is debugged, and one whose call never came.
+    failure = item.stash.get(_DEBUGGED, None)
+    record.end(failure, ran=failure is not None)
 
 
 @pytest.fixture
@@ -142,6 +144,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
     except BaseException as error:
+        if item.config.getoption("usepdb", False) and isinstance(error, Exception):
+            # Whoever debugs wants to ask the driver.
+            item.stash[_DEBUGGED] = error
+            raise
         failure = record.end(error)
         if failure is None or failure is error:
             raise

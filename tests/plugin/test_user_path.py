@@ -91,6 +91,7 @@ class User:
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
             cwd=self.folder,
             env=self.environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -363,6 +364,15 @@ def test_completion(driver: Driver, device: HostDevice, trace: Trace) -> None:
     device.configure(runtime="magic")
 """
 )
+
+
+def test_a_debugged_test_still_has_its_driver(user: User) -> None:
+    user.write("test_it.py", "def test_it(driver):\n    driver.load('v1')\n    assert driver.version == 2\n")
+    process = user.start("--pdb")
+    output, _ = process.communicate("p ('seen', driver.swap('v2').to_version)\nquit\n", timeout=120)
+    assert "('seen', 2)" in output
+    (summary,) = user.summaries().values()
+    assert (summary["verdict"], len(summary["phases"])) == ("fail", 2)
 
 
 def test_an_editor_knows_every_type(user: User) -> None:
