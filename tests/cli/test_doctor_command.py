@@ -14,7 +14,7 @@ from time import monotonic
 import pytest
 from command import hotswap
 
-from hotswap.doctor.tools import CHROMIUM_PACKAGE
+from hotswap.doctor.tools import CHROMIUM_PACKAGE, TYPEFACE_PACKAGE
 from hotswap.driver.toolchain import HEADERS_PACKAGE, PROGRAMS
 from hotswap.machine.lease import Lease, leases, leases_home, new_id
 from hotswap.machine.profile import load_profile
@@ -92,6 +92,14 @@ def test_each_missing_tool_is_named_with_the_line_that_mends_it(runs: Path, tmp_
     assert re.search(r"^missing +ld.lld ", done.out, re.MULTILINE)
 
 
+def test_what_is_optional_can_be_missing(runs: Path) -> None:
+    code, checks = diagnosis(runs, {"HOTSWAP_CHROMIUM": "/no/such/chromium", "HOTSWAP_ETL_SAMPLES": "/no/such/folder"})
+    assert code == 0
+    for name in ("chromium", "real samples"):
+        assert (checks[name]["state"], checks[name]["required"]) == ("missing", False)
+        assert checks[name]["mend"]
+
+
 def test_a_tool_that_does_not_run_is_degraded(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "cmake").write_text("#!/bin/sh\nexit 3\n")
     (tmp_path / "cmake").chmod(0o755)
@@ -125,7 +133,8 @@ def test_the_doctor_and_the_set_up_name_the_same_packages() -> None:
     function = text[text.index("missing_packages()") : text.index("# A Python that can make")]
     named = {word for names in re.findall(r"\becho ([a-z0-9 .+-]+)", function) for word in names.split()}
     doctor = {*PROGRAMS.values(), HEADERS_PACKAGE, load_profile("wine").string("wine", "package", "")}
-    assert named - {"python3", "python3-venv", CHROMIUM_PACKAGE} == doctor
+    doctor |= {CHROMIUM_PACKAGE, TYPEFACE_PACKAGE}
+    assert named - {"python3", "python3-venv"} == doctor
     for program in PROGRAMS:
         assert re.search(rf"\bfound {re.escape(program)}\b", function), f"ci/setup does not look for {program}"
 

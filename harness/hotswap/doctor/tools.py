@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +20,10 @@ _NEEDED_FOR = {
     "osslsigncode": "signing the drivers with the test key",
 }
 CHROMIUM_PACKAGE = "chromium"
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+TYPEFACE_PACKAGE = "fonts-liberation"
+_CHROMIUM = "/usr/bin/chromium"
+_FONTS = Path("/usr/share/fonts/truetype")
+_PICTURES = "pictures of reports, and the tests that look at them"
 
 Checks = Callable[[], Iterator[Check]]
 
@@ -31,7 +35,7 @@ def build_tools() -> tuple[Checks, ...]:
 
 def optional_tools() -> tuple[Checks, ...]:
     """What a swap does without."""
-    return (_chromium, _node)
+    return (_chromium, _typeface, _node)
 
 
 def _build_tool(program: str) -> Iterator[Check]:
@@ -60,7 +64,18 @@ def _headers() -> Iterator[Check]:
 
 
 def _chromium() -> Iterator[Check]:
-    yield _optional("chromium", _CHROMIUM, "pictures of reports, and the tests that look at them", CHROMIUM_PACKAGE)
+    """By its path, as the tests of reports use it."""
+    yield _optional("chromium", (os.environ.get("HOTSWAP_CHROMIUM") or _CHROMIUM,), _PICTURES, CHROMIUM_PACKAGE)
+
+
+def _typeface() -> Iterator[Check]:
+    found = next(_FONTS.glob("liberation*"), None)
+    name, purpose = "typeface", f"{_PICTURES}: alike everywhere"
+    if found is None:
+        line = install([TYPEFACE_PACKAGE])
+        yield Check(name, State.MISSING, "no Liberation (optional)", purpose, line, package=TYPEFACE_PACKAGE)
+    else:
+        yield Check(name, State.OK, f"Liberation in {found}", purpose, path=found, package=TYPEFACE_PACKAGE)
 
 
 def _node() -> Iterator[Check]:
