@@ -17,7 +17,7 @@ from hotswap.cli.progress import Progress, duration
 from hotswap.errors import LabFault, UsageError
 
 if TYPE_CHECKING:
-    from hotswap.runs import Run
+    from hotswap.runs import Pruned, Run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show, open and remove past runs.")
 
@@ -212,55 +212,57 @@ def prune_(
     json_: JsonOption = None,
 ) -> None:
     """Remove run folders. Never one of a run that still runs, nor what is no run's folder."""
-    from hotswap.runs import Selection, disk_usage, find_runs, prune, remove_leftovers
+    from hotswap.runs import Pruned, Selection, disk_usage, find_runs, prune, remove_leftovers
 
     target = JsonTarget(json_)
     if not keep and older_than is None and not verdict:
         raise UsageError(
-            "say which runs to remove: --keep N, --older-than DAYS or --verdict VERDICT (--keep 0 --older-than 0: all)"
+            "say which runs to remove: --keep N, --older-than DAYS or --verdict VERDICT (--older-than 0: all of them)"
         )
     if keep < 0:
         raise UsageError(f"--keep is {keep}; it must not be negative")
-    age = None if older_than is None else _days(older_than)
+    selection = Selection(keep, None if older_than is None else _days(older_than), _verdicts(verdict))
     runs = find_runs()
-    chosen = Selection(keep, age, _verdicts(verdict)).of(runs, datetime.now(UTC))
-    console = Terminal(stderr=True) if target.is_standard_output else Terminal()
+    chosen = selection.of(runs, datetime.now(UTC))
+    console = Terminal(stderr=target.is_standard_output)
     running = sum(run.is_running for run in runs)
     left = f"; {running} still running" if running else ""
     if not chosen:
-        console.print(f"nothing to remove: {len(runs)} runs here{left}", markup=False)
-        target.write({"schema": 1, "dry_run": dry_run, "removed": [], "freed_bytes": 0, "failed": {}})
+        console.print(f"nothing to remove: {_runs(len(runs))} here{left}", markup=False)
+        target.write(_pruned_json(Pruned((), 0, {}), dry_run=dry_run))
         return
     if dry_run:
-        size = sum(disk_usage(run.path) for run in chosen)
-        _print_list(chosen, len(chosen)) if not target.is_standard_output else None
-        console.print(f"would remove {_runs(len(chosen))} of {len(runs)} and free {_size(size)}{left}", markup=False)
-        target.write(
-            {"schema": 1, "dry_run": True, "removed": [run.id for run in chosen], "freed_bytes": size, "failed": {}}
-        )
-        return
-    if not yes:
-        _ask(f"Remove {_runs(len(chosen))} of {len(runs)}, from {chosen[-1].id} to {chosen[0].id}?")
-    progress = Progress(Terminal(stderr=True), quiet=quiet, steps=False)
-    with progress.live():
-        progress(f"removing {_runs(len(chosen))}")
-        remove_leftovers()
-        done = prune(chosen)
-    console.print(f"removed {_runs(len(done.removed))} of {len(runs)}, freed {_size(done.freed)}{left}", markup=False)
-    target.write(
-        {
-            "schema": 1,
-            "dry_run": False,
-            "removed": [run.id for run in done.removed],
-            "freed_bytes": done.freed,
-            "failed": dict(done.failed),
-        }
-    )
+        done = Pruned(tuple(chosen), sum(disk_usage(run.path) for run in chosen), {})
+        if not target.is_standard_output:
+            _print_list(chosen, len(chosen))
+        what = f"would remove {_runs(len(chosen))} of {len(runs)} and free"
+    else:
+        if not yes:
+            _ask(f"Remove {_runs(len(chosen))} of {len(runs)}, from {chosen[-1].id} to {chosen[0].id}?")
+        progress = Progress(Terminal(stderr=True), quiet=quiet, steps=False)
+        with progress.live():
+            progress(f"removing {_runs(len(chosen))}")
+            remove_leftovers()
+            done = prune(chosen)
+        what = f"removed {_runs(len(done.removed))} of {len(runs)}, freed"
+    console.print(f"{what} {_size(done.freed)}{left}", markup=False)
+    target.write(_pruned_json(done, dry_run=dry_run))
     if done.failed:
         first, why = next(iter(done.failed.items()))
         raise LabFault(
             f"{_runs(len(done.failed))} could not be removed, first {first}: {why}; make the folder writable"
         )
+
+
+def _pruned_json(done: Pruned, *, dry_run: bool) -> dict[str, Any]:
+    removed = [run.id for run in done.removed]
+    return {
+        "schema": 1,
+        "dry_run": dry_run,
+        "removed": removed,
+        "freed_bytes": done.freed,
+        "failed": dict(done.failed),
+    }
 
 
 def _ask(question: str) -> None:
