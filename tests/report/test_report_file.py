@@ -20,7 +20,7 @@ from hotswap.trace.writer import build_etl
 from support.reports import ENVIRONMENT, failed, passed, refused, report_of, result_of, timed
 from support.swap_trace import Run, Simulation
 
-HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
+HOSTILE = "</script></script ><!--<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
 
 
 class Elements(HTMLParser):
