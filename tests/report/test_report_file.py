@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from html.parser import HTMLParser
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +16,8 @@ from hotswap.swap.witnesses import WAIT_ALL, WAIT_ANY, WorkerDefinition
 from hotswap.trace.etl import parse_etl
 from hotswap.trace.expect import ExpectationResult, Verdict
 from hotswap.trace.writer import build_etl
-from support.reports import ENVIRONMENT, failed, passed, refused, report_of, result_of, timed
+from support.reports import HOSTILE, failed, hostile_report, passed, refused, report_of, result_of, timed
 from support.swap_trace import Run, Simulation
-
-HOSTILE = "</script></script ><!--<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
 
 
 class Elements(HTMLParser):
@@ -64,22 +61,7 @@ def test_beside_its_data_the_file_is_small() -> None:
 
 
 def test_nothing_from_outside_becomes_markup() -> None:
-    environment: dict[str, Any] = {
-        **ENVIRONMENT,
-        "command": f"hotswap swap --to '{HOSTILE}'",
-        "drivers": {HOSTILE: HOSTILE},
-        "guest": {"os": [HOSTILE], "wine": HOSTILE},
-        HOSTILE: {HOSTILE: HOSTILE},
-    }
-    run = failed()
-    timed(run)
-    etl = run.etl()
-    result = result_of(run, etl, environment=environment)
-    bad = ExpectationResult(HOSTILE, Verdict.FAIL, HOSTILE, (1, 2))
-    result = dataclasses.replace(
-        result, reason=HOSTILE, expectations=(bad,), slices={HOSTILE: HOSTILE}, steps={HOSTILE: 1.0}
-    )
-    html = write_report(result, etl, run.witnesses)
+    html = hostile_report()
     page = Elements(html)
     assert [attributes.get("type") for tag, attributes in page.found if tag == "script"] == [
         "application/json",

@@ -14,7 +14,7 @@ from hotswap.report.browser import Browser
 from hotswap.report.html import write_report
 from hotswap.swap.swaps import Outcome
 from hotswap.trace.expect import format_slice
-from support.reports import ENVIRONMENT, failed, open_question, passed, refused, report_of, result_of, timed
+from support.reports import HOSTILE, failed, hostile_report, open_question, passed, refused, report_of, result_of, timed
 from support.swap_trace import Run
 
 LANES = "document.getElementById('lanes')"
@@ -307,11 +307,11 @@ def test_hundred_thousand_events_are_drawn(page: Any, tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_text_on_the_page_as_well(page: Any) -> None:
-    run = passed()
-    environment = {**ENVIRONMENT, "command": "</script><script>document.title='owned'</script>"}
-    browser = page(report_of(run, environment=environment))
+    browser = page(hostile_report())
+    assert state(browser)["ready"] == "true"
     assert "owned" not in browser.evaluate("document.title")
-    assert text(browser, "#command") == environment["command"]
+    assert text(browser, "#command") == f"hotswap swap --to '{HOSTILE}'"
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
 
 
 def test_a_run_without_events_says_so_instead_of_a_timeline(page: Any) -> None:

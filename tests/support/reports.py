@@ -13,7 +13,7 @@ from hotswap.swap.swap_trace import SwapTrace
 from hotswap.swap.swaps import Outcome, Swap
 from hotswap.swap.witnesses import UpdateReply
 from hotswap.trace.etl import EtlFile
-from hotswap.trace.expect import combine, format_slice, reason
+from hotswap.trace.expect import ExpectationResult, Verdict, combine, format_slice, reason
 from support.swap_trace import Run, Simulation, good_run
 
 _TICKS = {
@@ -29,6 +29,9 @@ ENVIRONMENT = {
     "command": "hotswap swap --seed 1",
     "runtime_in_use": "compat",
 }
+
+HOSTILE = "</script></script ><!--<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
+"""Ends a script and begins another, in every way that a browser knows."""
 
 
 def result_of(run: Run, etl: EtlFile, *, environment: Mapping[str, Any] = ENVIRONMENT) -> SwapResult:
@@ -102,3 +105,23 @@ def refused(outcome: Outcome = Outcome.POST_PROCESS) -> Run:
     simulation.load(100)
     simulation.stop()
     return simulation.finish((1, 2))
+
+
+def hostile_report() -> str:
+    """Every text that comes from outside is `HOSTILE`."""
+    environment: dict[str, Any] = {
+        **ENVIRONMENT,
+        "command": f"hotswap swap --to '{HOSTILE}'",
+        "drivers": {HOSTILE: HOSTILE},
+        "guest": {"os": [HOSTILE], "wine": HOSTILE},
+        HOSTILE: {HOSTILE: HOSTILE},
+    }
+    run = failed()
+    timed(run)
+    etl = run.etl()
+    result = result_of(run, etl, environment=environment)
+    bad = ExpectationResult(HOSTILE, Verdict.FAIL, HOSTILE, (1, 2))
+    result = dataclasses.replace(
+        result, reason=HOSTILE, expectations=(bad,), slices={HOSTILE: HOSTILE}, steps={HOSTILE: 1.0}
+    )
+    return write_report(result, etl, run.witnesses)
