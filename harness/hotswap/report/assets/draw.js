@@ -90,7 +90,7 @@ class Painter {
   }
 
   swapLane(row) {
-    const { context: c, theme, trace } = this;
+    const { context: c, theme, trace, layout } = this;
     const force = trace.meta.force;
     force.forEach(([from, version], i) => {
       const x = Math.max(this.left, from === null ? this.left : this.x(from));
@@ -107,7 +107,7 @@ class Painter {
         const x = this.x(first);
         const end = last === null ? this.right : this.x(last);
         if (end < this.left || x > this.right) continue;
-        c.fillStyle = theme.parts[name.replace(" ", "-")];
+        c.fillStyle = theme.part(c, name.replace(" ", "-"));
         c.fillRect(x, row.y + 3, Math.max(end - x, 1), 16);
         if (end - x > 3) {
           c.fillStyle = theme.panel;
@@ -117,7 +117,7 @@ class Painter {
       }
       const begin = swap.parts.length ? this.x(swap.parts[0][1]) : NaN;
       const end = swap.parts.length ? this.x(swap.parts[swap.parts.length - 1][2] ?? trace.last) : NaN;
-      if ((swap.refused || end - begin < 60) && begin > this.left - 1) {
+      if (!layout.narrow && (swap.refused || end - begin < 60) && begin > this.left - 1) {
         c.fillStyle = swap.refused ? theme.fail : theme.text;
         c.font = theme.small;
         c.textBaseline = "middle";

@@ -29,7 +29,7 @@ function legend(trace) {
     item([["rect", { ...box, class: "part-release" }]], "release"),
   );
   if (trace.pending.length) items.push(item([["path", { d: "M8 2v10h6", class: "signal pending" }]], "signal call did not return"));
-  if (trace.meta.swaps.some((swap) => swap.parts.some(([name]) => name === "roll back"))) items.push(item([["rect", { ...box, class: "part-roll-back" }]], "roll back"));
+  if (trace.meta.swaps.some((swap) => swap.parts.some(([name]) => name === "roll back"))) items.push(item([["rect", { ...box, fill: "url(#fill-back)" }]], "roll back"));
   node("legend").append(...items);
 }
 

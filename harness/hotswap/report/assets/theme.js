@@ -29,6 +29,13 @@ class Theme {
     return this.fills[slot % this.fills.length];
   }
 
+  // The fill of a swap's part; the way back is hatched, for its red is another's green.
+  part(context, name) {
+    if (name !== "roll-back") return this.parts[name];
+    this.back ??= this.pattern(context, this.parts[name], 4);
+    return this.back;
+  }
+
   pattern(context, colour, index) {
     if (index === 0) return colour;
     const size = [8, 8, 5, 6, 8, 6][index];
