@@ -55,7 +55,7 @@ class SeriesRun:
         frequency = self.result.tick_frequency
         return [
             # A call that was still taken in while the release was under way is stamped after it: held for no time.
-            Span(self.seed, number, round(max(0, ticks) * 1e6 / frequency, 1))
+            Span(self.seed, number, round(ticks * 1e6 / frequency, 1))
             for number, update in enumerate(self.result.updates)
             if number and (ticks := ticks_of(update)) is not None
         ]

@@ -86,8 +86,15 @@ class SwapResult:
 
 
 def phase_ticks(update: UpdateReply) -> dict[str, int | None]:
-    """Each phase of an update in ticks; None where one of its ends was not reached."""
-    return {
-        name: update.ticks[end] - update.ticks[begin] if update.ticks.get(begin) and update.ticks.get(end) else None
-        for name, begin, end in PHASES
-    }
+    """Each phase of an update in ticks; None where one of its ends was not reached.
+
+    A call that is held in the very moment of the release reads the clock after it: that hold is 0.
+    """
+    return {name: _between(update, begin, end) for name, begin, end in PHASES}
+
+
+def _between(update: UpdateReply, begin: str, end: str) -> int | None:
+    first, last = update.ticks.get(begin), update.ticks.get(end)
+    if not first or not last:
+        return None
+    return max(0, last - first) if begin == "first_held" else last - first
