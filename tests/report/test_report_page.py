@@ -14,7 +14,18 @@ from hotswap.report.browser import Browser
 from hotswap.report.html import write_report
 from hotswap.swap.swaps import Outcome
 from hotswap.trace.expect import format_slice
-from support.reports import HOSTILE, failed, hostile_report, open_question, passed, refused, report_of, result_of, timed
+from support.reports import (
+    ENVIRONMENT,
+    HOSTILE,
+    failed,
+    hostile_report,
+    open_question,
+    passed,
+    refused,
+    report_of,
+    result_of,
+    timed,
+)
 from support.swap_trace import Run
 
 LANES = "document.getElementById('lanes')"
@@ -304,6 +315,16 @@ def test_hundred_thousand_events_are_drawn(page: Any, tmp_path: Path) -> None:
     told = state(browser)
     assert told["events"] >= 100_000
     assert told["lanes"] == 2 + 8
+
+
+def test_the_command_is_copied_or_left_selected(page: Any) -> None:
+    browser = page(passed())
+    click(browser, "[data-copy=command]")
+    browser.wait_until("['Copied', 'Selected'].includes(document.querySelector('[data-copy=command]').textContent)")
+    assert ENVIRONMENT["command"] in (
+        browser.evaluate("navigator.clipboard ? navigator.clipboard.readText().catch(() => '') : ''"),
+        browser.evaluate("getSelection().toString()"),
+    )
 
 
 def test_hostile_names_are_text_on_the_page_as_well(page: Any) -> None:

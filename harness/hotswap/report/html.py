@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -88,6 +89,7 @@ def write_report(result: SwapResult, etl: EtlFile, witnesses: SwapWitnesses | No
     )
 
 
+@cache
 def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("hotswap.report", "templates"),
@@ -102,6 +104,7 @@ def _asset(name: str) -> str:
     return files("hotswap.report").joinpath("assets", name).read_text("utf-8")
 
 
+@cache
 def _script() -> str:
     body = "\n".join(_asset(name) for name in SCRIPTS)
     return f'\n(() => {{\n"use strict";\n{body}\n}})();\n'

@@ -168,11 +168,11 @@ class Painter {
     let i = this.firstRow(ticks, view.from);
     c.fillStyle = theme.quiet;
     c.beginPath();
-    for (let drawn = -1e9; i < ticks.length && trace.tick[ticks[i]] <= view.to; i++) {
-      const x = this.x(trace.tick[ticks[i]]);
-      if (x - drawn < 1) continue;
-      this.diamond(x, row.y + row.height / 2, 4.5);
-      drawn = x;
+    while (i < ticks.length && trace.tick[ticks[i]] <= view.to) {
+      const tick = trace.tick[ticks[i]];
+      this.diamond(this.x(tick), row.y + row.height / 2, 4.5);
+      // One for each pixel is enough.
+      i = Math.max(i + 1, this.firstRow(ticks, tick + view.span / this.layout.plot));
     }
     c.fill();
   }
