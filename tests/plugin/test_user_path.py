@@ -82,6 +82,7 @@ class User:
         self.runs = folder / "runs"
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "HOTSWAP_RUNS"))}
         self.environment["COLUMNS"] = "200"
+        self.write("conftest.py", "import os, pathlib\npathlib.Path(f'pid-{os.getpid()}').touch()\n")
 
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
@@ -103,6 +104,11 @@ class User:
         output, _ = process.communicate(timeout=240)
         return process.returncode, output
 
+    def left(self) -> set[str]:
+        """Machines that a process of this user made and did not remove."""
+        mine = {int(path.name.removeprefix("pid-")) for path in self.folder.glob("pid-*")}
+        return {lease.id for lease in leases() if lease.owner.pid in mine}
+
     def summaries(self) -> dict[str, dict[str, Any]]:
         """`run.json` of each test, by the test's name."""
         found = [json.loads(path.read_text()) for path in self.runs.glob("*/run.json")]
@@ -112,13 +118,9 @@ class User:
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
     """And afterwards nothing that a process of it made is there any more."""
-    before = dead_leases()
-    yield User(tmp_path)
-    assert dead_leases() <= before, "a machine was left behind"
-
-
-def dead_leases() -> set[str]:
-    return {lease.id for lease in leases() if lease.owner_is_dead()}
+    user = User(tmp_path)
+    yield user
+    assert user.left() == set(), "a machine was left behind"
 
 
 def python_blocks(text: str) -> Sequence[str]:
@@ -315,7 +317,7 @@ def test_ctrl_c_while_the_guest_starts_leaves_nothing(user: User) -> None:
     user.write("test_long.py", LONG_TEST)
     process = user.start()
     Deadline.after(120).wait_for(
-        lambda: any(lease.owner.pid == process.pid for lease in leases()),
+        lambda: user.left() or None,
         "the guest to be made",
         alive=lambda: None if process.poll() is None else f"pytest ended: {process.communicate()[0]}",
         interval=0.005,
@@ -323,7 +325,7 @@ def test_ctrl_c_while_the_guest_starts_leaves_nothing(user: User) -> None:
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert not any(lease.owner.pid == process.pid for lease in leases())
+    assert user.left() == set()
     (summary,) = user.summaries().values()
     assert (summary["verdict"], summary["state"], summary["reason"]) == (
         "inconclusive",
@@ -339,12 +341,12 @@ def test_what_a_killed_process_of_xdist_left_is_removed(user: User) -> None:
         "def test_killed(driver):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
         "def test_other(driver):\n    driver.load('v1')\n",
     )
-    before = dead_leases()
     # No process takes the killed one's place: nobody but the end of the session can remove its guest.
     code, output = user.run("-n", "1", "--max-worker-restart", "0", "-k", "killed")
     assert code == 1, output
     assert "crashed while running" in output
-    assert dead_leases() <= before
+    assert len(list(user.folder.glob("pid-*"))) == 2
+    assert user.left() == set()
     code, output = user.run("-k", "other")
     assert code == 0, output
     states = {name: summary["state"] for name, summary in user.summaries().items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +11,19 @@ from hotswap.driver.device import PendingReply
 from hotswap.driver.host_device import HostDevice, HostFaultName, RuntimeName, Targets, WaitName
 from hotswap.driver.host_replies import Counters, Runtime, UpdateReply, VersionInfo, typed
 from hotswap.driver.package import DeployedImage, resolve_update
-from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, UsageError
+from hotswap.errors import GuestFault, UsageError
 from hotswap.run import RunFolder
 from hotswap.swap.lab import Lab
 from hotswap.swap.observe import Observations, counters
 from hotswap.swap.witnesses import WAIT_ALL, WAIT_ANY, SwapWitnesses, WorkerDefinition
 from hotswap.testing.guest import GuestMachine
 from hotswap.testing.swap import PendingSwap, Swap
+from hotswap.testing.watch import CALL_SECONDS, HostWatch
 from hotswap.testing.worker import Access, Load, Worker
-from hotswap.transport.agent import Agent, AgentError
+from hotswap.transport.agent import Agent
 
-CALL_SECONDS = 30.0
 _MS = 10_000
 _WHILE_STALLED = 1
-_SETTLE_SECONDS = 2.0
-_DEATH_SECONDS = 1.0
-_ACCESS_DENIED = 5
 
 
 class Driver:
@@ -45,25 +41,24 @@ class Driver:
         self.swaps: list[Swap] = []
         self.loads: list[Load] = []
         self.seen = Observations()
+        self._watch = HostWatch(lab, self.seen)
         self.final: Counters | None = None
         self.hold_budget_ms = 1000.0
         """How long a swap may hold calls, for the expectation hold-time-in-budget."""
         self._pending: dict[PendingSwap, DeployedImage] = {}
         self._host_fault: HostFaultName = "none"
-        self._stopped = False
-        self._death_told = False
-        self.tick_frequency = self.device.get_version(deadline=self._limit()).tick_frequency
+        self.tick_frequency = self.device.get_version(deadline=self._watch.limit()).tick_frequency
         self.asked_runtime: RuntimeName = "auto"
         self.runtime_in_use: str | None = None
         """The name of the runtime that the driver chose; None: nothing needed one yet."""
-        self._access = Access(lambda: self.device, self.calling, self._limit)
+        self._access = Access(lambda: self.device, self._watch.calling, self._watch.limit)
 
     # The driver itself
 
     @property
     def device(self) -> HostDevice:
         """The open device: one typed method per IOCTL. UsageError after `stop`."""
-        if self._stopped:
+        if self._watch.stopped:
             raise UsageError("the driver was stopped: driver.stop() ends what a test can do with it")
         return self.lab.device
 
@@ -75,19 +70,19 @@ class Driver:
     @property
     def version(self) -> int:
         """The version in force; 0: none."""
-        with self.calling("reading the version"):
-            return self.device.get_version(deadline=self._limit()).current_version
+        with self._watch.calling("reading the version"):
+            return self.device.get_version(deadline=self._watch.limit()).current_version
 
     @property
     def runtime(self) -> Runtime:
         """Who implements the DriverProxy API; AUTO until the first worker or swap needs one."""
-        with self.calling("reading the runtime"):
-            return self.device.get_version(deadline=self._limit()).runtime
+        with self._watch.calling("reading the runtime"):
+            return self.device.get_version(deadline=self._watch.limit()).runtime
 
     def counters(self) -> Counters:
         """What the driver and the runtime hold now, and totals since the start."""
-        with self.calling("reading the counters"):
-            return self.device.query_counters(deadline=self._limit())
+        with self._watch.calling("reading the counters"):
+            return self.device.query_counters(deadline=self._watch.limit())
 
     def configure(
         self,
@@ -102,14 +97,14 @@ class Driver:
 
         Only before the first worker and the first swap; GuestFault later. Zero stands for the default.
         """
-        with self.calling("configuring the driver"):
+        with self._watch.calling("configuring the driver"):
             info = self.device.configure(
                 runtime=runtime,
                 ring_slots=ring_slots,
                 drain_timeout_ms=drain_timeout_ms,
                 invert_return=invert_return,
                 host_fault=host_fault,
-                deadline=self._limit(),
+                deadline=self._watch.limit(),
             )
         self.asked_runtime = runtime
         self._host_fault = host_fault
@@ -137,12 +132,12 @@ class Driver:
         name = str(driver)
         image = self._deploy(name)
         assert image.service is not None
-        with self.calling(f"swapping in {name}"):
+        with self._watch.calling(f"swapping in {name}"):
             pending = self.device.begin(
                 "update",
                 service_name=image.service,
                 drain_timeout_ms=drain_timeout_ms,
-                deadline=self._limit(),
+                deadline=self._watch.limit(),
             )
         swap = PendingSwap(
             name,
@@ -158,7 +153,7 @@ class Driver:
         if wanted and wanted != self._host_fault:
             raise UsageError(f"{name} needs a host that is broken: driver.configure(host_fault={wanted!r}) before")
         in_force = [] if self.seen.in_force is None else [self.seen.in_force]
-        with self.calling(f"copying {name} into the guest"):
+        with self._watch.calling(f"copying {name} into the guest"):
             return self.guest.deploy(name, beside=[*in_force, *self._pending.values()])
 
     def _end_swap(self, asked: PendingSwap, image: DeployedImage, pending: PendingReply, drain_timeout_ms: int) -> Swap:
@@ -168,7 +163,7 @@ class Driver:
             # The driver takes them one after the other, and so what is in force follows from all of them.
             earlier.result()
         try:
-            with self.calling(f"swapping in {asked.driver}"):
+            with self._watch.calling(f"swapping in {asked.driver}"):
                 # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
                 answer = pending.result(Deadline.after(CALL_SECONDS + drain_timeout_ms / 1000))
         finally:
@@ -180,10 +175,7 @@ class Driver:
         self.swaps.append(swap)
         if not self._pending:
             # With another swap under way nobody can say which images there should be.
-            self.seen.looks += 1
-            self.seen.snapshots.append(
-                self.lab.snapshot(f"after {swap}", self.seen.image_in_force, host_loaded=True, deadline=self._limit())
-            )
+            self._look(f"after {swap}", self.seen.image_in_force, host_loaded=True)
         return swap
 
     # Workers and load
@@ -223,7 +215,7 @@ class Driver:
             altertable=alertable,
             wait_mode=int(user_mode),
         )
-        with self.calling(f"creating a worker that waits for {wait} of {events} events"):
+        with self._watch.calling(f"creating a worker that waits for {wait} of {events} events"):
             if not self.workers:
                 self.seen.threads_baseline = self.lab.threads()
             created = self.device.create_worker(
@@ -236,7 +228,7 @@ class Driver:
                 notification_mask=asked.notification_mask,
                 initial_state_mask=asked.initial_state_mask,
                 work_microseconds=work_us,
-                deadline=self._limit(),
+                deadline=self._watch.limit(),
             )
         if not created.status.succeeded:
             raise GuestFault(f"creating a worker that waits for {wait} of {events} events: {created.status}")
@@ -273,7 +265,7 @@ class Driver:
                 if worker.stopped is None
                 for event in range(worker.definition.event_count)
             ]
-        with self.calling("starting a load"):
+        with self._watch.calling("starting a load"):
             started = self.device.start_load(
                 threads=0 if while_stalled else threads,
                 rate_per_second=0 if while_stalled else rate,
@@ -281,7 +273,7 @@ class Driver:
                 signal_limit=0 if while_stalled else limit,
                 flags=_WHILE_STALLED if while_stalled else 0,
                 targets=targets,
-                deadline=self._limit(),
+                deadline=self._watch.limit(),
             )
         load = Load(self._access, started.load_id)
         self.loads.append(load)
@@ -291,13 +283,13 @@ class Driver:
 
     def let_run(self, seconds: float) -> None:
         """Let the guest run this long, under load for example. GuestFault at once when the driver host dies."""
-        with self.calling(f"running for {seconds:g} s"):
+        with self._watch.calling(f"running for {seconds:g} s"):
             self.lab.pause(seconds)
 
     def guest_time(self) -> int:
         """The guest's system time as a file time (100 ns since 1601), for `create_worker(expires_at=...)`."""
-        with self.calling("reading the guest's clock"):
-            return self.agent.clock(deadline=self._limit()).system_time
+        with self._watch.calling("reading the guest's clock"):
+            return self.agent.clock(deadline=self._watch.limit()).system_time
 
     def _running_loads(self) -> list[Load]:
         return [load for load in self.loads if load.stopped is None]
@@ -307,7 +299,7 @@ class Driver:
     @property
     def stopped(self) -> bool:
         """Whether the driver was stopped and the trace is complete."""
-        return self._stopped
+        return self._watch.stopped
 
     def stop(self) -> Counters | None:
         """Stop loads, workers and the driver, and take the trace out: from now on `trace` can be read.
@@ -323,16 +315,16 @@ class Driver:
     def finish(self) -> GuestFault | None:
         """As `stop`, but returns what that raises; None too when it was done before."""
         fault: GuestFault | None = None
-        if self._stopped:
+        if self._watch.stopped:
             return None
-        if self.death is not None and self._death_told:
+        if self.death is not None and self._watch.death_told:
             self._close()
             return None
         try:
             # Whatever does not end, the rest is ended all the same.
             for step, action in (("stop workers", self._stop_workers), ("shut the driver down", self._shut_down)):
                 try:
-                    with self.lab.step(step), self.calling(step):
+                    with self.lab.step(step), self._watch.calling(step):
                         action()
                 except GuestFault as error:
                     fault = fault or error
@@ -355,38 +347,29 @@ class Driver:
         self.seen.all_states_seen = True
 
     def _shut_down(self) -> None:
-        chosen = self.device.get_version(deadline=self._limit()).runtime
+        chosen = self.device.get_version(deadline=self._watch.limit()).runtime
         self.runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
-        self.final = self.lab.shutdown(deadline=self._limit())
+        self.final = self.lab.shutdown(deadline=self._watch.limit())
         self.seen.final_counters = counters(self.final)
-        self.seen.threads_stopped = self._settled_threads()
+        self.seen.threads_stopped = self._watch.settled_threads()
 
     def _close(self) -> None:
-        self._stopped = True
+        self._watch.stopped = True
         self.seen.note_host(self.lab)
         self.seen.closed = self.lab.close()
         if self.seen.host_alive is not False:
             self.seen.faults.extend(self.seen.closed.faults)
         if self.seen.final_counters is not None:
-            self.seen.looks += 1
-            limit = Deadline.after(CALL_SECONDS)
-            self.seen.snapshots.append(self.lab.snapshot("after the stop", "", host_loaded=False, deadline=limit))
+            self._look("after the stop", "", host_loaded=False)
 
-    def _settled_threads(self) -> int | None:
-        """Thread ends reach the outside a moment after the guest has joined them."""
-        baseline = self.seen.threads_baseline
-        if baseline is None:
-            return None
-        try:
-            return Deadline.after(_SETTLE_SECONDS).wait_for(
-                lambda: now if (now := self.lab.threads()) is not None and now <= baseline else None,
-                "the threads of the driver host to end",
-            )
-        except HotswapError:
-            return self.lab.threads()
+    def _look(self, point: str, image: str, *, host_loaded: bool) -> None:
+        """Which images are loaded, and which should be."""
+        self.seen.looks += 1
+        limit = self._watch.limit()
+        self.seen.snapshots.append(self.lab.snapshot(point, image, host_loaded=host_loaded, deadline=limit))
 
     def __repr__(self) -> str:
-        state = "stopped" if self._stopped else "running"
+        state = "stopped" if self._watch.stopped else "running"
         return f"<driver {state}: {len(self.workers)} workers, {len(self.swaps)} swaps, run {self.run.path.name}>"
 
     # For the plugin and the trace
@@ -409,39 +392,9 @@ class Driver:
     @property
     def death(self) -> str | None:
         """How the driver host died; None while it lives, or when it ended because it was asked to."""
-        if not self._stopped:
-            self.seen.note_host(self.lab)
-        if self.seen.host_alive is not False:
-            return None
-        return f"the driver host died: {self.seen.host_end}"
+        return self._watch.death
 
     @property
     def death_told(self) -> bool:
         """Whether the test has got a GuestFault for it."""
-        return self._death_told
-
-    @contextmanager
-    def calling(self, what: str) -> Iterator[None]:
-        """What fails because the driver host died, or because the driver hangs, is the guest's fault."""
-        try:
-            yield
-        except HotswapError as error:
-            if isinstance(error, UsageError) or self._stopped:
-                raise
-            if self._host_is_dead(error):
-                self._death_told = True
-                raise GuestFault(f"{what}: {self.death}; {error}") from None
-            if isinstance(error, DeadlineExpired) and self.lab.driver_hangs():
-                raise GuestFault(f"{what}: {error}; guest, agent and driver host live: the driver hangs") from None
-            raise
-
-    def _host_is_dead(self, error: HotswapError) -> bool:
-        """A driver that faults answers before its process has ended."""
-        if self.lab.host is None:
-            return False
-        may_have_died = isinstance(error, LabFault) or (isinstance(error, AgentError) and error.code == _ACCESS_DENIED)
-        return self.lab.host.ended_within(_DEATH_SECONDS if may_have_died else 0.0) and self.death is not None
-
-    def _limit(self) -> Deadline:
-        """For one request: a driver that hangs is noticed, and a computer that is very busy is given its time."""
-        return Deadline.after(CALL_SECONDS)
+        return self._watch.death_told

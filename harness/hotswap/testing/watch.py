@@ -1,0 +1,78 @@
+"""Who is at fault when a call to the driver fails: the driver host may have died, or the driver may hang."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hotswap.deadline import Deadline
+from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, UsageError
+from hotswap.swap.lab import Lab
+from hotswap.swap.observe import Observations
+from hotswap.transport.agent import AgentError
+
+CALL_SECONDS = 30.0
+_DEATH_SECONDS = 1.0
+_SETTLE_SECONDS = 2.0
+_ACCESS_DENIED = 5
+
+
+class HostWatch:
+    """Watches the driver host of one test. `stopped`: it was asked to end, so that its end is no death any more."""
+
+    def __init__(self, lab: Lab, seen: Observations) -> None:
+        self.stopped = False
+        self.death_told = False
+        """Whether the test has got a GuestFault for the death."""
+        self._lab = lab
+        self._seen = seen
+
+    @property
+    def death(self) -> str | None:
+        """How the driver host died; None while it lives, or when it ended because it was asked to."""
+        if not self.stopped:
+            self._seen.note_host(self._lab)
+        return f"the driver host died: {self._seen.host_end}" if self._seen.host_alive is False else None
+
+    @contextmanager
+    def calling(self, what: str) -> Iterator[None]:
+        """What fails because the driver host died, or because the driver hangs, is the guest's fault."""
+        try:
+            yield
+        except HotswapError as error:
+            if isinstance(error, UsageError) or self.stopped:
+                raise
+            if self._host_is_dead(error):
+                self.death_told = True
+                raise GuestFault(f"{what}: {self.death}; {error}") from None
+            if isinstance(error, DeadlineExpired) and self._lab.driver_hangs():
+                raise GuestFault(f"{what}: {error}; guest, agent and driver host live: the driver hangs") from None
+            raise
+
+    def _host_is_dead(self, error: HotswapError) -> bool:
+        """A driver that faults answers before its process has ended."""
+        if self._lab.host is None:
+            return False
+        may_have_died = isinstance(error, LabFault) or (isinstance(error, AgentError) and error.code == _ACCESS_DENIED)
+        return self._lab.host.ended_within(_DEATH_SECONDS if may_have_died else 0.0) and self.death is not None
+
+    def settled_threads(self) -> int | None:
+        """Threads of the driver host after the stop: their ends reach the outside a moment after the guest joined them.
+
+        None when they were not counted before the first worker.
+        """
+        baseline = self._seen.threads_baseline
+        if baseline is None:
+            return None
+        try:
+            return Deadline.after(_SETTLE_SECONDS).wait_for(
+                lambda: now if (now := self._lab.threads()) is not None and now <= baseline else None,
+                "the threads of the driver host to end",
+            )
+        except HotswapError:
+            return self._lab.threads()
+
+    @staticmethod
+    def limit() -> Deadline:
+        """For one request: a driver that hangs is noticed, and a computer that is very busy is given its time."""
+        return Deadline.after(CALL_SECONDS)
