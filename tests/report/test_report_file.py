@@ -121,6 +121,14 @@ def test_an_expectation_that_the_report_does_not_know_is_shown() -> None:
     assert "it did not hold" in text
 
 
+def test_environment_and_command_are_told_in_full() -> None:
+    text = " ".join(Elements(report_of(passed())).text.split())
+    for words in ("hotswap_v1.sys " + "b1" * 32, "Windows 10.0.26100, Wine 8.0", "seed 1", "Runtime in use compat"):
+        assert words in text, words
+    assert "hotswap swap --seed 1" in text
+    assert "start machine 900" in text
+
+
 def test_every_expectation_is_listed_with_its_statement_and_clauses() -> None:
     text = " ".join(Elements(report_of(passed())).text.split())
     assert "signals-accounted" in text

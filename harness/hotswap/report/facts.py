@@ -47,7 +47,9 @@ def _fact(name: str, value: Any) -> Fact:
     if name == "guest" and isinstance(value, Mapping):
         return Fact(title, _guest(value))
     if isinstance(value, Mapping):
-        return Fact(title, "", tuple((str(key).replace("_", " "), _text(item)) for key, item in value.items()), code)
+        # Names of files stay as they are.
+        named = [(str(key) if code else str(key).replace("_", " "), _text(item)) for key, item in value.items()]
+        return Fact(title, "", tuple(named), code)
     return Fact(title, _text(value), code=code)
 
 
