@@ -33,6 +33,7 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
         self.inside = tag
+        self.text += " "
 
     def handle_data(self, data: str) -> None:
         if self.inside not in ("script", "style"):
