@@ -8,7 +8,7 @@ from typing import Any
 from hotswap.deadline import Deadline
 from hotswap.driver.device import PendingReply
 from hotswap.driver.package import DeployedImage
-from hotswap.errors import GuestFault, HotswapError
+from hotswap.errors import GuestFault
 from hotswap.swap.lab import Lab
 from hotswap.swap.observe import Observations, counters
 from hotswap.swap.plan import SwapPlan
@@ -69,7 +69,8 @@ class _Drive:
         with self.lab.step("shut the driver down"):
             self.seen.looks += 1
             self.seen.final_counters = counters(self.lab.shutdown(deadline=self._call()))
-            self.seen.threads_stopped = self._settled_threads()
+            if self.seen.threads_baseline is not None:
+                self.seen.threads_stopped = self.lab.settled_threads(self.seen.threads_baseline)
 
     # ---- When updates come ----
 
@@ -234,20 +235,6 @@ class _Drive:
                     raise GuestFault(f"stopping worker {worker.worker}: {stopped.status}; its thread did not end")
                 self.seen.final_states[worker.worker] = stopped.final_state_mask
             self.seen.all_states_seen = True
-
-    def _settled_threads(self) -> int | None:
-        """Thread ends reach the outside a moment after the guest has joined them."""
-        baseline = self.seen.threads_baseline
-        count = self.lab.threads()
-        if baseline is None or count is None:
-            return count
-        try:
-            return Deadline.after(2.0).wait_for(
-                lambda: now if (now := self.lab.threads()) is not None and now <= baseline else None,
-                "the threads of the driver host to end",
-            )
-        except HotswapError:
-            return self.lab.threads()
 
     def _call(self) -> Deadline:
         """For one request: a driver that hangs is noticed long before the test's own deadline."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from hotswap.swap import (
     check_evidence,
@@ -23,6 +24,8 @@ from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.expect import ExpectationResult, Verdict
 
+Subject = Literal["update", "swap", "worker", "iteration", "signal", "load"]
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -30,7 +33,8 @@ class Expectation:
 
     `from_trace`: its failures are drawn from events that are there or not, so without complete evidence they prove
     nothing and become inconclusive. `hot_swap_only`: not asked of a restart update (runtime plain), which ends its
-    threads and unloads the old image before there is a new one.
+    threads and unloads the old image before there is a new one. `about`: what must have happened for there to be
+    something to ask about; a test of its own shape, which did nothing of it, does not leave it open.
     """
 
     id: str
@@ -39,6 +43,7 @@ class Expectation:
     check: Callable[[SwapTrace], Finding]
     from_trace: bool = True
     hot_swap_only: bool = False
+    about: Subject | None = None
 
 
 SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
@@ -62,6 +67,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("W54", "R12"),
         check_swap.drained_in_time,
         hot_swap_only=True,
+        about="swap",
     ),
     Expectation(
         "updates-succeed-or-roll-back",
@@ -69,6 +75,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("R8", "R9", "R10", "R12", "R17", "R23", "R24", "R25"),
         check_swap.updates_succeed_or_roll_back,
         from_trace=False,
+        about="update",
     ),
     Expectation(
         "operations-succeed",
@@ -82,6 +89,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "Each worker is created once, with the start context that was asked for.",
         ("W6", "W11", "W21"),
         check_evidence.workers_as_asked,
+        about="worker",
     ),
     Expectation(
         "swap-phases-in-order",
@@ -89,6 +97,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("R10", "R17", "R18", "R19", "R21", "R22", "R23", "R24", "R25"),
         check_swap.swap_phases_in_order,
         hot_swap_only=True,
+        about="update",
     ),
     Expectation(
         "hold-time-in-budget",
@@ -96,6 +105,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("R20",),
         check_swap.hold_time_in_budget,
         hot_swap_only=True,
+        about="swap",
     ),
     Expectation(
         "workers-run-until-stopped",
@@ -103,6 +113,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("W18", "W56", "W60"),
         check_iterations.workers_run_until_stopped,
         hot_swap_only=True,
+        about="worker",
     ),
     Expectation(
         "worker-threads-survive",
@@ -110,30 +121,35 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("W56", "W11"),
         check_iterations.worker_threads_survive,
         hot_swap_only=True,
+        about="iteration",
     ),
     Expectation(
         "no-iteration-cut-short",
         "Each iteration begins and ends once, in sequence, and none spans the drain of a swap.",
         ("W16", "W18", "W19", "W54", "R28"),
         check_iterations.no_iteration_cut_short,
+        about="iteration",
     ),
     Expectation(
         "work-once-per-iteration",
         "The endpoint driver works exactly once in each iteration.",
         ("W16", "W55"),
         check_iterations.work_once_per_iteration,
+        about="iteration",
     ),
     Expectation(
         "work-names-wait-status",
         "The endpoint driver reports the wait status that the host was given.",
         ("W17", "R33"),
         check_iterations.work_names_wait_status,
+        about="iteration",
     ),
     Expectation(
         "work-names-version",
         "The endpoint driver reports the version that the host called.",
         ("W53", "W55", "R8"),
         check_iterations.work_names_version,
+        about="iteration",
     ),
     Expectation(
         "nothing-runs-while-held",
@@ -141,6 +157,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("R19", "R20", "W55"),
         check_swap.nothing_runs_while_held,
         hot_swap_only=True,
+        about="swap",
     ),
     Expectation(
         "no-old-version-after-switch",
@@ -148,30 +165,35 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("W53", "R8", "R18", "R20", "R21", "R24"),
         check_swap.no_old_version_after_switch,
         hot_swap_only=True,
+        about="swap",
     ),
     Expectation(
         "wait-status-names-signalled-event",
         "Each wait status is possible for its worker and names an event that was signalled.",
         ("W15", "W17", "W24", "W25", "W26", "W27", "W36", "W42", "W44", "W45"),
         check_signals.wait_status_names_signalled_event,
+        about="iteration",
     ),
     Expectation(
         "time-outs-not-early",
         "No wait times out before its time.",
         ("W36", "W37", "W39", "W43"),
         check_signals.time_outs_not_early,
+        about="iteration",
     ),
     Expectation(
         "wait-all-needs-all",
         "A WaitAll worker runs only when all of its events were signalled.",
         ("W31", "W32"),
         check_signals.wait_all_needs_all,
+        about="iteration",
     ),
     Expectation(
         "signals-accounted",
         "For each auto-reset event, accepted signals equal the iterations that name it plus its final state.",
         ("W26", "W29", "W30", "W32", "W55"),
         check_signals.signals_accounted,
+        about="signal",
     ),
     Expectation(
         "progress-after-swap",
@@ -179,6 +201,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("W53", "W55", "R21"),
         check_swap.progress_after_swap,
         hot_swap_only=True,
+        about="load",
     ),
     Expectation(
         "counters-agree",
@@ -192,6 +215,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("W61", "R28"),
         check_outside.counters_zero_at_unload,
         from_trace=False,
+        about="worker",
     ),
     Expectation(
         "endpoint-unloaded",
@@ -199,6 +223,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("R8", "R10"),
         check_outside.endpoint_unloaded,
         hot_swap_only=True,
+        about="swap",
     ),
     Expectation(
         "endpoint-frees-pool",
@@ -206,6 +231,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         (),
         check_verified.endpoint_frees_pool,
         from_trace=False,
+        about="update",
     ),
     Expectation(
         "endpoint-ends-threads",
@@ -213,6 +239,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         (),
         check_verified.endpoint_ends_threads,
         from_trace=False,
+        about="update",
     ),
     Expectation(
         "endpoint-closes-handles",
@@ -220,6 +247,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         (),
         check_verified.endpoint_closes_handles,
         from_trace=False,
+        about="update",
     ),
     Expectation(
         "endpoint-drops-references",
@@ -227,6 +255,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         (),
         check_verified.endpoint_drops_references,
         from_trace=False,
+        about="update",
     ),
     Expectation(
         "old-image-gone",
@@ -241,6 +270,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         ("W61",),
         check_outside.threads_gone,
         from_trace=False,
+        about="worker",
     ),
 )
 

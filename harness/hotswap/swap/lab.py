@@ -33,6 +33,7 @@ SESSION = "hotswap"
 _DRAIN_INTERVAL_MS = 5
 _CLOSE_SECONDS = 5.0
 _PING_SECONDS = 3.0
+_SETTLE_SECONDS = 2.0
 
 Progress = Callable[[str], None]
 
@@ -193,6 +194,19 @@ class Lab:
         if self.host is None or not isinstance(self.machine, OutsideView):
             return None
         return len(self.machine.task_ids(self.host.process.pid)) or None
+
+    def settled_threads(self, baseline: int) -> int | None:
+        """Threads of the driver host once they are no more than `baseline`, or what they are after a moment.
+
+        Thread ends reach the outside a little after the guest has joined them.
+        """
+        try:
+            return Deadline.after(_SETTLE_SECONDS).wait_for(
+                lambda: now if (now := self.threads()) is not None and now <= baseline else None,
+                "the threads of the driver host to end",
+            )
+        except HotswapError:
+            return self.threads()
 
     def close(self) -> Closed:
         """Stop the trace and the driver and take the trace out. Goes on after failures and returns them."""

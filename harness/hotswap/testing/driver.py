@@ -351,7 +351,8 @@ class Driver:
         self.runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
         self.final = self.lab.shutdown(deadline=self._watch.limit())
         self.seen.final_counters = counters(self.final)
-        self.seen.threads_stopped = self._watch.settled_threads()
+        if self.seen.threads_baseline is not None:
+            self.seen.threads_stopped = self.lab.settled_threads(self.seen.threads_baseline)
 
     def _close(self) -> None:
         self._watch.stopped = True

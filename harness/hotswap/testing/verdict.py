@@ -5,40 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from hotswap.swap.expectations import SWAP_EXPECTATIONS, Subject
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.trace.expect import ExpectationResult, Verdict, combine, reason
 
 # What a test must have done before an expectation has a subject. One that is not named here is always asked.
-_SUBJECT: Mapping[str, str] = {
-    "drained-in-time": "swap",
-    "updates-succeed-or-roll-back": "update",
-    "updates-succeeded": "update",
-    "workers-as-asked": "worker",
-    "swap-phases-in-order": "update",
-    "hold-time-in-budget": "swap",
-    "workers-run-until-stopped": "worker",
-    "worker-threads-survive": "iteration",
-    "no-iteration-cut-short": "iteration",
-    "work-once-per-iteration": "iteration",
-    "work-names-wait-status": "iteration",
-    "work-names-version": "iteration",
-    "nothing-runs-while-held": "swap",
-    "no-old-version-after-switch": "swap",
-    "wait-status-names-signalled-event": "iteration",
-    "time-outs-not-early": "iteration",
-    "wait-all-needs-all": "iteration",
-    "signals-accounted": "signal",
-    "progress-after-swap": "load",
-    "counters-zero-at-unload": "worker",
-    "endpoint-unloaded": "swap",
-    "endpoint-frees-pool": "update",
-    "endpoint-ends-threads": "update",
-    "endpoint-closes-handles": "update",
-    "endpoint-drops-references": "update",
-    "threads-gone": "worker",
-}
-
-
 _OPEN_SHOWN = 3
 
 
@@ -98,7 +69,7 @@ def applicable(
     that lost events does not excuse anything. `load`: driver threads signalled events.
     """
     counted = witnesses.final_counters or {}
-    did = {
+    did: dict[Subject, bool] = {
         "worker": bool(witnesses.workers) or witnesses.workers is None,
         "iteration": bool(counted.get("Iterations", 1)),
         "signal": bool(counted.get("Signals", 1)),
@@ -106,6 +77,9 @@ def applicable(
         "swap": witnesses.updates is None or any(reply.from_version for reply in witnesses.updates),
         "load": load,
     }
-    return tuple(
-        item for item in results if item.verdict is not Verdict.INCONCLUSIVE or did.get(_SUBJECT.get(item.id, ""), True)
-    )
+    about = {expectation.id: expectation.about for expectation in SWAP_EXPECTATIONS}
+    return tuple(item for item in results if item.verdict is not Verdict.INCONCLUSIVE or _did(did, about.get(item.id)))
+
+
+def _did(did: Mapping[Subject, bool], about: Subject | None) -> bool:
+    return about is None or did[about]

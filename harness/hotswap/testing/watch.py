@@ -13,7 +13,6 @@ from hotswap.transport.agent import AgentError
 
 CALL_SECONDS = 30.0
 _DEATH_SECONDS = 1.0
-_SETTLE_SECONDS = 2.0
 _ACCESS_DENIED = 5
 
 
@@ -55,22 +54,6 @@ class HostWatch:
             return False
         may_have_died = isinstance(error, LabFault) or (isinstance(error, AgentError) and error.code == _ACCESS_DENIED)
         return self._lab.host.ended_within(_DEATH_SECONDS if may_have_died else 0.0) and self.death is not None
-
-    def settled_threads(self) -> int | None:
-        """Threads of the driver host after the stop: their ends reach the outside a moment after the guest joined them.
-
-        None when they were not counted before the first worker.
-        """
-        baseline = self._seen.threads_baseline
-        if baseline is None:
-            return None
-        try:
-            return Deadline.after(_SETTLE_SECONDS).wait_for(
-                lambda: now if (now := self._lab.threads()) is not None and now <= baseline else None,
-                "the threads of the driver host to end",
-            )
-        except HotswapError:
-            return self._lab.threads()
 
     @staticmethod
     def limit() -> Deadline:
