@@ -78,6 +78,7 @@ def test_several_updates_of_any_shape_are_asked_for_in_one_line(runs: Path) -> N
 def test_an_update_that_is_refused_passes_and_the_last_line_says_why(runs: Path) -> None:
     done = hotswap("swap", "--to", "refuse-proxy-stalled", "--seconds", "0.3", runs=runs)
     assert done.code == 0, done.out
+    assert "update from 1: STATUS_DEVICE_NOT_READY (0xC00000A3), version 1 in force" in done.out
     assert re.search(r"^verdict: pass \(swap 2 \(1->2\) was refused and version 1 stayed", done.out, re.MULTILINE)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, Exit, JsonTarget, Terminal, shorten
 from hotswap.cli.progress import Progress
@@ -39,11 +40,19 @@ def _show(result: SwapResult, target: JsonTarget) -> None:
     if failed:
         console.print(result.slices[failed[0]], markup=False)
     for phase in result.phases():
-        hold, drain = phase["microseconds"]["hold"], phase["microseconds"]["drain"]
-        held = "no call was held" if hold is None else f"held {hold:,.0f} µs"
-        drained = "" if drain is None else f", drained in {drain:,.0f} µs"
-        console.print(f"swap {phase['from']} → {phase['to']}: {phase['status']}, {held}{drained}", markup=False)
+        console.print(_swap_line(phase), markup=False)
     console.print(f"{result.events:,} events, {result.signals:,} signals, {result.iterations:,} iterations")
     console.print(f"verdict: {result.verdict} ({result.reason})", style=VERDICT_STYLES[result.verdict], markup=False)
     console.print(f"run folder: {shorten(result.run_folder)}", markup=False)
     console.print(f"report: {shorten(result.report)}", markup=False)
+
+
+def _swap_line(phase: Mapping[str, Any]) -> str:
+    hold, drain = phase["microseconds"]["hold"], phase["microseconds"]["drain"]
+    held = "no call was held" if hold is None else f"held {hold:,.0f} µs"
+    drained = "" if drain is None else f", drained in {drain:,.0f} µs"
+    if int(phase["status"], 16):
+        return (
+            f"swap of {phase['from']} failed: {phase['status_name']}, version {phase['to']} in force, {held}{drained}"
+        )
+    return f"swap {phase['from']} → {phase['to']}: {held}{drained}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hotswap.swap.witnesses import UpdateReply
-from hotswap.trace.expect import ExpectationResult, Verdict
+from hotswap.trace.expect import ExpectationResult, Verdict, status_text
 
 SCHEMA = 1
 
@@ -54,6 +54,7 @@ class SwapResult:
                 "from": update.from_version,
                 "to": update.to_version,
                 "status": f"0x{update.status & 0xFFFFFFFF:08x}",
+                "status_name": update.status_name or status_text(update.status, wait=False),
                 "held_calls": update.held_calls,
                 "ticks": (ticks := phase_ticks(update)),
                 "microseconds": {
