@@ -52,7 +52,6 @@ def _swap_line(phase: Mapping[str, Any]) -> str:
     held = "no call was held" if hold is None else f"held {hold:,.0f} µs"
     drained = "" if drain is None else f", drained in {drain:,.0f} µs"
     if int(phase["status"], 16):
-        return (
-            f"swap of {phase['from']} failed: {phase['status_name']}, version {phase['to']} in force, {held}{drained}"
-        )
+        stays = f"version {phase['to']} in force"
+        return f"update from {phase['from']}: {phase['status_name']}, {stays}, {held}{drained}"
     return f"swap {phase['from']} → {phase['to']}: {held}{drained}"
