@@ -188,6 +188,8 @@ VOID RuntimeDriverEntry(void)
 
 _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeConfigureLocked(const HOTSWAP_CONFIGURATION *Configuration)
 {
+    NTSTATUS status = STATUS_SUCCESS;
+
     if (HsRuntimeKind != HotswapRuntimeAuto) {
         return STATUS_INVALID_DEVICE_STATE;
     }
@@ -195,11 +197,17 @@ _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeConfigureLocked(const H
         Configuration->HostFault > HotswapFaultKeepImage || Configuration->Reserved != 0) {
         return STATUS_INVALID_PARAMETER;
     }
+    if (Configuration->RingSlots != 0) { /* first, for it alone can fail: a refused configuration changes nothing */
+        status = RingResize(Configuration->RingSlots);
+    }
+    if (!NT_SUCCESS(status)) {
+        return status;
+    }
     RuntimeWanted = (HOTSWAP_RUNTIME)Configuration->Runtime;
     RuntimeDrainTimeoutMs = Configuration->DrainTimeoutMs;
     HsInvertReturn = (BOOLEAN)Configuration->InvertReturn;
     HsHostFault = (HOTSWAP_HOST_FAULT)Configuration->HostFault;
-    return Configuration->RingSlots == 0 ? STATUS_SUCCESS : RingResize(Configuration->RingSlots);
+    return STATUS_SUCCESS;
 }
 
 /* STATUS_INVALID_DEVICE_STATE: a runtime is in use already. */

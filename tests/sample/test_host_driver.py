@@ -427,6 +427,13 @@ def test_a_device_is_configured_only_before_it_is_used(lab: Lab, deadline: Deadl
         lab.device.configure(ring_slots=1000, deadline=deadline)
 
 
+def test_a_refused_configuration_changes_nothing(lab: Lab, deadline: Deadline) -> None:
+    with pytest.raises(GuestFault, match="INVALID_PARAMETER"):
+        lab.device.configure(runtime="plain", ring_slots=1 << 30, deadline=deadline)
+    load(lab, "hotswap_v1", deadline)
+    assert lab.device.get_version(deadline=deadline).runtime == 2, "compat, as without a word"
+
+
 def test_requests_after_the_shutdown_are_refused(lab: Lab, deadline: Deadline) -> None:
     load(lab, "hotswap_v1", deadline)
     lab.shutdown(deadline=deadline)
