@@ -196,11 +196,18 @@ typedef struct _HS_EVENT_OBJECT {
     volatile LONG64 Accepted;
 } HS_EVENT_OBJECT;
 
+/* A request for the end of a worker's thread can be taken back until an iteration has taken it. */
+typedef enum _HS_STOP {
+    HsStopNone = 0,
+    HsStopRequested = 1,
+    HsStopTaken = 2
+} HS_STOP;
+
 typedef struct _HS_WORKER {
     HS_WORKER_CONTEXT Context; /* first: endpoint drivers get its address */
     volatile LONG References;
     ULONG Id;
-    volatile LONG StopRequested;
+    volatile LONG Stop; /* HS_STOP */
     volatile LONG Ended;
     volatile LONG Running;
     volatile NTSTATUS LastWaitStatus;

@@ -23,7 +23,7 @@ static BOOLEAN NTAPI ServiceReleased(PHS_WORKER_CONTEXT Context)
 {
     const HS_WORKER *worker = CONTAINING_RECORD(Context, HS_WORKER, Context);
 
-    return worker->StopRequested != 0 || ControlShuttingDown();
+    return worker->Stop != HsStopNone || ControlShuttingDown();
 }
 
 const HS_HOST_SERVICES HsHostServices = { sizeof(HS_HOST_SERVICES), ServiceLogWork, ServiceSimulateWork, ParkRoutine, ServiceReleased };
@@ -64,7 +64,7 @@ _Use_decl_annotations_ BOOLEAN NTAPI IterationRoutine(PVOID WorkerContext, NTSTA
     if (old) {
         FaultOldCallReturned();
     }
-    if (worker->StopRequested) {
+    if (InterlockedCompareExchange(&worker->Stop, HsStopTaken, HsStopRequested) != HsStopNone) {
         more = FALSE;
     }
     IterationCount(worker, version);

@@ -179,16 +179,15 @@ static NTSTATUS UpdateRestart(void)
     return status;
 }
 
-static NTSTATUS UpdateRestartResume(void)
+static NTSTATUS UpdateRestartResume(BOOLEAN Switched)
 {
-    NTSTATUS status;
-
-    Update.Reply->Switched = HsTick();
-    UpdateTrace(HsProxyStepSwitched, STATUS_SUCCESS);
+    if (Switched) {
+        Update.Reply->Switched = HsTick();
+        UpdateTrace(HsProxyStepSwitched, STATUS_SUCCESS);
+    }
     Update.Reply->Released = HsTick();
     UpdateTrace(HsProxyStepReleased, STATUS_SUCCESS);
-    status = WorkerResumeAll();
-    return status;
+    return WorkerResumeAll();
 }
 
 /* DriverUnload may wait for this thread with the driver lock held (control.c): the image stays, and is counted. */
@@ -241,6 +240,7 @@ static NTSTATUS UpdateByRestart(const HOTSWAP_UPDATE *Request)
     HOTSWAP_UPDATE_REPLY *reply = Update.Reply;
     HS_IMAGE next;
     BOOLEAN excluded = RestartExclude();
+    BOOLEAN switched;
     NTSTATUS status;
     NTSTATUS resumed;
 
@@ -249,7 +249,8 @@ static NTSTATUS UpdateByRestart(const HOTSWAP_UPDATE *Request)
     if (NT_SUCCESS(status)) {
         status = reply->UnloadStatus = UpdateUnload(&UpdateImage);
     }
-    if (NT_SUCCESS(status)) {
+    switched = NT_SUCCESS(status); /* to the new endpoints, or the host's own */
+    if (switched) {
         status = UpdateLoad(Request->ServiceName, &next);
         if (NT_SUCCESS(status)) {
             status = EndpointsRegister(&Update.To, NULL, NULL, FALSE);
@@ -262,7 +263,7 @@ static NTSTATUS UpdateByRestart(const HOTSWAP_UPDATE *Request)
             (VOID)!EndpointsRegister(&Update.To, NULL, NULL, FALSE);
         }
     }
-    resumed = UpdateRestartResume();
+    resumed = UpdateRestartResume(switched);
     RestartInclude(excluded);
     return NT_SUCCESS(status) ? resumed : status;
 }

@@ -55,7 +55,7 @@ static VOID WorkerWake(HS_WORKER *Worker, HOTSWAP_SIGNAL_SOURCE Source)
     ULONG count = Worker->Context.WaitType == WaitAll ? Worker->Context.EventCount : 1;
     ULONG i;
 
-    InterlockedExchange(&Worker->StopRequested, 1);
+    InterlockedCompareExchange(&Worker->Stop, HsStopRequested, HsStopNone);
     for (i = 0; i < count; i++) {
         (VOID)!SignalEvent(Worker, i, Source, NULL);
     }
@@ -87,7 +87,7 @@ static NTSTATUS WorkerStartThread(HS_WORKER *Worker)
     for (i = 0; i < start->EventCount; i++) {
         start->Events[i] = Worker->EventPointers[i];
     }
-    Worker->StopRequested = 0;
+    InterlockedExchange(&Worker->Stop, HsStopNone);
     InitializeObjectAttributes(&attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
     if (HsRuntimeKind == HotswapRuntimePlain) {
         status = PlainCreateWorkerThread(&handle, &client, start);
@@ -228,9 +228,18 @@ _Use_decl_annotations_ NTSTATUS WorkerPauseAll(void)
     return WorkerForEach(WorkerPauseOne);
 }
 
+/* Also after a restart that was given up, because a thread did not end in time: that one goes on. */
 static NTSTATUS WorkerResumeOne(HS_WORKER *Worker)
 {
-    return Worker->ThreadObject == NULL ? WorkerStartThread(Worker) : STATUS_SUCCESS;
+    NTSTATUS status = STATUS_SUCCESS;
+
+    if (Worker->ThreadObject != NULL) {
+        if (InterlockedCompareExchange(&Worker->Stop, HsStopNone, HsStopRequested) != HsStopTaken) {
+            return STATUS_SUCCESS;
+        }
+        status = WorkerEndThread(Worker, HotswapSignalRestart);
+    }
+    return NT_SUCCESS(status) ? WorkerStartThread(Worker) : status;
 }
 
 _Use_decl_annotations_ NTSTATUS WorkerResumeAll(void)
@@ -249,10 +258,10 @@ _Use_decl_annotations_ NTSTATUS WorkerQuery(ULONG Id, HOTSWAP_WORKER_INFO *Info)
     }
     RtlZeroMemory(Info, sizeof(*Info));
     Info->WorkerId = Id;
-    Info->State = worker->Ended         ? HotswapWorkerEnded
-                  : worker->StopRequested ? HotswapWorkerStopping
-                  : worker->Running       ? HotswapWorkerRunning
-                                          : HotswapWorkerWaiting;
+    Info->State = worker->Ended     ? HotswapWorkerEnded
+                  : worker->Stop    ? HotswapWorkerStopping
+                  : worker->Running ? HotswapWorkerRunning
+                                    : HotswapWorkerWaiting;
     Info->Iterations = worker->Context.Iteration;
     Info->LastWaitStatus = worker->LastWaitStatus;
     Info->ThreadId = worker->ThreadId;

@@ -188,6 +188,34 @@ def test_a_restart_update_keeps_workers_from_being_created_until_threads_run_aga
     assert works["Version"][works["Worker"] == new].tolist() == [2, 2]
 
 
+def test_a_restart_that_is_given_up_leaves_every_worker_running_in_the_old_version(
+    lab: Lab, deadline: Deadline
+) -> None:
+    lab.device.configure(runtime=PLAIN, deadline=deadline)
+    load(lab, "hotswap_v1", deadline)
+    seconds = 11.0  # a request gives up on a thread after 10
+    workers = [worker_of(lab, deadline, work_microseconds=work) for work in (0, int(seconds * 1e6), 0)]
+    signal(lab, workers[1], deadline)
+    deadline.wait_for(
+        lambda: lab.device.query_worker(worker_id=workers[1], deadline=deadline).state == 1, "the long iteration"
+    )
+    reply = load(lab, "hotswap_v2", deadline)
+    assert "STATUS_IO_TIMEOUT" in str(reply.status)
+    assert (reply.from_version, reply.to_version, reply.switched) == (1, 1, 0)
+    lab.device.clear_event(worker_id=workers[1], event_index=0, deadline=deadline)  # what was to wake it for its end
+    deadline.wait_for(
+        lambda: lab.device.query_worker(worker_id=workers[1], deadline=deadline).state == 0, "it to wait again"
+    )
+    for worker in (workers[0], workers[2]):
+        turn(lab, worker, deadline)
+        info = lab.device.query_worker(worker_id=worker, deadline=deadline)
+        assert [item.version for item in info.versions] == [1]
+    events = trace_of(lab).events
+    ends = events.events("IterationEnd")
+    assert ends["Continue"][ends["Worker"] == workers[1]].tolist()[0] == 1, "the thread that had been asked to end"
+    assert 2 not in events.events("SwapSwitched")["Swap"].tolist()
+
+
 def test_a_host_driver_stopped_in_mid_update_waits_for_it_and_leaves(
     lab: Lab, endpoint: Callable[[str], str], deadline: Deadline
 ) -> None:
