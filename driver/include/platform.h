@@ -26,9 +26,6 @@
 #ifndef _Use_decl_annotations_
 #define _Use_decl_annotations_
 #endif
-#ifndef _Function_class_
-#define _Function_class_(x)
-#endif
 #ifndef _Dispatch_type_
 #define _Dispatch_type_(x)
 #endif
@@ -59,6 +56,9 @@ NTSYSAPI NTSTATUS NTAPI ObOpenObjectByPointer(_In_ PVOID Object, _In_ ULONG Hand
 #endif
 #ifndef STATUS_RESOURCE_IN_USE
 #define STATUS_RESOURCE_IN_USE ((NTSTATUS)0xC0000708L)
+#endif
+#ifndef MdlMappingNoExecute
+#define MdlMappingNoExecute 0x40000000
 #endif
 #ifndef THREAD_WAIT_OBJECTS
 #define THREAD_WAIT_OBJECTS 3

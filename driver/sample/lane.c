@@ -11,7 +11,9 @@ static VOID LaneComplete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)
     IoCompleteRequest(Irp, IO_NO_INCREMENT);
 }
 
-_Function_class_(DRIVER_CANCEL) static VOID NTAPI LaneCancel(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+static DRIVER_CANCEL LaneCancel;
+
+static _Use_decl_annotations_ VOID NTAPI LaneCancel(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     HS_LANE *lane = Irp->Tail.Overlay.DriverContext[0];
     KIRQL irql;

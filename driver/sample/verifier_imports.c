@@ -117,7 +117,8 @@
 #undef ObDereferenceObject /* two exports; the headers make one of them */
 
 #define IMPORT_INDEX(Slot, Result, Name, Parameters, Arguments, Before, After) Import##Name,
-#define IMPORT_NAME(Slot, Result, Name, Parameters, Arguments, Before, After) L"" #Name,
+#define IMPORT_WIDE(Text) L##Text /* MSVC: C2308 for L"" #Name */
+#define IMPORT_NAME(Slot, Result, Name, Parameters, Arguments, Before, After) IMPORT_WIDE(#Name),
 #define IMPORT_POINTER(Slot, Result, Name, Parameters, Arguments, Before, After) (PVOID)(ULONG_PTR)Name##For##Slot,
 #define IMPORT_FUNCTION(Slot, Result, Name, Parameters, Arguments, Before, After) \
     static Result NTAPI Name##For##Slot Parameters \

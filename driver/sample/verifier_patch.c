@@ -173,7 +173,7 @@ static NTSTATUS PatchAlias(const PATCH_TABLE *Table, PATCH_VIEW *View)
 #else
     MmProbeAndLockPages(mdl, KernelMode, IoReadAccess); /* raises for pages that are not there; a loaded image's are */
 #endif
-    View->Entries = MmMapLockedPagesSpecifyCache(mdl, KernelMode, MmCached, NULL, FALSE, NormalPagePriority);
+    View->Entries = MmMapLockedPagesSpecifyCache(mdl, KernelMode, MmCached, NULL, FALSE, NormalPagePriority | MdlMappingNoExecute);
     status = View->Entries == NULL ? STATUS_INSUFFICIENT_RESOURCES : MmProtectMdlSystemAddress(mdl, PAGE_READWRITE);
     if (NT_SUCCESS(status)) {
         View->Mdl = mdl;
