@@ -86,7 +86,8 @@ _Use_decl_annotations_ NTSTATUS ControlDriverEntry(void)
 
 /*
  * On Windows no handle is open any more, so no request is queued or under way. Wine unloads all the same: what is under way
- * is waited for, and touches no endpoint image (see above).
+ * is waited for, and begins with no endpoint image (see above). One that is in ZwLoadDriver or ZwUnloadDriver at that moment
+ * waits for what Wine holds over DriverUnload, and neither ever ends: another reason for a shutdown request before the stop.
  */
 VOID ControlUnload(void)
 {
