@@ -10,10 +10,8 @@ import pytest
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
-from hotswap.driver.host_device import HostDevice
 from hotswap.errors import GuestFault, UsageError
-from hotswap.testing import Driver, GuestMachine, Trace, event
-from hotswap.transport.agent import Agent
+from hotswap.testing import Agent, Device, Driver, Machine, Trace, event
 
 
 def test_a_wake_up_after_the_swap_runs_in_the_new_version(driver: Driver, trace: Trace) -> None:
@@ -107,6 +105,23 @@ def test_the_version_in_force_can_be_swapped_for_itself(driver: Driver, trace: T
     assert trace.verdict().passed
 
 
+def test_a_swap_has_the_number_of_its_events_however_many_were_asked_for_at_once(driver: Driver, trace: Trace) -> None:
+    swaps = [driver.load("v1"), driver.swap("refuse-pre-process")]
+    pending = [driver.begin_swap(name) for name in ("v3", "refuse-post-process", "v2")]
+    swaps += [swap.result() for swap in reversed(pending)]
+    with pytest.raises(UsageError):
+        driver.swap("v9")
+    swaps.append(driver.swap("v1"))
+    driver.stop()
+    assert sorted(swap.number for swap in swaps) == [1, 2, 3, 4, 5, 6]
+    assert [swap.number for swap in pending] == [3, 4, 5]
+    for swap in swaps:
+        (end,) = trace.events("SwapEnd", swap=swap.number)
+        assert (end.from_version, end.to_version, end.status) == (swap.from_version, swap.to_version, swap.status)
+    driven = {swap.driver: swap.number for swap in swaps[2:5]}
+    assert driven == {"v3": 3, "refuse-post-process": 4, "v2": 5}
+
+
 def test_a_swap_goes_on_while_the_test_does_something_else(driver: Driver, trace: Trace) -> None:
     driver.load("v1")
     worker = driver.create_worker(work_us=100_000)
@@ -192,7 +207,7 @@ def test_a_test_without_workers_or_swaps_has_a_verdict_too(driver: Driver, trace
     assert verdict.result("signals-accounted") is None
 
 
-def test_the_agent_and_the_machine_can_be_used_without_a_driver(agent: Agent, machine: GuestMachine) -> None:
+def test_the_agent_and_the_machine_can_be_used_without_a_driver(agent: Agent, machine: Machine) -> None:
     deadline = Deadline.after(30)
     agent.put(b"text", r"C:\hotswap\file.txt", deadline=deadline)
     assert agent.get(r"C:\hotswap\file.txt", deadline=deadline) == b"text"
@@ -201,7 +216,7 @@ def test_the_agent_and_the_machine_can_be_used_without_a_driver(agent: Agent, ma
     assert machine.current.alive() is None
 
 
-def test_the_device_is_the_drivers_own_and_typed(device: HostDevice, driver: Driver) -> None:
+def test_the_device_is_the_drivers_own_and_typed(device: Device, driver: Driver) -> None:
     assert device is driver.device
     assert device.query_counters().workers == 0
     assert device.get_version().contract_version == 1
@@ -235,7 +250,7 @@ def test_a_dead_driver_host_is_told_in_the_call_that_meets_it_and_a_test_may_exp
     trace.expect_failure("driver-host-alive")
 
 
-def test_after_a_death_the_next_test_has_a_new_guest(driver: Driver, agent: Agent, machine: GuestMachine) -> None:
+def test_after_a_death_the_next_test_has_a_new_guest(driver: Driver, agent: Agent, machine: Machine) -> None:
     assert machine.spent
     assert "the driver host died" in machine.spent
     assert driver.agent is agent is machine.agent

@@ -133,9 +133,9 @@ def test_five_tests_from_the_readme_and_its_own_work_in_two_processes(user: User
     user.write("test_readme.py", readme)
     code, output = user.run("-n", "2", "--hotswap-machine=wine")
     assert code == 0, output
-    assert "7 passed" in output
+    assert "8 passed" in output
     summaries = user.summaries()
-    assert len(summaries) == 7, "each test has a run folder of its own"
+    assert len(summaries) == 8, "each test has a run folder of its own"
     for name, summary in summaries.items():
         assert (summary["verdict"], summary["state"]) == ("pass", "ended"), name
         folder = Path(str(summary["run_folder"]))
@@ -149,6 +149,20 @@ def test_five_tests_from_the_readme_and_its_own_work_in_two_processes(user: User
         said = {item["id"]: item["verdict"] for item in summary["expectations"]}
         assert said.items() <= judged.items(), "the run folder holds all that the verdict rests on"
     assert "expects this failure" in str(summaries["test_an_expected_failure"]["reason"])
+
+
+def test_the_readmes_first_example_fails_when_the_wake_up_comes_before_the_swap(user: User) -> None:
+    (readme,) = python_blocks(README.read_text())
+    swap = '    swap = driver.swap("v2")  # or the path of your own .sys\n'
+    signal = "    worker.signal(1)\n    worker.wait_for_iterations(2)  # in total\n"
+    versions = "    assert worker.versions == {1: 1, 2: 1}  # {version: iterations}\n"
+    assert all(readme.count(line) == 1 for line in (swap, signal, versions))
+    # The swap of the load, and the last iteration, that of the stop, are in the trace all the same.
+    early = readme.replace(signal, "").replace(versions, "").replace(swap, signal + swap)
+    user.write("test_readme.py", early)
+    code, output = user.run("-k", "runs_in_v2")
+    assert code == 1, output
+    assert "expected SwapReleased (Swap=2), then IterationBegin (Worker=1, Version=2, WaitStatus=" in output
 
 
 FAILING_TESTS = """
@@ -357,7 +371,7 @@ TYPED = (
     FIVE_TESTS
     + """
 
-def test_completion(driver: Driver, device: HostDevice, trace: Trace) -> None:
+def test_completion(driver: Driver, device: Device, trace: Trace) -> None:
     reveal_type(driver.create_worker(events=2).wait_for_iterations(1).state)
     reveal_type(driver.swap("v2").status.name)
     reveal_type(device.query_worker(1).versions)
@@ -378,7 +392,7 @@ def test_a_debugged_test_still_has_its_driver(user: User) -> None:
 
 
 def test_an_editor_knows_every_type(user: User) -> None:
-    user.write("test_mine.py", "from hotswap.driver.host_device import HostDevice\n" + TYPED)
+    user.write("test_mine.py", "from hotswap.testing import Device\n" + TYPED)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(user.folder / "cache"), "test_mine.py"],
         cwd=user.folder,

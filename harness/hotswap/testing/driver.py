@@ -46,6 +46,7 @@ class Driver:
         self.hold_budget_ms = 1000.0
         """How long a swap may hold calls, for the expectation hold-time-in-budget."""
         self._pending: dict[PendingSwap, DeployedImage] = {}
+        self._asked_swaps = 0
         self._host_fault: HostFaultName = "none"
         self.tick_frequency = self.device.get_version(deadline=self._watch.limit()).tick_frequency
         self.asked_runtime: RuntimeName = "auto"
@@ -139,8 +140,10 @@ class Driver:
                 drain_timeout_ms=drain_timeout_ms,
                 deadline=self._watch.limit(),
             )
+        self._asked_swaps += 1
         swap = PendingSwap(
             name,
+            self._asked_swaps,
             finish=lambda: self._end_swap(swap, image, pending, drain_timeout_ms),
             done=lambda: pending.done,
             holds=lambda: self.counters().proxy_held_calls > 0,
@@ -171,7 +174,7 @@ class Driver:
         reply = typed(UpdateReply, answer)
         self.run.timeline.event("update", driver=asked.driver, reply=reply)
         self.seen.note_update(answer, image, exercised=bool(self._running_loads()))
-        swap = Swap(asked.driver, image, reply, self.tick_frequency)
+        swap = Swap(asked.driver, image, reply, self.tick_frequency, asked.number)
         self.swaps.append(swap)
         if not self._pending:
             # With another swap under way nobody can say which images there should be.

@@ -25,6 +25,8 @@ class Swap:
     image: DeployedImage
     reply: UpdateReply
     tick_frequency: int
+    number: int
+    """The field Swap of its events: from 1 in the order asked for, loads and refused ones too, `device.update` not."""
 
     @property
     def status(self) -> NtStatus:
@@ -87,9 +89,17 @@ class PendingSwap:
     """A swap that is under way. `result` must be asked for: until then nobody knows which version is in force."""
 
     def __init__(
-        self, driver: str, finish: Callable[[], Swap], done: Callable[[], bool], holds: Callable[[], bool]
+        self,
+        driver: str,
+        number: int,
+        *,
+        finish: Callable[[], Swap],
+        done: Callable[[], bool],
+        holds: Callable[[], bool],
     ) -> None:
         self.driver = driver
+        self.number = number
+        """As that of the Swap it becomes."""
         self._finish = finish
         self._done = done
         self._holds = holds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from keyword import iskeyword
 from typing import Protocol, overload
 
 import numpy as np
@@ -334,10 +335,16 @@ def _event(table: EventTable, row: int) -> Event:
     )
 
 
+def field_name(name: str) -> str:
+    """A field of the header in the spelling of Python: `WaitStatus` is `wait_status`, `Continue` is `continue_`."""
+    python = python_name(name)
+    return f"{python}_" if iskeyword(python) else python
+
+
 def _find(field: str, known: Sequence[str]) -> str | None:
     if field in known:
         return field
-    return next((name for name in known if python_name(name) == field), None)
+    return next((name for name in known if field_name(name) == field), None)
 
 
 def _spelled(event: str, field: str, known: Sequence[str]) -> str:
