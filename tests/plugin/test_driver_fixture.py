@@ -42,12 +42,14 @@ def test_a_worker_times_out_and_is_told_so(driver: Driver, trace: Trace) -> None
 
 
 def test_an_absolute_time_in_the_past_expires_at_once(driver: Driver) -> None:
+    driver.load("v1")
     worker = driver.create_worker(expires_at=driver.guest_time() - 10_000_000)
     worker.wait_for_iterations(5)
     assert "STATUS_TIMEOUT" in str(worker.last_wait_status)
 
 
 def test_events_can_be_kept_signalled_cleared_and_read(driver: Driver) -> None:
+    driver.load("v1")
     worker = driver.create_worker(events=3, wait="all", notification=[1], signalled=[2])
     assert [worker.is_signalled(index) for index in range(3)] == [False, False, True]
     worker.signal(1)
@@ -61,6 +63,7 @@ def test_events_can_be_kept_signalled_cleared_and_read(driver: Driver) -> None:
 
 
 def test_a_worker_that_does_not_run_is_the_guests_fault_and_says_how_it_stands(driver: Driver) -> None:
+    driver.load("v1")
     worker = driver.create_worker()
     with pytest.raises(GuestFault, match=r"worker 1 ran 0 of 1 iterations within 0\.1 s: it is waiting"):
         worker.wait_for_iterations(1, seconds=0.1)
@@ -223,17 +226,49 @@ def test_the_device_is_the_drivers_own_and_typed(device: Device, driver: Driver)
 
 
 def test_bad_arguments_are_told_before_anything_is_sent(driver: Driver) -> None:
+    driver.load("v1")
     for arguments, message in (
-        ({"timeout_ms": 1.0, "expires_at": 1}, "either"),
-        ({"timeout_ms": -1.0}, "must not be negative"),
+        ({"timeout_ms": 1.0, "expires_at": 1}, "a worker has either timeout_ms or expires_at"),
+        ({"timeout_ms": -1.0}, "timeout_ms is -1; it is a number of milliseconds from 0 to"),
+        ({"timeout_ms": float("inf")}, "timeout_ms is inf; it is"),
+        ({"timeout_ms": 1e300}, r"timeout_ms is 1e\+300; it is"),
+        ({"wait": "each"}, "wait is 'each'; it is 'any' or 'all'"),
+        ({"events": 65}, "events is 65; a worker waits for 1 to 64 events"),
+        ({"events": 0}, "events is 0; a worker waits for 1 to 64 events"),
+        ({"events": 2, "notification": [0, 2]}, "notification has event 2; the events are 0 to 1"),
+        ({"signalled": [-1]}, "signalled has event -1; the only event is 0"),
     ):
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UsageError, match=f"^{message}[^\n]*$"):
             driver.create_worker(**arguments)  # type: ignore[arg-type]
+    worker = driver.create_worker(events=2)
+    for call in (worker.signal, worker.clear, worker.is_signalled):
+        for index in (2, -1):
+            with pytest.raises(UsageError, match=f"^worker 1 has no event {index}; its events are 0 to 1$"):
+                call(index)
     with pytest.raises(UsageError, match="unknown update 'v9'"):
         driver.swap("v9")
     with pytest.raises(UsageError, match=r"driver\.configure\(host_fault='old-call'\)"):
         driver.swap("host-old-call")
-    assert driver.counters().workers == 0
+    counted = driver.counters()
+    assert (counted.workers, counted.signals) == (1, 0)
+
+
+def test_a_worker_without_an_endpoint_driver_is_a_load_that_was_forgotten(driver: Driver) -> None:
+    with pytest.raises(UsageError, match=r'^no endpoint driver is loaded: driver\.load\("v1"\), say, .*'):
+        driver.create_worker()
+    assert driver.swap("refuse-pre-process").refused
+    with pytest.raises(UsageError, match="no endpoint driver is loaded"):
+        driver.create_worker()
+    pending = driver.begin_swap("v1")
+    driver.create_worker()
+    assert pending.result().succeeded
+
+
+def test_a_worker_of_a_driver_that_was_loaded_by_its_ioctl_is_fine(driver: Driver, machine: Machine) -> None:
+    service = machine.deploy("v1").service
+    assert service is not None
+    assert driver.device.update(service_name=service).status.succeeded
+    driver.create_worker()
 
 
 def test_a_dead_driver_host_is_told_in_the_call_that_meets_it_and_a_test_may_expect_it(

@@ -15,14 +15,14 @@ from hotswap.errors import GuestFault, UsageError
 from hotswap.run import RunFolder
 from hotswap.swap.lab import Lab
 from hotswap.swap.observe import Observations, counters
-from hotswap.swap.witnesses import WAIT_ALL, WAIT_ANY, SwapWitnesses, WorkerDefinition
+from hotswap.swap.witnesses import SwapWitnesses
+from hotswap.testing.arguments import worker_definition
 from hotswap.testing.guest import GuestMachine
 from hotswap.testing.swap import PendingSwap, Swap
 from hotswap.testing.watch import CALL_SECONDS, HostWatch
 from hotswap.testing.worker import Access, Load, Worker
 from hotswap.transport.agent import Agent
 
-_MS = 10_000
 _WHILE_STALLED = 1
 
 
@@ -200,24 +200,22 @@ class Driver:
 
         `wait`: for any of them, or for all. `timeout_ms` is relative, `expires_at` absolute (file time, see
         `guest_time`). `notification`: events that stay signalled until they are cleared. `signalled`: events that are
-        signalled from the start. `work_us`: how long one iteration works. GuestFault when the driver refuses.
+        signalled from the start. `work_us`: how long one iteration works. UsageError for what cannot be, and when no
+        endpoint driver was loaded; GuestFault when the driver refuses.
         """
-        if timeout_ms is not None and expires_at is not None:
-            raise UsageError("a worker has either timeout_ms or expires_at")
-        if timeout_ms is not None and timeout_ms < 0:
-            raise UsageError(f"timeout_ms is {timeout_ms:g}; it must not be negative")
-        timeout = -round(timeout_ms * _MS) if timeout_ms is not None else expires_at
-        asked = WorkerDefinition(
-            worker=0,
-            wait_type=WAIT_ANY if wait == "any" else WAIT_ALL,
-            event_count=events,
-            notification_mask=sum(1 << index for index in set(notification)),
-            initial_state_mask=sum(1 << index for index in set(signalled)),
-            has_timeout=timeout is not None,
-            timeout=timeout or 0,
-            altertable=alertable,
-            wait_mode=int(user_mode),
+        asked = worker_definition(
+            events,
+            self.guest.build.ioctl.constants["HOTSWAP_MAX_EVENTS"],
+            wait=wait,
+            timeout_ms=timeout_ms,
+            expires_at=expires_at,
+            notification=notification,
+            signalled=signalled,
+            alertable=alertable,
+            user_mode=user_mode,
         )
+        if self.seen.in_force is None and not self._pending and not self.version:
+            raise UsageError('no endpoint driver is loaded: driver.load("v1"), say, comes before the first worker')
         with self._watch.calling(f"creating a worker that waits for {wait} of {events} events"):
             if not self.workers:
                 self.seen.threads_baseline = self.lab.threads()

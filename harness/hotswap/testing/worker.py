@@ -12,6 +12,7 @@ from hotswap.driver.host_replies import EventReply, LoadStopped, WorkerCreated, 
 from hotswap.driver.ioctl import NtStatus
 from hotswap.errors import DeadlineExpired, GuestFault
 from hotswap.swap.witnesses import WorkerDefinition
+from hotswap.testing.arguments import check_event
 
 WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.002
@@ -38,16 +39,19 @@ class Worker:
 
     def signal(self, event: int = 0) -> EventReply:
         """KeSetEvent; `previous_state` of the reply is 0 when the signal was accepted."""
+        check_event(self.id, event, self.definition.event_count)
         with self._access.calling(f"signalling event {event} of worker {self.id}"):
             return self._access.device().signal_event(self.id, event, deadline=self._access.limit())
 
     def clear(self, event: int = 0) -> EventReply:
         """KeResetEvent."""
+        check_event(self.id, event, self.definition.event_count)
         with self._access.calling(f"clearing event {event} of worker {self.id}"):
             return self._access.device().clear_event(self.id, event, deadline=self._access.limit())
 
     def is_signalled(self, event: int = 0) -> bool:
         """KeReadStateEvent."""
+        check_event(self.id, event, self.definition.event_count)
         with self._access.calling(f"reading event {event} of worker {self.id}"):
             reply = self._access.device().query_event(self.id, event, deadline=self._access.limit())
         return bool(reply.previous_state)
