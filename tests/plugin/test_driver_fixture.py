@@ -41,6 +41,20 @@ def test_a_worker_times_out_and_is_told_so(driver: Driver, trace: Trace) -> None
     trace.assert_passed()
 
 
+def test_a_wait_status_is_told_as_one_and_there_is_none_before_the_first_iteration(driver: Driver) -> None:
+    driver.load("v1")
+    worker = driver.create_worker(events=2)
+    assert worker.last_wait_status is None
+    for index in (0, 1):
+        worker.signal(index)
+        info = worker.wait_for_iterations(index + 1)
+        assert str(worker.last_wait_status) == f"STATUS_WAIT_{index} (0x0000000{index})"
+        assert (info.last_wait_status, info.last_wait_status.name) == (index, f"STATUS_WAIT_{index}")
+    with pytest.raises(GuestFault, match=r"ran 2 of 3 iterations .* its last wait returned STATUS_WAIT_1"):
+        worker.wait_for_iterations(3, seconds=0.05)
+    assert driver.swap("v2").status.name == "STATUS_SUCCESS"
+
+
 def test_an_absolute_time_in_the_past_expires_at_once(driver: Driver) -> None:
     driver.load("v1")
     worker = driver.create_worker(expires_at=driver.guest_time() - 10_000_000)
@@ -65,7 +79,7 @@ def test_events_can_be_kept_signalled_cleared_and_read(driver: Driver) -> None:
 def test_a_worker_that_does_not_run_is_the_guests_fault_and_says_how_it_stands(driver: Driver) -> None:
     driver.load("v1")
     worker = driver.create_worker()
-    with pytest.raises(GuestFault, match=r"worker 1 ran 0 of 1 iterations within 0\.1 s: it is waiting"):
+    with pytest.raises(GuestFault, match=r"ran 0 of 1 iterations within 0\.1 s: it is waiting, and no wait of it"):
         worker.wait_for_iterations(1, seconds=0.1)
 
 

@@ -14,6 +14,7 @@ from hotswap.driver.build import DriverBuild
 from hotswap.driver.host_device import HostDevice, HostFaultName, RuntimeName, WaitName
 from hotswap.driver.host_replies import Counters, Runtime, VersionCount, VersionInfo, WorkerInfo, WorkerState, typed
 from hotswap.driver.ioctl import Field, Ioctl, IoctlContract, NtStatus, Structure
+from hotswap.testing.worker import MAX_VERSIONS
 
 NAMES = {"HOTSWAP_RUNTIME": RuntimeName, "WAIT_TYPE": WaitName, "HOTSWAP_HOST_FAULT": HostFaultName}
 REPLY_ENUMS = {"HOTSWAP_RUNTIME": Runtime, "HOTSWAP_WORKER_STATE": WorkerState}
@@ -54,6 +55,10 @@ def replied_type(field: Field) -> object:
     if field.enum is not None:
         return REPLY_ENUMS[field.enum.__name__]
     return int
+
+
+def test_versions_are_counted_up_to_the_number_that_the_header_says(contract: IoctlContract) -> None:
+    assert contract.constants["HOTSWAP_MAX_VERSIONS"] == MAX_VERSIONS
 
 
 def test_every_ioctl_is_a_method_of_its_own(contract: IoctlContract) -> None:

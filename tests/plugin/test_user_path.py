@@ -27,8 +27,7 @@ from hotswap.testing import Driver, Trace, event
 def test_a_worker_with_a_time_out(driver: Driver, trace: Trace) -> None:
     driver.load("v1")
     worker = driver.create_worker(events=1, timeout_ms=20)
-    worker.wait_for_iterations(3)
-    assert worker.last_wait_status.name == "STATUS_TIMEOUT"
+    assert worker.wait_for_iterations(3).last_wait_status.name == "STATUS_TIMEOUT"
     driver.stop()
     trace.assert_count("IterationBegin", at_least=3, wait_status="STATUS_TIMEOUT")
 

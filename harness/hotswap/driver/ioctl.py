@@ -25,6 +25,9 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _INTEGERS = {1: "b", 2: "h", 4: "i", 8: "q"}
 
 
+_WAIT_OBJECTS = 64
+
+
 class NtStatus(int):
     """An NTSTATUS as an unsigned number that prints with its name: `STATUS_TIMEOUT (0x00000102)`."""
 
@@ -32,10 +35,12 @@ class NtStatus(int):
     """`STATUS_TIMEOUT`; empty for a code that no header names."""
     text: str
 
-    def __new__(cls, code: int, codes: CodeTable | None = None) -> NtStatus:
-        """`code` may be signed."""
+    def __new__(cls, code: int, codes: CodeTable | None = None, *, wait: bool = False) -> NtStatus:
+        """`code` may be signed. `wait`: a wait returned it, so that 0 to 63 are STATUS_WAIT_0 to STATUS_WAIT_63."""
         status = super().__new__(cls, code & 0xFFFFFFFF)
         known = codes or CodeTable()
+        if wait and status < _WAIT_OBJECTS:
+            known = CodeTable({int(status): f"STATUS_WAIT_{int(status)}"})
         status.name = known.ntstatus_names.get(int(status), "")
         status.text = known.ntstatus(code)
         return status
@@ -154,7 +159,7 @@ class Structure:
             return field.struct.unpack(raw)
         value = int.from_bytes(raw, "little", signed=field.signed)
         if field.is_status:
-            return NtStatus(value, self.codes)
+            return NtStatus(value, self.codes, wait=field.name.endswith("WaitStatus"))
         if field.enum is not None and value in field.enum.__members__.values():
             return field.enum(value)
         return value

@@ -16,6 +16,7 @@ from hotswap.testing.arguments import check_event
 
 WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.002
+MAX_VERSIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,10 @@ class Worker:
         return self._stopped.iterations if self._stopped is not None else self.info().iterations
 
     @property
-    def last_wait_status(self) -> NtStatus:
-        """What its last wait returned: the number of the event, or STATUS_TIMEOUT."""
-        return self.info().last_wait_status
+    def last_wait_status(self) -> NtStatus | None:
+        """What its last wait returned: STATUS_WAIT_0 for event 0, STATUS_TIMEOUT, ...; None before the first iteration."""
+        info = self.info()
+        return info.last_wait_status if info.iterations else None
 
     @property
     def versions(self) -> dict[int, int]:
@@ -90,9 +92,7 @@ class Worker:
 
         def ran() -> WorkerInfo | None:
             last[:] = [info := self.info()]
-            # The last one counts from its begin; it has ended when a later one has begun, or the worker waits again.
-            ended = info.iterations - (info.state is WorkerState.RUNNING)
-            return info if ended >= count else None
+            return info if _ended(info) >= count else None
 
         try:
             return Deadline.after(seconds).wait_for(
@@ -102,9 +102,12 @@ class Worker:
             if not last:
                 raise
             info = last[0]
+            waited = (
+                f"its last wait returned {info.last_wait_status}" if info.iterations else "no wait of it has returned"
+            )
             raise GuestFault(
-                f"worker {self.id} ran {info.iterations} of {count} iterations within {seconds:g} s: it is "
-                f"{info.state.name.lower()}, and its last wait status is {info.last_wait_status}"
+                f"worker {self.id} ran {_ended(info)} of {count} iterations within {seconds:g} s: it is "
+                f"{info.state.name.lower()}, and {waited}"
             ) from None
 
     def wait_until_running(self, seconds: float = WAIT_SECONDS) -> WorkerInfo:
@@ -144,6 +147,14 @@ class Worker:
     def __repr__(self) -> str:
         kind = "any" if self.definition.wait_type else "all"
         return f"<worker {self.id}: waits for {kind} of {self.definition.event_count} events>"
+
+
+def _ended(info: WorkerInfo) -> int:
+    """How many iterations have ended. `iterations` counts from their begin, and a little before the state says so."""
+    if len(info.versions) < MAX_VERSIONS:
+        return sum(item.iterations for item in info.versions)
+    # More versions than the driver counts by.
+    return info.iterations - (info.state is WorkerState.RUNNING)
 
 
 class Load:
