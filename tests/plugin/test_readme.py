@@ -12,7 +12,7 @@ import pytest
 import hotswap.testing
 from hotswap import pytest_plugin
 from hotswap.driver.host_events import host_events
-from hotswap.testing.trace import field_name
+from hotswap.testing.trace_event import field_name
 
 SECTION = (Path(__file__).parents[2] / "README.md").read_text().partition("## Write a test")[2].partition("\n## ")[0]
 

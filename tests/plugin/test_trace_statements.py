@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import pytest
 
 from hotswap.codes import CodeTable
+from hotswap.driver.host_events import host_events
 from hotswap.errors import UsageError
 from hotswap.testing.trace import Inconclusive, Trace, event
+from hotswap.testing.trace_event import EventFields, NumberField, StatusField, field_name
 from hotswap.testing.verdict import SwapVerdict
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.expect import ExpectationResult, Verdict
@@ -60,6 +62,37 @@ def test_values_may_be_names_of_codes_several_numbers_or_columns_that_all_events
     assert len(two) == found.count("IterationBegin", worker=1) + found.count("IterationBegin", worker=2)
     thread = two[0].tid
     assert set(found.events("IterationBegin", tid=thread).column("tid").tolist()) == {thread}
+
+
+def test_an_event_prints_its_codes_by_name_and_completes_what_it_has() -> None:
+    timeout = trace().events("IterationBegin", wait_status="STATUS_TIMEOUT", worker=3)[0]
+    text = f"IterationBegin Worker=3 Iteration={timeout.iteration} Version={timeout.version} WaitStatus=STATUS_TIMEOUT"
+    assert (str(timeout), repr(timeout).startswith(f"<{text}, ")) == (text, True)
+    assert (timeout.wait_status, timeout.wait_status.name) == (0x102, "STATUS_TIMEOUT")
+    signalled = trace().events("IterationBegin", wait_status=1)[0]
+    assert str(signalled).endswith("WaitStatus=STATUS_WAIT_1")
+    assert {"worker", "iteration", "version", "wait_status", "us", "tid"} <= set(dir(timeout))
+    assert not {"swap", "status", "held_calls"} & set(dir(timeout)), "what other events have"
+    with pytest.raises(AttributeError, match="IterationBegin has no field 'swap'"):
+        _ = timeout.swap
+    (end,) = trace().events("SwapEnd", swap=1)
+    assert (end.status.name or end.status, end.held_calls >= 0) == (0, True), "these codes name no other"
+    assert trace().events("IterationEnd", continue_=1)[0].continue_ == 1
+
+
+def test_the_fields_that_editors_know_are_the_headers() -> None:
+    stated = {field_name(name): kind for fields in host_events().values() for name, kind in fields.items()}
+    ours = {name: kind for name, kind in vars(EventFields).items() if isinstance(kind, NumberField)}
+    assert {"worker", "iteration", "version", "wait_status", "swap"} <= ours.keys()
+    for name, kind in ours.items():
+        assert isinstance(kind, StatusField) == (stated[name] == "NTSTATUS"), name
+
+
+def test_messages_name_codes_where_a_field_is_one() -> None:
+    text = failure(lambda: trace().assert_count("IterationBegin", 999, wait_status=(1, 0x102)))
+    assert text.startswith("expected exactly 999 IterationBegin (WaitStatus=STATUS_WAIT_1 or STATUS_TIMEOUT)")
+    text = failure(lambda: trace().assert_order("HostStop", event("SwapRolledBack", status="STATUS_TIMEOUT", swap=258)))
+    assert "SwapRolledBack (Status=STATUS_TIMEOUT, Swap=258)" in text
 
 
 @pytest.mark.parametrize(
@@ -190,7 +223,12 @@ def test_an_expected_failure_is_one_that_is_there_alone() -> None:
 
 
 def test_an_expected_failure_that_does_not_come_says_what_came_instead() -> None:
-    assert "but it holds: all well" in failure(lambda: trace(results=(HOLDS,)).expect_failure(HOLDS.id))
+    text = failure(lambda: trace(results=(HOLDS,)).expect_failure(HOLDS.id))
+    assert "but it holds: all well; no other failed either" in text
+    for id in (HOLDS.id, "signals-accounted"):
+        text = failure(lambda id=id: trace(results=(HOLDS, OTHER)).expect_failure(id))
+        assert "\nwhat came instead: fail: old-image-gone: still there" in text
+        assert "slice of old-image-gone" in text
     assert "could be asked about" in failure(lambda: trace(results=(HOLDS,)).expect_failure("signals-accounted"))
     with pytest.raises(Inconclusive, match="is inconclusive: not counted"):
         trace(results=(OPEN,)).expect_failure(OPEN.id)

@@ -375,6 +375,8 @@ def test_completion(driver: Driver, device: Device, trace: Trace) -> None:
     reveal_type(driver.swap("v2").status.name)
     reveal_type(device.query_worker(1).versions)
     reveal_type(trace.assert_order("SignalEnd", "IterationBegin")[0].us)
+    reveal_type(trace.events("IterationBegin")[0].wait_status.name)
+    reveal_type(trace.events("IterationBegin")[0].version)
     driver.create_worker(waits="any")
     device.configure(runtime="magic")
 """
@@ -405,6 +407,8 @@ def test_an_editor_knows_every_type(user: User) -> None:
         "str",
         "tuple[hotswap.driver.host_replies.VersionCount, ...]",
         "float",
+        "str",
+        "int",
     ], done.stdout
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]
     assert len(errors) == 2, done.stdout

@@ -11,7 +11,8 @@ from hotswap.errors import GuestFault, UsageError
 from hotswap.testing.driver import Driver
 from hotswap.testing.guest import GuestMachine as Machine
 from hotswap.testing.swap import PendingSwap, Swap
-from hotswap.testing.trace import Event, Events, Inconclusive, Trace, event
+from hotswap.testing.trace import Events, Inconclusive, Trace, event
+from hotswap.testing.trace_event import Event
 from hotswap.testing.verdict import SwapVerdict
 from hotswap.testing.worker import Load, Worker
 from hotswap.transport.agent import Agent

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from keyword import iskeyword
 from typing import Protocol, overload
 
 import numpy as np
 
 from hotswap.codes import CodeTable
 from hotswap.driver.host_events import host_events
-from hotswap.driver.ioctl import python_name
+from hotswap.driver.ioctl import NtStatus
 from hotswap.errors import UsageError
 from hotswap.swap.expectations import SWAP_EXPECTATIONS
+from hotswap.testing.trace_event import Event, find_field, meant, spelled
 from hotswap.testing.verdict import SwapVerdict
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.expect import ExpectationResult, Verdict, format_slice
 from hotswap.trace.match import COMMON, Ints, Pattern, Wanted, first_sequence, inside, rows_of, window_around
 from hotswap.trace.table import EventTable
+from hotswap.trace.tracelogging import Field, OutType
 
 Value = int | str | Collection[int]
 """What a field must be: a number, the name of a code (`STATUS_TIMEOUT`), or one of several numbers."""
@@ -63,43 +63,19 @@ def event(name: str, /, **fields: Value) -> StepPattern:
     return StepPattern(name, fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event. Its fields are read as `event["Worker"]` or `event.worker`; `us` is the time since the trace began."""
-
-    name: str
-    row: int
-    us: float
-    tick: int
-    tid: int
-    cpu: int
-    fields: Mapping[str, int]
-
-    def __getitem__(self, field: str) -> int:
-        return self.fields[_spelled(self.name, field, tuple(self.fields))]
-
-    def __getattr__(self, field: str) -> int:
-        # Only for names that are no attribute; a name with underscores around it is asked for by Python itself.
-        if field.startswith("_"):
-            raise AttributeError(field)
-        try:
-            return self[field]
-        except UsageError as error:
-            raise AttributeError(str(error)) from None
-
-
 class Events(Sequence[Event]):
     """Events of one name in time order. `rows` and `column` are numpy arrays, for statements about many."""
 
-    def __init__(self, table: EventTable, name: str, rows: Ints) -> None:
+    def __init__(self, table: EventTable, name: str, rows: Ints, codes: CodeTable) -> None:
         self.name = name
         self.rows = rows
         self._table = table
+        self._codes = codes
 
     def column(self, field: str) -> Ints:
         """The values of one field, as 64-bit integers."""
         events = self._table.events(self.name)
-        name = _spelled(self.name, field, (*events.fields, *COMMON, "tick"))
+        name = spelled(self.name, field, (*events.fields, *COMMON, "tick"))
         values = getattr(events, name) if name in (*COMMON, "tick") else events.fields[name]
         return values[np.isin(events.rows, self.rows)].astype(np.int64)
 
@@ -112,11 +88,11 @@ class Events(Sequence[Event]):
     def __getitem__(self, at: slice) -> Events: ...
     def __getitem__(self, at: int | slice) -> Event | Events:
         if isinstance(at, slice):
-            return Events(self._table, self.name, self.rows[at])
-        return _event(self._table, int(self.rows[at]))
+            return Events(self._table, self.name, self.rows[at], self._codes)
+        return _event(self._table, int(self.rows[at]), self._codes)
 
     def __iter__(self) -> Iterator[Event]:
-        return (_event(self._table, row) for row in self.rows.tolist())
+        return (_event(self._table, row, self._codes) for row in self.rows.tolist())
 
     def __repr__(self) -> str:
         return f"<{len(self)} {self.name}>"
@@ -148,7 +124,7 @@ class Trace:
 
     def events(self, name: str, /, **fields: Value) -> Events:
         """The events of one name whose fields have these values, in time order."""
-        return Events(self.table, name, self._rows(self._pattern(name, fields)))
+        return Events(self.table, name, self._rows(self._pattern(name, fields)), self._codes)
 
     def count(self, name: str, /, **fields: Value) -> int:
         """How many there are."""
@@ -168,7 +144,7 @@ class Trace:
         if len(rows) < len(steps):
             missing, candidates = patterns[len(rows)], found[len(rows)]
             self._fail(_order_sentence(patterns, rows, candidates, missing), [*rows, *candidates[-1:].tolist()])
-        return tuple(_event(self.table, row) for row in rows)
+        return tuple(_event(self.table, row, self._codes) for row in rows)
 
     def assert_count(
         self,
@@ -193,7 +169,7 @@ class Trace:
             self._fail(f"expected {_bounds(at_least, at_most)} {pattern}, the trace has {len(rows)}", surplus.tolist())
         if at_most is not None:
             self._need_whole(f"the trace has {len(rows)} {pattern}")
-        return Events(self.table, name, rows)
+        return Events(self.table, name, rows, self._codes)
 
     def assert_never(
         self, name: str, /, *, between: tuple[str | StepPattern, str | StepPattern] | None = None, **fields: Value
@@ -242,19 +218,20 @@ class Trace:
         known = [expectation.id for expectation in SWAP_EXPECTATIONS]
         for id in ids:
             if id not in known:
-                raise UsageError(f"there is no expectation {id!r}{_meant(id, known)}; there are: {', '.join(known)}")
+                raise UsageError(f"there is no expectation {id!r}{meant(id, known)}; there are: {', '.join(known)}")
         verdict = self.verdict()
         results = []
         for id in ids:
             result = verdict.result(id)
+            instead = f"\nwhat came instead: {verdict.explain()}" if verdict.failed else "; no other failed either"
             if result is None:
                 raise AssertionError(
-                    f"{id} was expected to fail, but the test did nothing that it could be asked about"
+                    f"{id} was expected to fail, but the test did nothing that it could be asked about{instead}"
                 )
             if result.verdict is Verdict.INCONCLUSIVE:
                 raise Inconclusive(f"{id} was expected to fail, but is inconclusive: {result.message}")
             if result.verdict is Verdict.PASS:
-                raise AssertionError(f"{id} was expected to fail, but it holds: {result.message}")
+                raise AssertionError(f"{id} was expected to fail, but it holds: {result.message}{instead}")
             results.append(result)
         if others := [id for id in verdict.failed if id not in ids]:
             raise AssertionError(f"besides {', '.join(ids)} also {', '.join(others)} failed\n{verdict.explain()}")
@@ -276,7 +253,7 @@ class Trace:
         used: set[str] = set()
         for step in wanted:
             known = self._fields_of(step.name)
-            fitting = {name: value for name, value in shared.items() if _find(name, known) is not None}
+            fitting = {name: value for name, value in shared.items() if find_field(name, known) is not None}
             used |= set(fitting)
             patterns.append(self._pattern(step.name, {**fitting, **step.fields}))
         for name in shared:
@@ -286,23 +263,29 @@ class Trace:
 
     def _pattern(self, name: str, fields: Mapping[str, Value]) -> Pattern:
         known = self._fields_of(name)
-        return Pattern(name, {_spelled(name, key, known): self._wanted(value) for key, value in fields.items()})
+        named = {spelled(name, key, known): value for key, value in fields.items()}
+        return Pattern(name, {field: self._wanted(name, field, value) for field, value in named.items()})
 
     def _fields_of(self, name: str) -> tuple[str, ...]:
         present = self.table.events(name).fields
-        fields = tuple(present) or host_events().get(name)
-        if fields is None:
+        fields = tuple(present) or tuple(host_events().get(name, ()))
+        if not fields and name not in host_events():
             known = [*host_events(), *(kind.name for kind in self.table.kinds)]
-            raise UsageError(f"there is no event {name!r}{_meant(name, known)}; there are: {', '.join(host_events())}")
+            raise UsageError(f"there is no event {name!r}{meant(name, known)}; there are: {', '.join(host_events())}")
         return (*fields, *COMMON)
 
-    def _wanted(self, value: Value) -> Wanted:
+    def _wanted(self, name: str, field: str, value: Value) -> Wanted:
         if isinstance(value, str):
             try:
-                return self._codes.value(value)
+                value = self._codes.value(value)
             except KeyError:
                 raise UsageError(f"{value!r} is no NTSTATUS that the drivers' headers define") from None
-        return int(value) if isinstance(value, int) else frozenset(value)
+        described = self.table.events(name).schema.get(field)
+        if host_events().get(name, {}).get(field) != "NTSTATUS" and (described is None or not _is_status(described)):
+            return int(value) if isinstance(value, int) else frozenset(value)
+        numbers = [value] if isinstance(value, int) else value
+        statuses = [_status(field, number, self._codes) for number in numbers]
+        return statuses[0] if isinstance(value, int) else frozenset(statuses)
 
     def _fail(self, sentence: str, rows: Sequence[int]) -> None:
         __tracebackhide__ = True
@@ -318,12 +301,15 @@ class Trace:
             raise Inconclusive(f"{sentence}, but with events missing this proves nothing: {missing}")
 
 
-def _event(table: EventTable, row: int) -> Event:
+def _event(table: EventTable, row: int, codes: CodeTable) -> Event:
     content = table.row(row)
-    fields = content["fields"]
-    numbers = (
-        {name: value for name, value in fields.items() if isinstance(value, int)} if isinstance(fields, dict) else {}
-    )
+    fields, schema = content["fields"], table.schema_of(row)
+    statuses = {item.name for item in schema.fields if _is_status(item)} if schema else set()
+    numbers = {
+        name: _status(name, value, codes) if name in statuses else value
+        for name, value in (fields.items() if isinstance(fields, dict) else ())
+        if isinstance(value, int)
+    }
     return Event(
         name=str(content["event"]),
         row=row,
@@ -335,29 +321,12 @@ def _event(table: EventTable, row: int) -> Event:
     )
 
 
-def field_name(name: str) -> str:
-    """A field of the header in the spelling of Python: `WaitStatus` is `wait_status`, `Continue` is `continue_`."""
-    python = python_name(name)
-    return f"{python}_" if iskeyword(python) else python
+def _is_status(field: Field) -> bool:
+    return field.out_type == OutType.NTSTATUS
 
 
-def _find(field: str, known: Sequence[str]) -> str | None:
-    if field in known:
-        return field
-    return next((name for name in known if field_name(name) == field), None)
-
-
-def _spelled(event: str, field: str, known: Sequence[str]) -> str:
-    """A field in the header's spelling."""
-    name = _find(field, known)
-    if name is None:
-        raise UsageError(f"{event} has no field {field!r}{_meant(field, known)}; it has: {', '.join(known)}")
-    return name
-
-
-def _meant(wrong: str, known: Sequence[str]) -> str:
-    close = get_close_matches(wrong, known, 1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def _status(field: str, code: int, codes: CodeTable) -> NtStatus:
+    return NtStatus(code, codes, wait=field.startswith("Wait"))
 
 
 def _order_sentence(patterns: Sequence[Pattern], rows: Sequence[int], candidates: Ints, missing: Pattern) -> str:

@@ -74,7 +74,7 @@ class Worker:
 
     @property
     def last_wait_status(self) -> NtStatus | None:
-        """What its last wait returned: STATUS_WAIT_0 for event 0, STATUS_TIMEOUT, ...; None before the first iteration."""
+        """What its last wait returned: STATUS_WAIT_0 for event 0, STATUS_TIMEOUT; None: no iteration yet."""
         info = self.info()
         return info.last_wait_status if info.iterations else None
 

@@ -72,4 +72,6 @@ def window_around(row: int, starts: Ints, ends: Ints) -> tuple[int, int | None]:
 
 
 def _text(value: Wanted) -> str:
-    return str(value) if isinstance(value, int) else " or ".join(map(str, sorted(value)))
+    # A code has a name (NtStatus).
+    numbers = [value] if isinstance(value, int) else sorted(value)
+    return " or ".join(getattr(number, "name", "") or str(number) for number in numbers)
