@@ -8,7 +8,7 @@ from typing import Any
 from hotswap.deadline import Deadline
 from hotswap.driver.device import PendingReply
 from hotswap.driver.package import DeployedImage
-from hotswap.errors import GuestFault
+from hotswap.errors import DeadlineExpired, GuestFault
 from hotswap.swap.lab import Lab
 from hotswap.swap.observe import Observations, counters
 from hotswap.swap.plan import SwapPlan
@@ -147,7 +147,10 @@ class _Drive:
 
     def _end_update(self, pending: PendingReply, image: DeployedImage, *, exercised: bool) -> None:
         # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
-        reply = pending.result(self.deadline.within(_CALL_SECONDS + self.plan.drain_timeout_ms / 1000))
+        try:
+            reply = pending.result(self.deadline.within(_CALL_SECONDS + self.plan.drain_timeout_ms / 1000))
+        except DeadlineExpired as error:
+            raise DeadlineExpired(f"the update to {image.image.name} was not answered: {error}") from error
         self.lab.run.timeline.event("update", image=image.image.name, reply=reply)
         self.seen.note_update(reply, image, exercised=exercised)
 

@@ -73,11 +73,11 @@ class Observations:
         """File name of the endpoint driver that should be loaded; empty: none."""
         return "" if self.in_force is None else PureWindowsPath(self.in_force.guest_path).name
 
-    def note_host(self, lab: Lab) -> None:
-        """Whether the driver host lives, once; the first death stays."""
+    def note_host(self, lab: Lab, *, seconds: float = 0.0) -> None:
+        """Whether the driver host lives and goes on to for `seconds`; the first death stays."""
         if lab.host is None or self.host_alive is False:
             return
-        self.host_alive = lab.host.alive
+        self.host_alive = not lab.host.ended_within(seconds)
         if not self.host_alive:
             self.host_end = f"process {lab.host.process.pid} ended before it was asked to"
 

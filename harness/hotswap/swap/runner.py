@@ -39,6 +39,8 @@ from hotswap.trace.writer import build_etl
 # Beyond the load itself: a cold template takes half a minute, a loaded machine several times that.
 _BASE_SECONDS = 180.0
 _EVIDENCE_SECONDS = 20.0
+# The guest answers for a driver host that dies before its process has ended here.
+_DEATH_SECONDS = 2.0
 
 
 _PLAN_FACTS = (
@@ -196,7 +198,7 @@ class _Test:
                 self.seen.faults.append(str(fault))
             except LabFault as fault:
                 # The lab's trouble may be the driver host's end seen from here: then it is the guest's fault.
-                self.seen.note_host(self.lab)
+                self.seen.note_host(self.lab, seconds=_DEATH_SECONDS)
                 if self.seen.host_alive is False:
                     self.seen.faults.append(str(fault))
                 elif isinstance(fault, DeadlineExpired) and self.lab.driver_hangs():
@@ -215,7 +217,7 @@ class _Test:
                 raise LabFault(problems[0])
 
     def _close(self) -> None:
-        self.seen.note_host(self.lab)
+        self.seen.note_host(self.lab, seconds=_DEATH_SECONDS if self.seen.faults else 0.0)
         if self.seen.faults:
             self.lab.diagnose()
         self.seen.closed = self.lab.close()
