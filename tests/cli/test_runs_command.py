@@ -100,6 +100,18 @@ def test_a_run_is_shown_with_what_did_not_hold_and_the_events(runs: Path, three:
     assert running["state"] == "running"
 
 
+def test_a_run_json_that_is_not_ours_is_shown_as_far_as_it_goes_and_steers_no_terminal(runs: Path) -> None:
+    odd = make_run(runs, 1, "fail", reason="red\x1b]0;title\x07", phases=[1], events=5, slices=7)
+    (odd / "run.json").write_text((odd / "run.json").read_text().replace('"expectations": []', '"expectations": [3]'))
+    done = hotswap("runs", "show", "last", runs=runs)
+    assert (done.code, done.err) == (0, "")
+    assert "the expectations in run.json cannot be read" in done.out
+    assert "report.html" in done.out
+    listed = hotswap("runs", "list", runs=runs)
+    assert r"red\x1b]0;title\x07" in listed.out
+    assert "\x1b" not in done.out + listed.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

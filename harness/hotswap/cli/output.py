@@ -49,6 +49,10 @@ class Terminal(Console):
             no_color=not self._colours,
         )
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does, with control characters made visible: a driver's or a run's text may not steer the terminal."""
+        super().print(*(_harmless(item) if isinstance(item, str) else item for item in objects), **options)
+
     @property
     def is_live(self) -> bool:
         """Whether lines can be written over. Colours asked for on a pipe do not make it a terminal."""
@@ -71,6 +75,11 @@ class Terminal(Console):
 
 
 _DUMB = ("", "dumb", "unknown")
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def _harmless(text: str) -> str:
+    return text.translate(_CONTROLS)
 
 
 def wants_colour(environment: Mapping[str, str], *, is_tty: bool) -> bool:

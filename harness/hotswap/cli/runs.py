@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show,
 
 _DEFAULT_LIMIT = 30
 _SLICE_LINES = 40
+# A run.json that is JSON, but not one of ours: what can be shown of it is shown.
+_DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
 _NARROW = 50
 
 RunArgument = Annotated[
@@ -112,7 +115,11 @@ def show(run: RunArgument, json_: JsonOption = None) -> None:
     )
     for name, value in _facts(found):
         console.print(f"{name:<8} {value}", markup=False)
-    _print_open_questions(console, found)
+    try:
+        _print_open_questions(console, found)
+    except _DAMAGE as error:
+        problem = f"{type(error).__name__}: {error}"
+        console.print(f"\nthe expectations in run.json cannot be read: {problem}", markup=False)
     console.print(f"\nfolder   {shorten(found.path)} ({_size(disk_usage(found.path))})", markup=False)
     for path in sorted(found.path.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
@@ -134,17 +141,16 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         facts.append(("machine", f"{environment.get('machine')}, runtime {runtime}"))
     if run.seed is not None:
         facts.append(("seed", str(run.seed)))
-    if isinstance(content.get("events"), int):
-        facts.append(
-            (
-                "trace",
-                f"{content['events']:,} events, {content['signals']:,} signals, {content['iterations']:,} iterations",
+    with suppress(*_DAMAGE):
+        if isinstance(content.get("events"), int):
+            counts = (
+                f"{content['events']:,} events, {content['signals']:,} signals, {content['iterations']:,} iterations"
             )
-        )
-    for phase in content.get("phases") or ():
-        hold = phase["microseconds"]["hold"]
-        held = "no call was held" if hold is None else f"held {hold:,.0f} µs"
-        facts.append(("swap", f"{phase['from']} → {phase['to']}: {phase['status']}, {held}"))
+            facts.append(("trace", counts))
+        for phase in content.get("phases") or ():
+            hold = phase["microseconds"]["hold"]
+            held = "no call was held" if hold is None else f"held {hold:,.0f} µs"
+            facts.append(("swap", f"{phase['from']} → {phase['to']}: {phase['status']}, {held}"))
     return [(name, value) for name, value in facts if value]
 
 
