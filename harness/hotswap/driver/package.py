@@ -178,7 +178,8 @@ def resolve_update(build: DriverBuild, wanted: str) -> Update:
     for problem in report.problems:
         # Whatever else is wrong with it is for the preflight against the guest to say.
         if problem.id in ("not-a-pe", "corrupt", "machine"):
-            raise UsageError(problem.message)
+            named = problem.message.startswith(path.name)
+            raise UsageError(problem.message if named else f"{wanted}: {problem.message}")
     version = str(report.facts.get("version", "0.0"))
     image = DriverImage(path.name, path.resolve(), report.sha256, path.stat().st_size, version)
     return Update(path.stem, image)

@@ -128,7 +128,9 @@ def hold_time_in_budget(trace: SwapTrace) -> Finding:
         longest = max(longest, held)
         if held > budget:
             rows = [step.row for step in swap.steps if stall.stalled.tick <= step.tick <= stall.released.tick]
-            return fails(f"{swap.name} held calls for {held:,.1f} ms; the budget is {budget:,g} ms", rows)
+            return fails(
+                f"{swap.name} held calls for {held:,.{1 if held >= 1 else 4}f} ms; the budget is {budget:,g} ms", rows
+            )
     if not seen:
         return unknown("no stall and release in the trace")
     return holds(f"calls held for {longest:,.3f} ms at the longest, in {seen} stalls")

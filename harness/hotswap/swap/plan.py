@@ -65,7 +65,7 @@ class SwapPlan:
         )
         for name, value, low, high in limits:
             if not low <= value <= high:
-                raise UsageError(f"{name} is {value:g}; it must lie between {low:g} and {high:g}")
+                raise UsageError(f"{name} is {value}; it must lie between {low} and {high}")
         choices = (("waits", self.waits, WAITS), ("load", self.load, LOADS), ("update-at", self.update_at, UPDATE_AT))
         for name, chosen, known in choices:
             if chosen not in known:
