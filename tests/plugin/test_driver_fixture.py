@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import hotswap.testing
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.errors import GuestFault, UsageError
@@ -290,9 +291,9 @@ def test_a_dead_driver_host_is_told_in_the_call_that_meets_it_and_a_test_may_exp
 ) -> None:
     driver.load("v1")
     worker = driver.create_worker()
-    assert driver.lab.host is not None
-    os.kill(driver.lab.host.process.pid, signal.SIGKILL)
-    assert driver.lab.host.ended_within(5)
+    assert driver._lab.host is not None
+    os.kill(driver._lab.host.process.pid, signal.SIGKILL)
+    assert driver._lab.host.ended_within(5)
     with pytest.raises(GuestFault, match=r"worker 1: the driver host died: process \d+ ended"):
         worker.signal()
     driver.stop()
@@ -303,5 +304,29 @@ def test_after_a_death_the_next_test_has_a_new_guest(driver: Driver, agent: Agen
     assert machine.spent
     assert "the driver host died" in machine.spent
     assert driver.agent is agent is machine.agent
-    assert driver.lab.machine is machine.current
+    assert driver._lab.machine is machine.current
     assert driver.version == 0
+
+
+def test_completion_offers_what_is_for_tests(driver: Driver, trace: Trace) -> None:
+    assert {name for name in dir(driver) if name[0] != "_"} == {
+        *(
+            "load",
+            "swap",
+            "begin_swap",
+            "swaps",
+            "version",
+            "create_worker",
+            "workers",
+            "start_load",
+            "loads",
+            "let_run",
+        ),
+        *("configure", "runtime", "counters", "hold_budget_ms", "guest_time", "device", "agent", "run"),
+        *("stop", "stopped", "final"),
+    }
+    assert {name for name in dir(trace) if name[0] != "_"} == {
+        *("events", "count", "assert_order", "assert_count", "assert_never", "assert_passed", "verdict"),
+        *("expect_failure", "etl", "table"),
+    }
+    assert dir(hotswap.testing) == sorted(hotswap.testing.__all__)

@@ -215,7 +215,7 @@ OTHER = ExpectationResult("old-image-gone", Verdict.FAIL, "still there", (2,))
 def test_an_expected_failure_is_one_that_is_there_alone() -> None:
     found = trace(results=(HOLDS, FAILED, OPEN))
     assert found.expect_failure("signals-accounted") == (FAILED,)
-    assert found.expected_to_fail == {"signals-accounted"}
+    assert found._expected_to_fail == {"signals-accounted"}
     text = failure(lambda: trace(results=(FAILED, OTHER)).expect_failure("signals-accounted"))
     assert "besides signals-accounted also old-image-gone failed" in text
     assert "slice of old-image-gone" in text

@@ -186,7 +186,7 @@ def test_fails_before_the_stop(driver):
 
 
 def test_host_dies_unseen(driver):
-    os.kill(driver.lab.host.process.pid, signal.SIGKILL)
+    os.kill(driver._lab.host.process.pid, signal.SIGKILL)
 
 
 def test_agent_dies(driver):

@@ -34,23 +34,23 @@ class Driver:
     """
 
     def __init__(self, guest: GuestMachine, lab: Lab, run: RunFolder) -> None:
-        self.guest = guest
-        self.lab = lab
+        self._guest = guest
+        self._lab = lab
         self.run = run
         self.workers: list[Worker] = []
         self.swaps: list[Swap] = []
         self.loads: list[Load] = []
-        self.seen = Observations()
-        self._watch = HostWatch(lab, self.seen)
+        self._seen = Observations()
+        self._watch = HostWatch(lab, self._seen)
         self.final: Counters | None = None
         self.hold_budget_ms = 1000.0
         """How long a swap may hold calls, for the expectation hold-time-in-budget."""
         self._pending: dict[PendingSwap, DeployedImage] = {}
         self._asked_swaps = 0
         self._host_fault: HostFaultName = "none"
-        self.tick_frequency = self.device.get_version(deadline=self._watch.limit()).tick_frequency
-        self.asked_runtime: RuntimeName = "auto"
-        self.runtime_in_use: str | None = None
+        self._tick_frequency = self.device.get_version(deadline=self._watch.limit()).tick_frequency
+        self._asked_runtime: RuntimeName = "auto"
+        self._runtime_in_use: str | None = None
         """The name of the runtime that the driver chose; None: nothing needed one yet."""
         self._access = Access(lambda: self.device, self._watch.calling, self._watch.limit)
 
@@ -61,12 +61,12 @@ class Driver:
         """The open device: one typed method per IOCTL. UsageError after `stop`."""
         if self._watch.stopped:
             raise UsageError("the driver was stopped: driver.stop() ends what a test can do with it")
-        return self.lab.device
+        return self._lab.device
 
     @property
     def agent(self) -> Agent:
         """The agent in the guest: files, services, modules, processes."""
-        return self.lab.agent
+        return self._lab.agent
 
     @property
     def version(self) -> int:
@@ -107,7 +107,7 @@ class Driver:
                 host_fault=host_fault,
                 deadline=self._watch.limit(),
             )
-        self.asked_runtime = runtime
+        self._asked_runtime = runtime
         self._host_fault = host_fault
         return info
 
@@ -152,12 +152,12 @@ class Driver:
         return swap
 
     def _deploy(self, name: str) -> DeployedImage:
-        wanted = resolve_update(self.guest.build, name).host_fault
+        wanted = resolve_update(self._guest.build, name).host_fault
         if wanted and wanted != self._host_fault:
             raise UsageError(f"{name} needs a host that is broken: driver.configure(host_fault={wanted!r}) before")
-        in_force = [] if self.seen.in_force is None else [self.seen.in_force]
+        in_force = [] if self._seen.in_force is None else [self._seen.in_force]
         with self._watch.calling(f"copying {name} into the guest"):
-            return self.guest.deploy(name, beside=[*in_force, *self._pending.values()])
+            return self._guest.deploy(name, beside=[*in_force, *self._pending.values()])
 
     def _end_swap(self, asked: PendingSwap, image: DeployedImage, pending: PendingReply, drain_timeout_ms: int) -> Swap:
         for earlier in list(self._pending):
@@ -173,12 +173,12 @@ class Driver:
             del self._pending[asked]
         reply = typed(UpdateReply, answer)
         self.run.timeline.event("update", driver=asked.driver, reply=reply)
-        self.seen.note_update(answer, image, exercised=bool(self._running_loads()))
-        swap = Swap(asked.driver, image, reply, self.tick_frequency, asked.number)
+        self._seen.note_update(answer, image, exercised=bool(self._running_loads()))
+        swap = Swap(asked.driver, image, reply, self._tick_frequency, asked.number)
         self.swaps.append(swap)
         if not self._pending:
             # With another swap under way nobody can say which images there should be.
-            self._look(f"after {swap}", self.seen.image_in_force, host_loaded=True)
+            self._look(f"after {swap}", self._seen.image_in_force, host_loaded=True)
         return swap
 
     # Workers and load
@@ -205,7 +205,7 @@ class Driver:
         """
         asked = worker_definition(
             events,
-            self.guest.build.ioctl.constants["HOTSWAP_MAX_EVENTS"],
+            self._guest.build.ioctl.constants["HOTSWAP_MAX_EVENTS"],
             wait=wait,
             timeout_ms=timeout_ms,
             expires_at=expires_at,
@@ -214,11 +214,11 @@ class Driver:
             alertable=alertable,
             user_mode=user_mode,
         )
-        if self.seen.in_force is None and not self._pending and not self.version:
+        if self._seen.in_force is None and not self._pending and not self.version:
             raise UsageError('no endpoint driver is loaded: driver.load("v1"), say, comes before the first worker')
         with self._watch.calling(f"creating a worker that waits for {wait} of {events} events"):
             if not self.workers:
-                self.seen.threads_baseline = self.lab.threads()
+                self._seen.threads_baseline = self._lab.threads()
             created = self.device.create_worker(
                 wait_type=asked.wait_type,
                 wait_mode=asked.wait_mode,
@@ -236,9 +236,9 @@ class Driver:
         definition = replace(asked, worker=created.worker_id)
         worker = Worker(self._access, created, definition)
         self.workers.append(worker)
-        self.seen.workers.append(definition)
-        self.seen.threads_working = max(self.seen.threads_working or 0, self.lab.threads() or 0) or None
-        self.seen.middle_counters = counters(self.counters())
+        self._seen.workers.append(definition)
+        self._seen.threads_working = max(self._seen.threads_working or 0, self._lab.threads() or 0) or None
+        self._seen.middle_counters = counters(self.counters())
         return worker
 
     def start_load(
@@ -278,14 +278,14 @@ class Driver:
             )
         load = Load(self._access, started.load_id)
         self.loads.append(load)
-        if self.seen.exercised and not while_stalled:
-            self.seen.exercised[-1] = True
+        if self._seen.exercised and not while_stalled:
+            self._seen.exercised[-1] = True
         return load
 
     def let_run(self, seconds: float) -> None:
         """Let the guest run this long, under load for example. GuestFault at once when the driver host dies."""
         with self._watch.calling(f"running for {seconds:g} s"):
-            self.lab.pause(seconds)
+            self._lab.pause(seconds)
 
     def guest_time(self) -> int:
         """The guest's system time as a file time (100 ns since 1601), for `create_worker(expires_at=...)`."""
@@ -308,29 +308,29 @@ class Driver:
         Returns the driver's last counters; None when they could not be had. May be repeated. Raises GuestFault when the
         driver host died or a worker does not end; the trace is there all the same.
         """
-        fault = self.finish()
+        fault = self._finish()
         if fault is not None:
             raise fault
         return self.final
 
-    def finish(self) -> GuestFault | None:
+    def _finish(self) -> GuestFault | None:
         """As `stop`, but returns what that raises; None too when it was done before."""
         fault: GuestFault | None = None
         if self._watch.stopped:
             return None
-        if self.death is not None and self._watch.death_told:
+        if self._death is not None and self._watch.death_told:
             self._close()
             return None
         try:
             # Whatever does not end, the rest is ended all the same.
             for step, action in (("stop workers", self._stop_workers), ("shut the driver down", self._shut_down)):
                 try:
-                    with self.lab.step(step), self._watch.calling(step):
+                    with self._lab.step(step), self._watch.calling(step):
                         action()
                 except GuestFault as error:
                     fault = fault or error
-                    if self.death is None:
-                        self.seen.faults.append(str(error))
+                    if self._death is None:
+                        self._seen.faults.append(str(error))
         except UsageError as error:
             # The test closed the device itself.
             self.run.timeline.event("not-stopped", reason=str(error))
@@ -344,59 +344,59 @@ class Driver:
         for load in self._running_loads():
             load.stop()
         for worker in self.workers:
-            self.seen.final_states[worker.id] = worker.stop().final_state_mask
-        self.seen.all_states_seen = True
+            self._seen.final_states[worker.id] = worker.stop().final_state_mask
+        self._seen.all_states_seen = True
 
     def _shut_down(self) -> None:
         chosen = self.device.get_version(deadline=self._watch.limit()).runtime
-        self.runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
-        self.final = self.lab.shutdown(deadline=self._watch.limit())
-        self.seen.final_counters = counters(self.final)
-        if self.seen.threads_baseline is not None:
-            self.seen.threads_stopped = self.lab.settled_threads(self.seen.threads_baseline)
+        self._runtime_in_use = None if chosen is Runtime.AUTO else chosen.name.lower()
+        self.final = self._lab.shutdown(deadline=self._watch.limit())
+        self._seen.final_counters = counters(self.final)
+        if self._seen.threads_baseline is not None:
+            self._seen.threads_stopped = self._lab.settled_threads(self._seen.threads_baseline)
 
     def _close(self) -> None:
         self._watch.stopped = True
-        self.seen.note_host(self.lab)
-        self.seen.closed = self.lab.close()
-        if self.seen.host_alive is not False:
-            self.seen.faults.extend(self.seen.closed.faults)
-        if self.seen.final_counters is not None:
+        self._seen.note_host(self._lab)
+        self._seen.closed = self._lab.close()
+        if self._seen.host_alive is not False:
+            self._seen.faults.extend(self._seen.closed.faults)
+        if self._seen.final_counters is not None:
             self._look("after the stop", "", host_loaded=False)
 
     def _look(self, point: str, image: str, *, host_loaded: bool) -> None:
         """Which images are loaded, and which should be."""
-        self.seen.looks += 1
+        self._seen.looks += 1
         limit = self._watch.limit()
-        self.seen.snapshots.append(self.lab.snapshot(point, image, host_loaded=host_loaded, deadline=limit))
+        self._seen.snapshots.append(self._lab.snapshot(point, image, host_loaded=host_loaded, deadline=limit))
 
     def __repr__(self) -> str:
         state = "stopped" if self._watch.stopped else "running"
         return f"<driver {state}: {len(self.workers)} workers, {len(self.swaps)} swaps, run {self.run.path.name}>"
 
-    # For the plugin and the trace
+    # For the plugin and the trace: what begins with an underscore is not for tests
 
     @property
-    def restart(self) -> bool:
+    def _restart(self) -> bool:
         """Whether updates are made by restart (runtime plain)."""
-        return self.asked_runtime == "plain"
+        return self._asked_runtime == "plain"
 
-    def witnesses(self) -> SwapWitnesses:
+    def _witnesses(self) -> SwapWitnesses:
         """What the expectations get to see besides the trace."""
-        seen = self.seen.witnesses(self.lab.package, self.hold_budget_ms)
+        seen = self._seen.witnesses(self._lab.package, self.hold_budget_ms)
         return replace(
             seen,
             # None stands for "not known": but that there were none is known here.
-            workers=tuple(self.seen.workers),
-            updates=tuple(self.seen.updates),
+            workers=tuple(self._seen.workers),
+            updates=tuple(self._seen.updates),
         )
 
     @property
-    def death(self) -> str | None:
+    def _death(self) -> str | None:
         """How the driver host died; None while it lives, or when it ended because it was asked to."""
         return self._watch.death
 
     @property
-    def death_told(self) -> bool:
+    def _death_told(self) -> bool:
         """Whether the test has got a GuestFault for it."""
         return self._watch.death_told

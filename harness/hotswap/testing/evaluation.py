@@ -35,13 +35,13 @@ class Evaluation:
     @cached_property
     def witnesses(self) -> SwapWitnesses:
         """What was seen besides the trace."""
-        return self.driver.witnesses()
+        return self.driver._witnesses()
 
     @cached_property
     def verdict(self) -> SwapVerdict:
         """The answers of all expectations that the test gave something to ask about."""
         results = applicable(
-            evaluate(self.etl, self.witnesses, restart=self.driver.restart),
+            evaluate(self.etl, self.witnesses, restart=self.driver._restart),
             self.witnesses,
             load=bool(self.driver.loads),
         )
@@ -51,7 +51,7 @@ class Evaluation:
     @cached_property
     def refusals(self) -> tuple[str, ...]:
         """One sentence for each swap that was refused."""
-        return tuple(refusals(SwapTrace(self.etl, self.witnesses, restart=self.driver.restart)))
+        return tuple(refusals(SwapTrace(self.etl, self.witnesses, restart=self.driver._restart)))
 
     @property
     def missing(self) -> str:

@@ -135,16 +135,16 @@ class Record:
         driver, trace = self._driver, self._trace
         if driver is None or trace is None:
             return None
-        hangs = isinstance(error, DeadlineExpired) and driver.death is None and driver.lab.driver_hangs()
-        told = driver.death_told and not _is_lab_fault(error)
-        fault: HotswapError | None = driver.finish()
-        if driver.death is not None:
-            expected = told or _ALIVE in trace.expected_to_fail
+        hangs = isinstance(error, DeadlineExpired) and driver._death is None and driver._lab.driver_hangs()
+        told = driver._death_told and not _is_lab_fault(error)
+        fault: HotswapError | None = driver._finish()
+        if driver._death is not None:
+            expected = told or _ALIVE in trace._expected_to_fail
             evidence = f"evidence: {self.folder.evidence}"
-            return None if expected else GuestFault(f"{driver.death}; {evidence}")
+            return None if expected else GuestFault(f"{driver._death}; {evidence}")
         if hangs:
             return GuestFault(f"{error}; guest, agent and driver host live: the driver hangs")
-        closed = driver.seen.closed
+        closed = driver._seen.closed
         if fault is None and closed is not None:
             fault = GuestFault(closed.faults[0]) if closed.faults else None
             fault = fault or (LabFault(closed.problems[0]) if closed.problems else None)
@@ -155,10 +155,10 @@ class Record:
         driver = self._driver
         if driver is None:
             return f"the driver did not start: {error}"
-        if driver.death is not None:
-            return driver.death
-        if driver.seen.faults:
-            return driver.seen.faults[0]
+        if driver._death is not None:
+            return driver._death
+        if driver._seen.faults:
+            return driver._seen.faults[0]
         if _is_lab_fault(error):
             return str(error)
         evaluation = self._evaluation
@@ -171,7 +171,7 @@ class Record:
         self._reason = "the test was interrupted"
         with suppress(HotswapError):
             if self._driver is not None:
-                self._driver.finish()
+                self._driver._finish()
         with suppress(HotswapError):
             self._guest.discard(self._reason)
         with suppress(HotswapError):
@@ -220,7 +220,7 @@ class Record:
         if self._evaluation is None or self._trace is None:
             return "the test passed"
         verdict = self._evaluation.verdict
-        expected = self._trace.expected_to_fail
+        expected = self._trace._expected_to_fail
         if verdict.failed and set(verdict.failed) <= expected:
             return f"the test passed; it expects this failure: {verdict.reason}"
         return "the test passed" if verdict.passed else f"the test passed; it did not ask about this: {verdict!r}"
@@ -235,9 +235,9 @@ class Record:
             events=len(events),
             signals=len(events.events("SignalEnd")),
             iterations=len(events.events("IterationBegin")),
-            updates=tuple(driver.seen.updates),
-            tick_frequency=driver.tick_frequency,
-            steps=driver.lab.steps,
+            updates=tuple(driver._seen.updates),
+            tick_frequency=driver._tick_frequency,
+            steps=driver._lab.steps,
             expectations=evaluation.verdict.results,
             refusals=evaluation.refusals,
             slices=evaluation.verdict.slices,
@@ -254,17 +254,17 @@ class Record:
         driver = self._driver
         if driver is None:
             return environment
-        hello = driver.lab.hello
+        hello = driver._lab.hello
         endpoints = {swap.image.image.name for swap in driver.swaps}
         return environment | {
-            "runtime": driver.asked_runtime,
-            "runtime_in_use": driver.runtime_in_use,
+            "runtime": driver._asked_runtime,
+            "runtime_in_use": driver._runtime_in_use,
             "guest": None if hello is None else {"os": list(hello.os_version), "wine": hello.wine_version},
             "build": self._guest.build.hash,
             "drivers": {
                 item.image.name: item.image.sha256
-                for item in driver.lab.package.images
-                if item not in driver.lab.package.endpoints or item.image.name in endpoints
+                for item in driver._lab.package.images
+                if item not in driver._lab.package.endpoints or item.image.name in endpoints
             },
             "plan": {
                 "test": self.test,

@@ -109,7 +109,7 @@ class Trace:
     def __init__(self, source: TraceSource, codes: CodeTable) -> None:
         self._source = source
         self._codes = codes
-        self.expected_to_fail: set[str] = set()
+        self._expected_to_fail: set[str] = set()
         """Expectations that the test expects to fail."""
 
     @property
@@ -235,7 +235,7 @@ class Trace:
             results.append(result)
         if others := [id for id in verdict.failed if id not in ids]:
             raise AssertionError(f"besides {', '.join(ids)} also {', '.join(others)} failed\n{verdict.explain()}")
-        self.expected_to_fail |= set(ids)
+        self._expected_to_fail |= set(ids)
         return tuple(results)
 
     def __repr__(self) -> str:
