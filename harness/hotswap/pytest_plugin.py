@@ -9,6 +9,7 @@ trace    the trace of the test, complete after `driver.stop()`
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -177,6 +178,7 @@ def pytest_runtest_makereport(
 
     if isinstance(call.excinfo.value, HotswapError) and not item.config.getoption("fulltrace"):
         _forget_frames_of_ours(call.excinfo.tb)
+        _forget_causes(call.excinfo.value)
     report = yield
     if call.when == "setup":
         record.end(call.excinfo.value, ran=False)
@@ -190,11 +192,28 @@ def pytest_runtest_makereport(
 
 
 def _forget_frames_of_ours(at: TracebackType | None) -> None:
-    """The message says what was attempted and what came back: the way there through the harness adds nothing."""
+    """The message says what was attempted and what came back: the way there through the harness adds nothing.
+
+    Nor does that through contextlib, on which the harness's own `with` blocks rest.
+    """
     while at is not None:
-        while at.tb_next is not None and _PACKAGE in Path(at.tb_next.tb_frame.f_code.co_filename).parents:
+        while at.tb_next is not None and _leads_there(Path(at.tb_next.tb_frame.f_code.co_filename)):
             at.tb_next = at.tb_next.tb_next
         at = at.tb_next
+
+
+def _leads_there(file: Path) -> bool:
+    return _PACKAGE in file.parents or file == Path(contextlib.__file__)
+
+
+def _forget_causes(error: BaseException | None) -> None:
+    """What made the harness raise is told by the message of what it raised: another traceback adds nothing."""
+    from hotswap.errors import HotswapError
+
+    while isinstance(error, HotswapError):
+        if not isinstance(error.__cause__, HotswapError):
+            error.__cause__, error.__suppress_context__ = None, True
+        error = error.__cause__
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

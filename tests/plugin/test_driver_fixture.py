@@ -294,7 +294,7 @@ def test_a_dead_driver_host_is_told_in_the_call_that_meets_it_and_a_test_may_exp
     assert driver._lab.host is not None
     os.kill(driver._lab.host.process.pid, signal.SIGKILL)
     assert driver._lab.host.ended_within(5)
-    with pytest.raises(GuestFault, match=r"worker 1: the driver host died: process \d+ ended"):
+    with pytest.raises(GuestFault, match=r"worker 1: the driver host died: process \d+ ended before it was asked to$"):
         worker.signal()
     driver.stop()
     trace.expect_failure("driver-host-alive")

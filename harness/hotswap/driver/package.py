@@ -151,7 +151,7 @@ def check_update_file(wanted: str) -> None:
             kind = "folder" if path.is_dir() else "pipe, socket or device"
             raise UsageError(f"the driver {wanted} is no file, but a {kind}: give a driver image (.sys)")
     except OSError as error:
-        raise UsageError(f"the driver {wanted} cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"the driver {wanted} cannot be read: {error.strerror or error}") from None
 
 
 def _is_path(wanted: str) -> bool:

@@ -102,9 +102,11 @@ class Record:
     def _end(self, error: BaseException | None, ran: bool) -> BaseException | None:
         fault: HotswapError | None = None
         skipped = _is_skip(error)
-        try:
-            if self._lab is not None and error is not None and not skipped:
+        if self._lab is not None and error is not None and not skipped:
+            # Evidence that cannot be had, on a very busy computer say, must not cost the stop and the verdict.
+            with suppress(HotswapError):
                 self._lab.diagnose()
+        try:
             fault = self._stop(error)
         except HotswapError as trouble:
             fault = trouble

@@ -43,7 +43,8 @@ class HostWatch:
                 raise
             if self._host_is_dead(error):
                 self.death_told = True
-                raise GuestFault(f"{what}: {self.death}; {error}") from None
+                # What the guest said to that call is a guess of what the death looks like from there.
+                raise GuestFault(f"{what}: {self.death}") from None
             if isinstance(error, DeadlineExpired) and self._lab.driver_hangs():
                 raise GuestFault(f"{what}: {error}; guest, agent and driver host live: the driver hangs") from None
             raise
