@@ -44,6 +44,9 @@ _Use_decl_annotations_ NTSTATUS EndpointsFromDescriptor(const HS_ENDPOINT_DESCRI
     if (Descriptor->ContractVersion != HS_ENDPOINT_CONTRACT_VERSION || Descriptor->Version == 0) {
         return STATUS_REVISION_MISMATCH;
     }
+    if (Descriptor->Endpoints == NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
     for (i = 0; i < Descriptor->EndpointCount; i++) {
         const DRIVER_PROXY_ENDPOINT_INFORMATION *endpoint = &Descriptor->Endpoints[i];
 

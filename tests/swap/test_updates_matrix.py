@@ -86,4 +86,5 @@ def test_a_good_update_is_caught_by_nothing(update: str) -> None:
 def test_a_first_driver_that_is_refused_fails_the_test(tmp_path: Path) -> None:
     result = run_swap(SwapPlan(updates=("refuse-pre-process", "v2"), seconds=0.2))
     assert result.verdict is Verdict.FAIL
-    assert "the first endpoint driver did not come into force: STATUS_DEVICE_NOT_READY" in result.reason
+    named = "the first endpoint driver, hotswap_refuse_pre_process.sys, did not come into force"
+    assert f"{named}: STATUS_DEVICE_NOT_READY (0xC00000A3)" in result.reason

@@ -25,7 +25,7 @@ def evidence_complete(trace: SwapTrace) -> Finding:
         gaps.append("it is not known whether the trace ring dropped events")
     else:
         if ring.dropped:
-            gaps.append(f"the trace ring dropped {ring.dropped} events")
+            gaps.append(f"the trace ring dropped {ring.dropped} events (ring-slots makes it larger)")
         if ring.drained != ring.written:
             gaps.append(f"the trace ring was not drained to its end ({ring.drained} of {ring.written} events)")
         if ring.drained != trace.driver_events:

@@ -45,7 +45,8 @@ def _refused(trace: SwapTrace, reply: UpdateReply, swap: Swap | None) -> Finding
     """What is wrong with an update that failed; None: it left everything as it was."""
     status = reply.status_name or status_text(reply.status, wait=False)
     if not reply.from_version:
-        return fails(f"the first endpoint driver did not come into force: {status}", swap.rows if swap else ())
+        what = f"the first endpoint driver{f', {reply.image},' if reply.image else ''}"
+        return fails(f"{what} did not come into force: {status}{_cause(reply.status)}", swap.rows if swap else ())
     if trace.restart:
         return fails(f"the restart from version {reply.from_version} failed: {status}")
     if swap is None:
@@ -53,12 +54,20 @@ def _refused(trace: SwapTrace, reply: UpdateReply, swap: Swap | None) -> Finding
             f"an update from version {reply.from_version} failed ({status}), and the trace does not tell why"
         )
     if swap.outcome is Outcome.NOT_BEGUN:
-        text = f"an update from version {reply.from_version} failed before the swap began: {status}"
-        return fails(text, swap.rows)
+        what = reply.image or f"an update from version {reply.from_version}"
+        return fails(f"{what} failed before the swap began: {status}{_cause(reply.status)}", swap.rows)
     if reply.to_version != reply.from_version:
         text = f"{swap.name} failed ({status}) and left version {reply.to_version} in force"
         return fails(text, swap.rows)
     return None
+
+
+def _cause(status: int) -> str:
+    """What the host means by a status when a new image does not get as far as a swap."""
+    return {
+        0xC0000225: ": it offers no endpoints, not all of them, or one without a routine",
+        0xC0000059: ": its descriptor is of another contract version, or it says version 0",
+    }.get(status & 0xFFFFFFFF, "")
 
 
 def refusals(trace: SwapTrace) -> list[str]:

@@ -60,7 +60,7 @@ class Observations:
 
     def note_update(self, reply: Any, image: DeployedImage, *, exercised: bool) -> None:
         """An update was answered: what should be in force now. `exercised`: there will be load on it."""
-        self.updates.append(update_reply(reply))
+        self.updates.append(dataclasses.replace(update_reply(reply), image=image.image.name))
         if not reply.status.succeeded:
             return
         self.in_force = image

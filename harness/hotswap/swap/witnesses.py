@@ -39,6 +39,8 @@ class UpdateReply:
     ticks: Mapping[str, int] = field(default_factory=dict)
     status_name: str = ""
     """The status as name and number, where the codes are known."""
+    image: str = ""
+    """File name of the endpoint driver that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from uuid import UUID
 
 import numpy as np
@@ -258,13 +257,9 @@ class EventTable:
 
     def to_parquet(self, path: Path) -> None:
         """Write `to_arrow()` as Parquet; the file appears whole or not at all. Raises LabFault."""
+        temporary = path.with_name(f".{path.name}.{token_hex(4)}")
         try:
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        except OSError as error:
-            raise LabFault(f"writing {path}: {error}") from error
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
+            with temporary.open("xb") as stream:
                 pq.write_table(self.to_arrow(), stream, compression="zstd")
             temporary.replace(path)
         except OSError as error:
