@@ -143,6 +143,7 @@ def test_the_native_runtime_is_refused_where_the_guest_has_none() -> None:
         ({"seconds": 0.0}, "seconds is 0"),
         ({"updates": ("v1",)}, "at least two"),
         ({"updates": ("v1", "host-old-call", "host-keep-image")}, "one way at a time"),
+        ({"updates": ("v1", "host-old-call"), "runtime": "plain"}, "not with the runtime plain"),
         ({"waits": "sometimes"}, "waits is 'sometimes'; it must be one of mixed, any"),
         ({"load": "heavy"}, "load is 'heavy'"),
         ({"update_at": "noon"}, "update-at is 'noon'"),

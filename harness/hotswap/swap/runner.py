@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -82,7 +81,7 @@ def run_swap(
     say("build drivers")
     build = build_drivers(say)
     package = DriverPackage.of(build, plan.updates)
-    host_fault = _host_fault(build, plan.updates)
+    host_fault = _host_fault(build, plan)
     steps = {"build drivers": monotonic() - begun}
     say("preflight")
     begun = monotonic()
@@ -99,9 +98,11 @@ def run_swap(
         run.close()
 
 
-def _host_fault(build: DriverBuild, updates: Sequence[str]) -> str:
-    """What the host has to do wrong for these updates: one thing at most."""
-    faults = sorted({fault for wanted in updates if (fault := resolve_update(build, wanted).host_fault)})
+def _host_fault(build: DriverBuild, plan: SwapPlan) -> str:
+    """What the host has to do wrong for the plan's updates: one thing at most."""
+    faults = sorted({fault for wanted in plan.updates if (fault := resolve_update(build, wanted).host_fault)})
+    if faults and plan.runtime == "plain":
+        raise UsageError(f"the host is broken in a hot-swap only ({faults[0]}): not with the runtime plain")
     if len(faults) > 1:
         raise UsageError(f"the host can be broken in one way at a time, not in {' and '.join(faults)}")
     return faults[0] if faults else ""
