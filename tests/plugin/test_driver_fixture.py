@@ -142,7 +142,7 @@ def test_a_swap_has_the_number_of_its_events_however_many_were_asked_for_at_once
 
 def test_a_swap_goes_on_while_the_test_does_something_else(driver: Driver, trace: Trace) -> None:
     driver.load("v1")
-    worker = driver.create_worker(work_us=100_000)
+    worker = driver.create_worker(work_us=300_000)
     worker.signal()
     worker.wait_until_running()
     pending = driver.begin_swap("v2")

@@ -25,7 +25,7 @@ def test_a_wake_up_during_the_stall_is_held_and_runs_in_the_new_version(driver: 
 def test_a_swap_waits_for_the_iteration_that_is_running(driver: Driver, trace: Trace) -> None:
     """W54, R12, R19."""
     driver.load("v1")
-    worker = driver.create_worker(work_us=30_000)
+    worker = driver.create_worker(work_us=300_000)
     worker.signal()
     worker.wait_until_running()
     assert driver.swap("v2").succeeded
@@ -167,7 +167,7 @@ def test_workers_come_and_go_while_a_swap_holds_all_calls(driver: Driver, trace:
 def test_an_update_that_loses_wake_ups_is_caught_by_the_accounts_of_its_signals(driver: Driver, trace: Trace) -> None:
     """W30."""
     driver.load("lose-wakeup")
-    worker = driver.create_worker(events=2, work_us=20_000)
+    worker = driver.create_worker(events=2, work_us=300_000)
     worker.signal(0)
     worker.wait_until_running()
     worker.signal(1)

@@ -13,7 +13,9 @@ from hotswap.transport.agent import AgentError
 
 CALL_SECONDS = 30.0
 _DEATH_SECONDS = 1.0
+_GONE_SECONDS = 10.0
 _ACCESS_DENIED = 5
+_FILE_DELETED = 0xC0000123
 
 
 class HostWatch:
@@ -53,8 +55,13 @@ class HostWatch:
         """A driver that faults answers before its process has ended."""
         if self._lab.host is None:
             return False
-        may_have_died = isinstance(error, LabFault) or (isinstance(error, AgentError) and error.code == _ACCESS_DENIED)
-        return self._lab.host.ended_within(_DEATH_SECONDS if may_have_died else 0.0) and self.death is not None
+        seconds = 0.0
+        if isinstance(error, AgentError) and error.ntstatus == _FILE_DELETED:
+            # Whoever served the device is gone; on a very busy computer its last thread ends a good while later.
+            seconds = _GONE_SECONDS
+        elif isinstance(error, LabFault) or (isinstance(error, AgentError) and error.code == _ACCESS_DENIED):
+            seconds = _DEATH_SECONDS
+        return self._lab.host.ended_within(seconds) and self.death is not None
 
     @staticmethod
     def limit() -> Deadline:

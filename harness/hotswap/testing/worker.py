@@ -111,7 +111,7 @@ class Worker:
             ) from None
 
     def wait_until_running(self, seconds: float = WAIT_SECONDS) -> WorkerInfo:
-        """Wait until an iteration is under way. Raises GuestFault when none was seen within `seconds`."""
+        """Wait until an iteration is seen under way: one of some 100 ms. Raises GuestFault after `seconds` without."""
         try:
             return Deadline.after(seconds).wait_for(
                 lambda: info if (info := self.info()).state is WorkerState.RUNNING else None,
@@ -119,7 +119,10 @@ class Worker:
                 interval=_POLL_SECONDS,
             )
         except DeadlineExpired:
-            raise GuestFault(f"worker {self.id} was in no iteration within {seconds:g} s") from None
+            raise GuestFault(
+                f"worker {self.id} was seen in no iteration within {seconds:g} s, and has ended {self.iterations}: "
+                "shorter ones than a look takes are missed, create_worker(work_us=...) makes them longer"
+            ) from None
 
     def alert(self) -> NtStatus:
         """Alert its thread; returns what the guest said to that."""
