@@ -21,6 +21,17 @@ def test_the_updates_of_the_build_are_known_good_ones_first(build: DriverBuild) 
     assert all(broken.values())
 
 
+def test_an_unknown_name_says_which_was_meant(
+    build: DriverBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"unknown update 'lose_wakeup' \(did you mean lose-wakeup\?\); known are"):
+        resolve_update(build, "lose_wakeup")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_bytes(b"MZ")
+    with pytest.raises(UsageError, match=r"unknown update 'mine'; for the file of that name say \./mine"):
+        resolve_update(build, "mine")
+
+
 def test_names_for_completion_are_those_of_the_build(build: DriverBuild) -> None:
     assert set(update_names()) == {update.name for update in known_updates(build)}
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from hotswap.driver.build import DriverBuild, DriverImage
@@ -167,8 +168,12 @@ def resolve_update(build: DriverBuild, wanted: str) -> Update:
         if update.name == wanted:
             return update
     if not _is_path(wanted):
-        names = ", ".join(update.name for update in known_updates(build))
-        raise UsageError(f"unknown update {wanted!r}; known are: {names}, or give the path of a .sys")
+        known = [update.name for update in known_updates(build)]
+        if Path(wanted).is_file():
+            raise UsageError(f"unknown update {wanted!r}; for the file of that name say ./{wanted}")
+        close = get_close_matches(wanted.replace("_", "-"), known, 1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        raise UsageError(f"unknown update {wanted!r}{meant}; known are: {', '.join(known)}, or give the path of a .sys")
     check_update_file(wanted)
     path = Path(wanted)
     try:
