@@ -1,7 +1,7 @@
 """Reading standard `.etl` files: header facts, loss, problems, and the events as a table.
 
 Layout, time and loss rules: etl.md, section 2. Damage never raises: what is whole is returned, the rest is reported as
-problems. Only a file that is no ETL at all, or one whose buffers are compressed, is a UsageError.
+problems. Only a file that is no ETL at all is a UsageError.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
+from hotswap.trace.buffers import BufferImage, read_buffers
 from hotswap.trace.clock import ClockType, SessionClock
 from hotswap.trace.framing import (
-    BUFFER_DTYPE,
     BUFFER_HEADER_SIZE,
     EVENT_DTYPE,
     BufferFlag,
     Frames,
-    FrameWalk,
     HeaderType,
     Items,
     Problem,
@@ -36,9 +35,7 @@ from hotswap.trace.tracelogging import EventSchema, MetadataError, parse_schema,
 
 MODE_CIRCULAR = 0x2
 MODE_NEW_FILE = 0x8
-MODE_COMPRESSED = 0x04000000
 _LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e").bytes_le
-_MAX_BUFFER = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +103,9 @@ class LossReport:
 
 @dataclass(frozen=True)
 class EtlFile:
-    """A decoded file. `buffers` is a structured array (framing.BUFFER_DTYPE plus `offset` and `cpu`), in file order;
-    `frames` are all events of all kinds in file order with their raw `ticks`; `events` are the EVENT_HEADER events
-    in time order."""
+    """A decoded file. `buffers` is a structured array in file order (see BufferImage); `frames` are all events of all
+    kinds in file order with their raw `ticks`, offsets in `events.data`; `events` are the EVENT_HEADER events in time
+    order."""
 
     path: Path
     header: LogFileHeader
@@ -143,7 +140,7 @@ class EtlFile:
 
 
 def read_etl(path: Path) -> EtlFile:
-    """Read an uncompressed `.etl`. Raises UsageError for a file that cannot be read or is no such file."""
+    """Read an `.etl`. Raises UsageError for a file that cannot be read or is no such file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -152,17 +149,14 @@ def read_etl(path: Path) -> EtlFile:
 
 
 def parse_etl(data: bytes, path: Path = Path("memory.etl")) -> EtlFile:
-    """Read the bytes of an uncompressed `.etl`; `path` is used in messages only."""
+    """Read the bytes of an `.etl`; `path` is used in messages only."""
     header = _parse_header(data, path)
-    if header.mode & MODE_COMPRESSED:
-        raise UsageError(f"{path}: compressed ETL is not supported yet")
-    walk = FrameWalk(data)
-    buffers = _walk_buffers(data, _stride(data, header), walk)
-    frames, problems = walk.frames(), walk.problems
-    raw = np.frombuffer(data, np.uint8)
-    ticks = frame_ticks(data, raw, frames)
-    events = _event_table(data, raw, frames, buffers, header, problems)
-    loss = _loss(data, header, buffers, frames)
+    image = read_buffers(data, header.buffer_size, header.mode)
+    buffers, frames, problems = image.buffers, image.walk.frames(), image.walk.problems
+    raw = np.frombuffer(image.data, np.uint8)
+    ticks = frame_ticks(image.data, raw, frames)
+    events = _event_table(image, raw, frames, header, problems)
+    loss = _loss(image.data, header, buffers, frames)
     _check_whole(header, buffers, frames, problems)
     return EtlFile(path, header, loss, tuple(problems), buffers, frames, ticks, events)
 
@@ -208,75 +202,15 @@ def _parse_header(data: bytes, path: Path) -> LogFileHeader:
     )
 
 
-def _stride(data: bytes, header: LogFileHeader) -> int:
-    """Bytes from buffer to buffer. Two places state it; when they differ, the one that leads to buffers counts."""
-    stated = [int.from_bytes(data[:4], "little"), header.buffer_size]
-    sane = [size for size in stated if BUFFER_HEADER_SIZE < size <= _MAX_BUFFER]
-    for size in sane:
-        if data[size : size + 4] == size.to_bytes(4, "little"):
-            return size
-    return sane[0] if sane else max(len(data), 1)
-
-
-def _walk_buffers(data: bytes, stride: int, walk: FrameWalk) -> NDArray[np.void]:
-    problems = walk.problems
-    extended = np.dtype(
-        {
-            "names": [*(BUFFER_DTYPE.names or ()), "offset", "cpu"],
-            "formats": [*(BUFFER_DTYPE[name] for name in BUFFER_DTYPE.names or ()), "<i8", "<i8"],
-        }
-    )
-    kept: list[int] = []
-    empty_from: int | None = None
-    for start in range(0, len(data), stride):
-        if start + BUFFER_HEADER_SIZE > len(data):
-            problems.append(Problem("cut", "the file ends inside a buffer header", start))
-            break
-        if not any(data[start : start + BUFFER_HEADER_SIZE]):
-            empty_from = start if empty_from is None else empty_from
-            continue
-        if empty_from is not None:
-            problems.append(Problem("empty-buffers", "empty buffers are followed by written ones", empty_from))
-            empty_from = None
-        kept.append(start)
-    headers = gather(np.frombuffer(data, np.uint8), np.array(kept, np.int64), BUFFER_DTYPE)
-    buffers = np.zeros(len(kept), extended)
-    for name in BUFFER_DTYPE.names or ():
-        buffers[name] = headers[name]
-    buffers["offset"] = kept
-    indexed = buffers["flags"] & BufferFlag.PROC_INDEX != 0
-    buffers["cpu"] = np.where(indexed, buffers["processor"] & 0x7FF, buffers["processor"] & 0xFF)
-    for index, start in enumerate(kept):
-        size, filled = int(buffers["size"][index]), int(buffers["filled"][index])
-        cut = start + stride > len(data)
-        if size != stride:
-            problems.append(Problem("bad-buffer", f"buffer {index} says {size} bytes, not {stride}", start))
-        if buffers["flags"][index] & BufferFlag.COMPRESSED:
-            problems.append(Problem("bad-buffer", f"buffer {index} is compressed and is not decoded", start))
-            continue
-        if not BUFFER_HEADER_SIZE <= filled <= stride:
-            problems.append(Problem("bad-buffer", f"buffer {index} says {filled} of {stride} bytes are valid", start))
-            filled = stride
-        end = min(start + filled, len(data))
-        walk.walk(index, start, end, cut=cut and end == len(data))
-        after = data[start + filled : min(start + filled + 4, start + stride)]
-        if after.strip(b"\xff"):
-            problems.append(Problem("bad-buffer", f"buffer {index} has data after its {filled} valid bytes", start))
-        if cut and not (problems and problems[-1].code == "cut"):
-            problems.append(Problem("cut", f"the file ends inside buffer {index}", len(data)))
-    return buffers
-
-
 def _event_table(
-    data: bytes,
+    image: BufferImage,
     raw: NDArray[np.uint8],
     frames: Frames,
-    buffers: NDArray[np.void],
     header: LogFileHeader,
     problems: list[Problem],
 ) -> EventTable:
     rows = np.flatnonzero(np.isin(frames.type, (HeaderType.EVENT32, HeaderType.EVENT64)))
-    cpu = buffers["cpu"][frames.buffer[rows]]
+    cpu = image.buffers["cpu"][frames.buffer[rows]]
     heads = gather(raw, frames.offset[rows], EVENT_DTYPE)
     # Ties of the clock are settled by CPU, then by place in the file: the order in which ProcessTrace hands out events.
     order = np.lexsort((rows, cpu, heads["tick"]))
@@ -284,8 +218,10 @@ def _event_table(
     offset, size = frames.offset[rows], frames.size[rows]
     items = find_items(raw, offset, size, heads["flags"])
     for row in np.flatnonzero(items.bad)[:16].tolist():
-        problems.append(Problem("bad-items", "an event with broken extended items", int(offset[row])))
-    kinds, kind = _kinds(data, frames.type[rows], offset, heads, items, problems)
+        problems.append(
+            Problem("bad-items", "an event with broken extended items", image.file_offset(int(offset[row])))
+        )
+    kinds, kind = _kinds(image, frames.type[rows], offset, heads, items, problems)
     clock = header.clock
     return EventTable(
         kinds=kinds,
@@ -302,12 +238,12 @@ def _event_table(
         payload_offset=items.payload_offset,
         payload_length=np.maximum(offset + size - items.payload_offset, 0),
         frequency=clock.frequency,
-        data=data,
+        data=image.data,
     )
 
 
 def _kinds(
-    data: bytes,
+    image: BufferImage,
     types: NDArray[np.uint8],
     offset: NDArray[np.int64],
     heads: NDArray[np.void],
@@ -315,6 +251,7 @@ def _kinds(
     problems: list[Problem],
 ) -> tuple[tuple[EventKind, ...], NDArray[np.int32]]:
     """Group events by all that identifies them: header type, provider, descriptor, whole schema and traits."""
+    data = image.data
     seen: dict[tuple[int, bytes, bytes, bytes], int] = {}
     codes = []
     for kind, at, schema_at, schema_len, traits_at, traits_len in zip(
@@ -331,7 +268,10 @@ def _kinds(
         codes.append(seen.setdefault(key, len(seen)))
     column = np.array(codes, np.int32)
     first = np.unique(column, return_index=True)[1].tolist()
-    kinds = [_event_kind(key, heads[row], int(offset[row]), problems) for key, row in zip(seen, first, strict=True)]
+    kinds = [
+        _event_kind(key, heads[row], image.file_offset(int(offset[row])), problems)
+        for key, row in zip(seen, first, strict=True)
+    ]
     return tuple(kinds), column
 
 

@@ -1,10 +1,11 @@
-"""The frames of an uncompressed `.etl`: buffers, and the events in them (reference: etl.md, sections 2.1-2.4)."""
+"""The frames of an `.etl`: buffers, and the events in them (reference: etl.md, sections 2.1-2.4)."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import Enum, IntEnum, IntFlag, auto
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """All events of all kinds in file order; arrays of one length."""
+    """All events of all kinds in file order; arrays of one length. Offsets are those of the buffer image."""
 
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
@@ -116,22 +117,33 @@ class Frames:
         return len(self.offset)
 
 
+class Tail(Enum):
+    """How the valid bytes of a buffer end, so that an event which passes the end is called what it is."""
+
+    WHOLE = auto()
+    CUT = auto()
+    """The file ends here."""
+    REPORTED = auto()
+    """The rest of the buffer is lost, and that is among the problems already."""
+
+
 class FrameWalk:
-    """Walks buffers and collects the frames found and the problems met."""
+    """Walks buffers and collects the frames found and the problems met.
+
+    `locate` turns an offset of `data` into one of the file.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.problems: list[Problem] = []
+        self.locate: Callable[[int], int] = int
         self._offset: list[int] = []
         self._size: list[int] = []
         self._type: list[int] = []
         self._buffer: list[int] = []
 
-    def walk(self, buffer: int, start: int, end: int, *, cut: bool) -> int:
-        """Frame the events of the buffer at `start`, whose valid bytes end at `end`; return the offset reached.
-
-        `cut`: the file ends inside this buffer, so an event that passes the end is the tail of the cut.
-        """
+    def walk(self, buffer: int, start: int, end: int, tail: Tail) -> int:
+        """Frame the events of the buffer at `start`, whose valid bytes end at `end`; return the offset reached."""
         data, unpack = self.data, struct.Struct("<Q").unpack_from
         shifts, minima = _SIZE_SHIFT, _MIN_SIZE
         add_offset, add_size, add_type = self._offset.append, self._size.append, self._type.append
@@ -153,9 +165,10 @@ class FrameWalk:
                 self._report("bad-event", f"an event of type 0x{kind:02x} that says {size} bytes", pos, buffer, end)
                 break
             if pos + size > end:
-                if cut:
-                    self.problems.append(Problem("cut", f"the file ends inside an event of {size} bytes", pos))
-                else:
+                if tail is Tail.CUT:
+                    text = f"the file ends inside an event of {size} bytes"
+                    self.problems.append(Problem("cut", text, self.locate(pos)))
+                elif tail is Tail.WHOLE:
                     self._report("bad-event", f"an event of {size} bytes that passes the end", pos, buffer, end)
                 break
             add_offset(pos)
@@ -167,7 +180,7 @@ class FrameWalk:
 
     def _report(self, code: str, message: str, pos: int, buffer: int, end: int) -> None:
         text = f"buffer {buffer}: {message}; {end - pos} bytes of the buffer are not decoded"
-        self.problems.append(Problem(code, text, pos))
+        self.problems.append(Problem(code, text, self.locate(pos)))
 
     def frames(self) -> Frames:
         """What was found so far."""
