@@ -24,6 +24,7 @@ _MOST_INFLATED = 1 << 24
 _IMAGE_FLOOR, _IMAGE_RATIO = 1 << 28, 32
 """What all buffers together may inflate to: 256 MiB, and 32 times the file (5 times is usual)."""
 _SCAN = 1 << 20
+_HEADER = struct.Struct("<I20xQ16xIHH").unpack_from
 _EXTENDED = np.dtype(
     {
         "names": [*(BUFFER_DTYPE.names or ()), "offset", "cpu", "place", "inflated"],
@@ -125,8 +126,8 @@ def _plausible(data: bytes, at: int) -> bool:
     """Whether a buffer header may be at `at`: some 70 bits of it can only have few values."""
     if at + BUFFER_HEADER_SIZE > len(data):
         return False
-    size, sequence, filled, flags, kind = struct.unpack_from("<I20xQ16xIHH", data, at)
-    return (
+    size, sequence, filled, flags, kind = _HEADER(data, at)
+    return bool(
         BUFFER_HEADER_SIZE <= size <= _MOST_INFLATED
         and BUFFER_HEADER_SIZE <= filled <= _MOST_INFLATED
         and sequence < 1 << 48

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from hotswap.trace.compression.matches import find_matches
-from hotswap.trace.compression.stream import BrokenStreamError, Inflated, check_match, copy_match, finish
+from hotswap.trace.compression.stream import BrokenStreamError, Inflated, check_match, copy_match, finish, goes_on
 
 _SYMBOLS = 512
 _TABLE_BYTES = _SYMBOLS // 2
@@ -21,15 +21,18 @@ _END = 256
 
 
 def inflate(stream: bytes, size: int) -> Inflated:
-    """The `size` bytes of a stream (MS-XCA 2.2.4). Bytes after the last one needed are not looked at."""
+    """The `size` bytes of a stream (MS-XCA 2.2.4)."""
     out = bytearray()
-    at = 0
+    at, ended = 0, True
     try:
         while len(out) < size:
             table = _decoding_table(stream, at)
-            bits = _Bits(stream, at + _TABLE_BYTES)
+            bits, full = _Bits(stream, at + _TABLE_BYTES), len(out) + _BLOCK
             _inflate_block(bits, table, out, size)
-            at = bits.at
+            # Behind a block that is full there need be no end symbol.
+            at, ended = bits.at, table[bits.word >> 17] >> 4 == _END or (bits.at == len(stream) and len(out) >= full)
+        if not ended:
+            raise goes_on(size, at)
     except BrokenStreamError as error:
         return finish(out, error)
     return finish(out)
@@ -50,7 +53,7 @@ class _Bits:
 
     def take(self, count: int) -> int:
         """Consume bits. Those behind the end are 0 and must not be needed."""
-        value = self.word >> (32 - count)
+        value: int = self.word >> (32 - count)
         self.word = self.word << count & 0xFFFFFFFF
         self.extra -= count
         if self.extra < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from hotswap.trace.compression.matches import find_matches
-from hotswap.trace.compression.stream import BrokenStreamError, Inflated, check_match, copy_match, finish
+from hotswap.trace.compression.stream import BrokenStreamError, Inflated, check_match, copy_match, finish, goes_on
 
 _WINDOW = 8192
 _read_u16 = struct.Struct("<H").unpack_from
@@ -13,9 +13,9 @@ _read_u32 = struct.Struct("<I").unpack_from
 
 
 def inflate(stream: bytes, size: int) -> Inflated:
-    """The `size` bytes of a stream (MS-XCA 2.4.4). Bytes after the last one needed are not looked at."""
+    """The `size` bytes of a stream (MS-XCA 2.4.4)."""
     out = bytearray()
-    at, half_byte_at = 0, -1
+    at, left, half_byte_at = 0, 0, -1
     try:
         while len(out) < size:
             if at + 4 > len(stream):
@@ -53,6 +53,9 @@ def inflate(stream: bytes, size: int) -> Inflated:
                     out += out[begin : begin + length]
                 else:
                     copy_match(out, offset, length)
+        # The end is a match flag with nothing behind it; it has flags of its own if all others are used up.
+        if at + (0 if left else 4) != len(stream) and (left or at != len(stream)):
+            raise goes_on(size, at)
     except BrokenStreamError as error:
         return finish(out, error)
     return finish(out)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import struct
 
 from hotswap.trace.compression.matches import find_matches
-from hotswap.trace.compression.stream import BrokenStreamError, Inflated, check_match, copy_match, finish
+from hotswap.trace.compression.stream import BrokenStreamError, Inflated, check_match, copy_match, finish, goes_on
 
 _CHUNK = 4096
 _SIGNATURE = 3
 
 
 def inflate(stream: bytes, size: int) -> Inflated:
-    """The `size` bytes of a stream. Bytes after the last one needed are not looked at."""
+    """The `size` bytes of a stream."""
     out = bytearray()
     at = 0
     try:
@@ -36,26 +36,28 @@ def inflate(stream: bytes, size: int) -> Inflated:
             if end > len(stream) and len(out) < size:
                 raise BrokenStreamError("the stream ends inside a chunk", len(stream))
             at = end
+        if any(stream[at:]):
+            raise goes_on(size, at)
     except BrokenStreamError as error:
         return finish(out, error)
     return finish(out)
 
 
 def _inflate_chunk(stream: bytes, at: int, end: int, out: bytearray, size: int) -> None:
-    """Append the content of the compressed chunk at stream[at:end], as far as it is to come.
+    """Append the content of the compressed chunk at stream[at:end].
 
     Groups of 8 elements with their flags in front, the first in the lowest bit: 0 a literal, 1 a match.
     """
-    begin, limit = len(out), min(size, len(out) + _CHUNK)
-    while at < end and len(out) < size:
+    begin, size = len(out), min(size, len(out) + _CHUNK)
+    while at < end:
         flags = stream[at]
         at += 1
         for _ in range(8):
-            if at >= end or len(out) >= size:
+            if at >= end:
                 break
             if not flags & 1:
-                if len(out) >= limit:
-                    raise BrokenStreamError(f"a chunk holds more than {_CHUNK} bytes", at)
+                if len(out) >= size:
+                    raise BrokenStreamError("a chunk holds more than is to come", at)
                 out.append(stream[at])
                 at += 1
             else:
@@ -64,7 +66,7 @@ def _inflate_chunk(stream: bytes, at: int, end: int, out: bytearray, size: int) 
                 word = int.from_bytes(stream[at : at + 2], "little")
                 length_bits = 16 - _offset_bits(len(out) - begin)
                 offset, length = (word >> length_bits) + 1, (word & (1 << length_bits) - 1) + 3
-                check_match(out, offset, length, begin, limit, at)
+                check_match(out, offset, length, begin, size, at)
                 copy_match(out, offset, length)
                 at += 2
             flags >>= 1

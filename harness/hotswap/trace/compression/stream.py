@@ -1,8 +1,9 @@
 """What the inflaters share: their result, and how they say what is wrong with a stream.
 
-Every inflater is a function `inflate(stream, size)` of bytes and the exact number of bytes to come. It never raises for
-what is in the stream, needs memory for `size` bytes only and time in proportion to the stream and `size`. A native
-kernel that replaces one must give the same `data` and the same `broken_at`; only the words of `error` are its own.
+Every inflater is a function `inflate(stream, size)` of bytes and the exact number of bytes to come: less is an error,
+and so is a stream that goes on, since its size is then not the true one. It never raises for what is in the stream,
+needs memory for `size` bytes only and time in proportion to the stream and `size`. A native kernel that replaces one
+must give the same `data` and the same `broken_at`; only the words of `error` are its own.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ class BrokenStreamError(Exception):
     def __init__(self, message: str, at: int) -> None:
         super().__init__(message)
         self.at = at
+
+
+def goes_on(size: int, at: int) -> BrokenStreamError:
+    """The error of a stream that has more than it should."""
+    return BrokenStreamError(f"the stream goes on after {size} bytes", at)
 
 
 def finish(out: bytearray, error: BrokenStreamError | None = None) -> Inflated:
