@@ -118,10 +118,13 @@ def test_a_wrong_size_is_noticed(kind: Compression, data: bytes, less: int) -> N
     stream = compress(kind, data)
     for size in (max(len(data) - less, 0), len(data) + less):
         result = inflate(kind, stream, size)
-        assert result.error
         assert len(result.data) <= size
-        if not (kind is HUFFMAN and size > len(data)):  # its end symbol is a match where more is to come
-            assert data.startswith(result.data)
+        # The end symbol of Huffman streams is also the match of 3 bytes with the byte before.
+        run = set(data[max(size - 1, 0) :])
+        if kind is HUFFMAN and len(run) < 2:
+            continue
+        assert result.error
+        assert data.startswith(result.data)
 
 
 @every

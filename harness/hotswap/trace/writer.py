@@ -14,11 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from hotswap.errors import UsageError
+from hotswap.trace.buffers import MODE_COMPRESSED
 from hotswap.trace.clock import ClockType, SessionClock
+from hotswap.trace.compression import Compression, compress
 from hotswap.trace.framing import BUFFER_HEADER_SIZE, EVENT_HEADER_SIZE, BufferFlag, HeaderType
 from hotswap.trace.tracelogging import EventSchema, Provider, Value, build_schema, build_traits, encode_payload
 
 CHANNEL_TRACELOGGING = 11
+_FLUSHED = 3
+"""State of a buffer."""
+_SECTOR = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Session:
     mode: int = 0x1
     events_lost: int = 0
     buffers_lost: int = 0
+    compression: Compression | None = None
+    """How all buffers but the first are compressed. The mode gets the bit for it."""
     closed: bool = True
     """False: EndTime 0, BuffersWritten stale, no flush marker on the last buffer."""
     lost_flag: int = 0
@@ -159,7 +166,7 @@ def _header_event(session: Session, buffers: int, end_tick: int) -> bytes:
         end_time,
         156_250,
         0,
-        session.mode,
+        session.mode | (0 if session.compression is None else MODE_COMPRESSED),
         buffers if session.closed else 1,
         1,
         8,
@@ -179,9 +186,17 @@ def _buffer(
     size, filled = session.buffer_size, BUFFER_HEADER_SIZE + len(content)
     if filled > size:
         raise UsageError(f"a buffer of {size} bytes is too small for the file header")
+    state, flags = _FLUSHED, flags | BufferFlag.PROC_INDEX
+    if session.compression is None:
+        stored = content + b"\xff" * (size - filled)
+    elif sequence == 0:
+        # The header buffer stays as it is, only cut to what it needs, and names the compression.
+        stored, state = content + b"\xff" * (-filled % _SECTOR), session.compression
+    else:
+        stored, flags = compress(session.compression, content), flags | BufferFlag.COMPRESSED
     head = struct.pack(
         "<IIIIqQQHHIIHH16x",
-        size,
+        BUFFER_HEADER_SIZE + len(stored),
         filled,
         filled,
         0,
@@ -190,9 +205,9 @@ def _buffer(
         0,
         cpu,
         1,
-        3,
+        state,
         filled,
-        flags | BufferFlag.PROC_INDEX,
+        flags,
         kind,
     )
-    return head + content + b"\xff" * (size - filled)
+    return head + stored

@@ -25,12 +25,14 @@ def inflate(stream: bytes, size: int) -> Inflated:
     out = bytearray()
     at, ended = 0, True
     try:
-        while len(out) < size:
+        while len(out) < size or (stream and at == 0):
             table = _decoding_table(stream, at)
             bits, full = _Bits(stream, at + _TABLE_BYTES), len(out) + _BLOCK
             _inflate_block(bits, table, out, size)
-            # Behind a block that is full there need be no end symbol.
-            at, ended = bits.at, table[bits.word >> 17] >> 4 == _END or (bits.at == len(stream) and len(out) >= full)
+            at, ended = bits.at, bits.at == len(stream) and len(out) >= full
+            if not ended:  # behind a block that is full there need be no end symbol
+                entry = table[bits.word >> 17]
+                ended = entry >> 4 == _END and bits.reach(entry & 15) == len(stream)
         if not ended:
             raise goes_on(size, at)
     except BrokenStreamError as error:
@@ -64,6 +66,10 @@ class _Bits:
             elif self.extra < -16:
                 raise BrokenStreamError("the stream ends inside a block", self.at)
         return value
+
+    def reach(self, count: int) -> int:
+        """How far the stream is read once these bits are consumed."""
+        return self.at + (2 if count > self.extra else 0)
 
     def number(self, size: int) -> int:
         """A number of `size` bytes that lies between the bits."""
