@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from dissect.util.compression import lzxpress
 
+from hotswap.cli.main import run
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.framing import BUFFER_HEADER_SIZE
 from hotswap.trace.table import system_time
@@ -212,3 +213,21 @@ def test_an_independent_decoder_inflates_the_same_bytes(name: str) -> None:
         begin = int(buffer["place"]) + BUFFER_HEADER_SIZE
         ours = etl.events.data[begin : int(buffer["place"] + buffer["filled"])]
         assert ours == lzxpress.decompress(stored)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_trace_info_says_what_is_expected(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command as it is called, but for the process around it."""
+    assert run(["trace", "info", str(sample(name)), "--json", "--quiet"]) == 0
+    info, facts = json.loads(capsys.readouterr().out), EXPECTED[name]
+    assert (info["events"], info["buffers"]) == (facts["events"], facts["buffers"])
+    assert info["compressed_buffers"] == facts["compressed_buffers"]
+    assert info["events_lost"] == facts["logfile_header"]["EventsLost"]
+    assert info["buffers_lost"] == facts["logfile_header"]["BuffersLost"]
+    assert info["missing_sequence_numbers"] == facts["sequence_numbers_missing"]
+    assert info["timestamp_sum"] == facts["sum_raw_ts_mod_2_64"]
+    assert info["file_order_inversions"] == facts["file_order_inversions"]
+    assert info["kinds"] == facts["counts"]
+    assert info["header_types"] == facts["events_by_header_type"]
+    assert info["events_per_cpu"] == facts["events_per_cpu"]
+    assert info["problems"] == []

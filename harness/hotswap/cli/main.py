@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from hotswap.cli import doctor as doctor_commands
 from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
+from hotswap.cli import trace as trace_commands
 from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import uninterrupted
@@ -29,6 +30,7 @@ def _hotswap() -> None:
 
 app.command(name="swap")(swap_command.swap)
 app.add_typer(runs_commands.app, name="runs")
+app.add_typer(trace_commands.app, name="trace")
 app.command(name="doctor")(doctor_commands.doctor)
 app.command(name="sweep")(doctor_commands.sweep)
 

@@ -29,6 +29,7 @@ from hotswap.trace.framing import (
     find_items,
     frame_ticks,
     gather,
+    header_name,
 )
 from hotswap.trace.table import EventKind, EventTable
 from hotswap.trace.tracelogging import EventSchema, MetadataError, parse_schema, parse_traits
@@ -128,11 +129,7 @@ class EtlFile:
 
     def header_types(self) -> dict[str, int]:
         """Number of events by header type; an unknown type is called `0x..`."""
-        names = {int(kind): kind.name for kind in HeaderType}
-        return {
-            names.get(kind, f"0x{kind:02x}"): count
-            for kind, count in sorted(Counter(self.frames.type.tolist()).items())
-        }
+        return {header_name(kind): count for kind, count in sorted(Counter(self.frames.type.tolist()).items())}
 
     def events_per_cpu(self) -> dict[int, int]:
         """Number of events of all kinds by CPU."""
@@ -325,5 +322,5 @@ def _check_whole(header: LogFileHeader, buffers: NDArray[np.void], frames: Frame
         text = f"impossible clock frequency {header.perf_freq}: 10 MHz assumed"
         problems.append(Problem("clock", text, 0))
     content = int(np.count_nonzero(~np.isin(frames.type, (HeaderType.SYSTEM32, HeaderType.SYSTEM64))))
-    if len(buffers) > 1 and len(frames) == 1 and not content:
+    if len(buffers) > 1 and len(frames) <= 1 and not content:
         problems.append(Problem("no-events", f"{len(buffers)} buffers and no event but the file header", 0))

@@ -33,6 +33,14 @@ class HeaderType(IntEnum):
     INSTANCE64 = 0x15
 
 
+def header_name(kind: int) -> str:
+    """What a header type is called; `0x..` for an unknown one."""
+    return _HEADER_NAMES.get(kind, f"0x{kind:02x}")
+
+
+_HEADER_NAMES = {int(kind): kind.name for kind in HeaderType}
+
+
 class BufferFlag(IntFlag):
     """BufferFlag of WMI_BUFFER_HEADER."""
 

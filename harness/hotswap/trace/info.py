@@ -1,0 +1,42 @@
+"""What `hotswap trace info --json` says of a file (design, section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from hotswap.trace.etl import EtlFile
+from hotswap.trace.kinds import KindCount
+
+SCHEMA = 1
+
+
+def trace_info(etl: EtlFile, kinds: list[KindCount]) -> dict[str, Any]:
+    """The head of the file, its counts and losses, and its problems. `kinds` are those of count_kinds."""
+    return {
+        "schema": SCHEMA,
+        "file": str(etl.path),
+        "events": len(etl.frames),
+        "buffers": len(etl.buffers),
+        "compressed_buffers": int(np.count_nonzero(etl.buffers["inflated"])),
+        "events_lost": etl.loss.events_lost,
+        "buffers_lost": etl.loss.buffers_lost,
+        "flagged_buffers": etl.loss.flagged_buffers,
+        "missing_sequence_numbers": etl.loss.missing_sequence_numbers,
+        "lost_events": etl.loss.lost_events,
+        "timestamp_sum": timestamp_sum(etl),
+        "file_order_inversions": etl.file_order_inversions,
+        "closed": etl.closed,
+        "header": asdict(etl.header),
+        "header_types": etl.header_types(),
+        "events_per_cpu": etl.events_per_cpu(),
+        "kinds": [kind.to_json() for kind in kinds],
+        "problems": [asdict(problem) for problem in etl.problems],
+    }
+
+
+def timestamp_sum(etl: EtlFile) -> int:
+    """Sum of the raw ticks of all events mod 2^64; events without a time stamp count as 0."""
+    return int(etl.ticks.view(np.uint64).sum(dtype=np.uint64))
