@@ -123,7 +123,7 @@ def _read_plain(data: bytes, stride: int) -> BufferImage:
 
 
 def _plausible(data: bytes, at: int) -> bool:
-    """Whether a buffer header may be at `at`: some 70 bits of it can only have few values."""
+    """Whether what is at `at`, where a buffer header should be, can be one."""
     if at + BUFFER_HEADER_SIZE > len(data):
         return False
     size, sequence, filled, flags, kind = _HEADER(data, at)
@@ -137,7 +137,11 @@ def _plausible(data: bytes, at: int) -> bool:
 
 
 def _find_header(data: bytes, start: int) -> int | None:
-    """The first place from `start` on where a buffer header may be."""
+    """The first place from `start` on where a buffer header is.
+
+    Compressed data can have many zeros (tables of code lengths), so more is asked for than that nothing is impossible:
+    a flag, and the number of valid bytes in both places that state it. That holds for all but the first buffer.
+    """
     raw = np.frombuffer(data, np.uint8)
     last = len(data) - BUFFER_HEADER_SIZE + 1
     for begin in range(start, last, _SCAN):
@@ -146,9 +150,9 @@ def _find_header(data: bytes, start: int) -> int | None:
         def byte(offset: int, begin: int = begin, width: int = width) -> NDArray[np.uint8]:
             return raw[begin + offset : begin + offset + width]
 
-        few = (byte(0x35) == 0) & (byte(0x34) < 0x80) & (byte(0x37) == 0) & (byte(0x36) <= 7)
-        few &= (byte(0x33) == 0) & (byte(0x03) == 0) & ((byte(0x1E) | byte(0x1F)) == 0)
-        few &= ((byte(0x00) | byte(0x01) | byte(0x02)) != 0) & ((byte(0x30) | byte(0x31) | byte(0x32)) != 0)
+        few = (byte(0x34) > 0) & (byte(0x34) < 0x80) & (byte(0x35) == 0) & (byte(0x36) <= 7) & (byte(0x37) == 0)
+        for at in range(4):
+            few &= byte(0x04 + at) == byte(0x30 + at)
         for at in np.flatnonzero(few).tolist():
             if _plausible(data, begin + at):
                 return int(begin + at)
