@@ -208,6 +208,18 @@ def test_a_wrong_fill_level_is_noticed(kind: Compression, change: int) -> None:
         assert_others_are_whole(kind, etl, set())
 
 
+@every
+def test_a_buffer_that_lost_its_flag_is_noticed(kind: Compression) -> None:
+    """Its compressed bytes are then taken for events, or for what follows them."""
+    start = int(WHOLE[kind].buffers["offset"][3])
+    for filled in (int(WHOLE[kind].buffers["filled"][3]), BUFFER_HEADER_SIZE + 4):
+        data = bytearray(WHOLE_DATA[kind])
+        struct.pack_into("<IH", data, start + 0x30, filled, BufferFlag.PROC_INDEX)
+        etl = parse_etl(bytes(data))
+        assert_others_are_whole(kind, etl, {start})
+        assert codes(etl) & {"bad-buffer", "bad-event"}
+
+
 def test_a_broken_stream_keeps_what_is_before_it() -> None:
     etl = WHOLE[Compression.XPRESS]
     start, end = etl.buffers["offset"][3:5].tolist()

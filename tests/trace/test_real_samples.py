@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections import Counter
 from functools import cache
@@ -213,6 +214,20 @@ def test_an_independent_decoder_inflates_the_same_bytes(name: str) -> None:
         begin = int(buffer["place"]) + BUFFER_HEADER_SIZE
         ours = etl.events.data[begin : int(buffer["place"] + buffer["filled"])]
         assert ours == lzxpress.decompress(stored)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_to_a_real_compressed_file_costs_only_its_buffer(seed: int) -> None:
+    name = "eventsource-compressed-ptr4.etl"
+    whole, data, chance = opened(name), bytearray(sample(name).read_bytes()), random.Random(seed)
+    buffer = chance.randrange(1, len(whole.buffers) - 1)
+    start, size = int(whole.buffers["offset"][buffer]), int(whole.buffers["size"][buffer])
+    at = start + (0 if seed % 2 else chance.randrange(size - 80))
+    data[at : at + 80] = chance.randbytes(80)
+    damaged = parse_etl(bytes(data))
+    assert damaged.problems
+    others = Counter(whole.ticks[whole.frames.buffer != buffer].tolist())
+    assert others - Counter(damaged.ticks.tolist()) == Counter()
 
 
 @pytest.mark.parametrize("name", ALL)

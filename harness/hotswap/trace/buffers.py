@@ -24,6 +24,7 @@ _MOST_INFLATED = 1 << 24
 _IMAGE_FLOOR, _IMAGE_RATIO = 1 << 28, 32
 """What all buffers together may inflate to: 256 MiB, and 32 times the file (5 times is usual)."""
 _SCAN = 1 << 20
+_LAST_STATE = 6
 _HEADER = struct.Struct("<I20xQ16xIHH").unpack_from
 _EXTENDED = np.dtype(
     {
@@ -140,7 +141,8 @@ def _find_header(data: bytes, start: int) -> int | None:
     """The first place from `start` on where a buffer header is.
 
     Compressed data can have many zeros (tables of code lengths), so more is asked for than that nothing is impossible:
-    a flag, and the number of valid bytes in both places that state it. That holds for all but the first buffer.
+    a flag, a small State, no references, and the number of valid bytes in both places that state it. That holds for all
+    but the first buffer.
     """
     raw = np.frombuffer(data, np.uint8)
     last = len(data) - BUFFER_HEADER_SIZE + 1
@@ -151,6 +153,9 @@ def _find_header(data: bytes, start: int) -> int | None:
             return raw[begin + offset : begin + offset + width]
 
         few = (byte(0x34) > 0) & (byte(0x34) < 0x80) & (byte(0x35) == 0) & (byte(0x36) <= 7) & (byte(0x37) == 0)
+        few &= byte(0x2C) <= _LAST_STATE
+        for zero in (0x0C, 0x0D, 0x0E, 0x0F, 0x2D, 0x2E, 0x2F):
+            few &= byte(zero) == 0
         for at in range(4):
             few &= byte(0x04 + at) == byte(0x30 + at)
         for at in np.flatnonzero(few).tolist():
@@ -248,6 +253,9 @@ class _CompressedFile:
             text = f"buffer {index} says {filled} of {span.end - span.start} bytes are valid"
             self.problems.append(Problem("bad-buffer", text, span.start))
             return stored, Tail.WHOLE
+        if stored[size : size + 4].strip(b"\xff"):
+            text = f"buffer {index} has data after its {filled} valid bytes"
+            self.problems.append(Problem("bad-buffer", text, span.start))
         return stored[:size], Tail.WHOLE
 
     def _inflated(self, index: int, span: _Span, filled: int, room: int) -> tuple[bytes, Tail]:
