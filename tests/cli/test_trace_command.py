@@ -19,7 +19,10 @@ from hotswap.trace.writer import EventRow, Session, build_etl
 PROVIDER = Provider.named("HotSwap.Tests")
 NUMBER = EventSchema("Number", (Field("Value", InType.UINT64),))
 OTHER = EventSchema("Other \x1b[31m")
-SESSION = Session(name="made up", buffer_size=2048, processors=2, events_lost=4, buffers_lost=2, gap_before=3)
+FIRST = 2**62  # so that the sum of all ticks wraps
+SESSION = Session(
+    name="made up", first_tick=FIRST, buffer_size=2048, processors=2, events_lost=4, buffers_lost=2, gap_before=3
+)
 DESIGN_KEYS = {
     *("events", "buffers", "events_lost", "buffers_lost", "missing_sequence_numbers"),
     *("timestamp_sum", "file_order_inversions", "kinds", "problems"),
@@ -28,7 +31,7 @@ DESIGN_KEYS = {
 
 def rows(count: int) -> list[EventRow]:
     return [
-        EventRow(1000 + i, i % 2, 1, 2, PROVIDER, NUMBER if i % 10 else OTHER, {"Value": i} if i % 10 else {})
+        EventRow(FIRST + i, i % 2, 1, 2, PROVIDER, NUMBER if i % 10 else OTHER, {"Value": i} if i % 10 else {})
         for i in range(count)
     ]
 
@@ -53,7 +56,7 @@ def test_the_numbers_are_those_that_were_written(trace: Path, runs: Path) -> Non
     assert set(content) >= DESIGN_KEYS
     assert (content["events"], content["events_lost"], content["buffers_lost"]) == (201, 4, 2)
     assert content["missing_sequence_numbers"] == 1
-    assert content["timestamp_sum"] == sum(range(1000, 1200))
+    assert content["timestamp_sum"] == (FIRST + sum(range(FIRST, FIRST + 200))) % 2**64
     assert content["buffers"] == trace.stat().st_size // 2048
     assert content["file_order_inversions"] > 0
     assert content["problems"] == []
