@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from hotswap.run import RunFolder
 from hotswap.swap.lab import Lab
 from hotswap.testing.guest import GuestMachine
 from support.real_samples import summarize
+
+
+def pytest_configure() -> None:
+    """Tests send Ctrl-C to programs, which ignore it as long as they inherit that: a background job of a script does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
