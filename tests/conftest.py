@@ -20,7 +20,7 @@ from support.real_samples import summarize
 
 
 def pytest_configure() -> None:
-    """Tests send Ctrl-C to programs, which ignore it as long as they inherit that: a background job of a script does."""
+    """Tests send Ctrl-C, which programs ignore when they inherit that: what a script runs in the background does."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
