@@ -239,7 +239,7 @@ def test_a_host_driver_does_not_leave_while_an_iteration_outlasts_the_wait_for_i
         "the driver to leave",
     )
     assert monotonic() - begun > seconds, "the driver left, or its host died, while its code ran"
-    # The driver is stopped, and Wine's service manager gave up on it: closing the lab finds that, and the guest is spent.
+    # Wine's service manager gave up on the stop: closing the lab finds that, and the guest is spent.
     host.close()
     lab.host = None
 
