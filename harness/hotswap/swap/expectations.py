@@ -282,12 +282,16 @@ def evaluate(
 
     `restart`: the updates were made by restart, not by hot-swap. `disabled`: ids that are not asked.
     """
-    trace = SwapTrace(etl, witnesses, restart=restart)
+    return judge(SwapTrace(etl, witnesses, restart=restart), disabled)
+
+
+def judge(trace: SwapTrace, disabled: Collection[str] = ()) -> tuple[ExpectationResult, ...]:
+    """As `evaluate`, of a trace that is joined with its witnesses already."""
     complete = check_evidence.evidence_complete(trace).verdict == Verdict.PASS
     return tuple(
         _ask(expectation, trace, complete)
         for expectation in SWAP_EXPECTATIONS
-        if expectation.id not in disabled and not (restart and expectation.hot_swap_only)
+        if expectation.id not in disabled and not (trace.restart and expectation.hot_swap_only)
     )
 
 

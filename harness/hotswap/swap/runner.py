@@ -24,7 +24,7 @@ from hotswap.report.perfetto import write_perfetto
 from hotswap.run import RunFolder, mark_killed_runs
 from hotswap.swap.check_swap import refusals
 from hotswap.swap.drive import RUNTIMES, Interference, drive
-from hotswap.swap.expectations import SWAP_EXPECTATIONS, evaluate
+from hotswap.swap.expectations import SWAP_EXPECTATIONS, judge
 from hotswap.swap.lab import Lab, Progress
 from hotswap.swap.observe import Observations
 from hotswap.swap.plan import SwapPlan
@@ -248,9 +248,9 @@ class _Test:
         witnesses = self.seen.witnesses(self.package, self.plan.hold_budget_ms)
         # With it and the trace the verdict can be worked out again.
         self.folder.write(WITNESSES, witnesses_to_json(witnesses))
-        restart = self.plan.runtime == "plain"
-        self.refusals = tuple(refusals(SwapTrace(etl, witnesses, restart=restart)))
-        return evaluate(etl, witnesses, restart=restart, disabled=self.plan.disabled)
+        trace = SwapTrace(etl, witnesses, restart=self.plan.runtime == "plain")
+        self.refusals = tuple(refusals(trace))
+        return judge(trace, self.plan.disabled)
 
     def _result(self, etl: EtlFile, results: tuple[ExpectationResult, ...], interrupted: bool) -> SwapResult:
         verdict, why = combine(results), reason(results)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from hotswap.errors import UsageError
 from hotswap.swap.check_swap import refusals
-from hotswap.swap.expectations import evaluate
+from hotswap.swap.expectations import judge
 from hotswap.swap.swap_trace import SwapTrace
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.testing.driver import Driver
@@ -38,20 +38,20 @@ class Evaluation:
         return self.driver._witnesses()
 
     @cached_property
+    def _joined(self) -> SwapTrace:
+        return SwapTrace(self.etl, self.witnesses, restart=self.driver._restart)
+
+    @cached_property
     def verdict(self) -> SwapVerdict:
         """The answers of all expectations that the test gave something to ask about."""
-        results = applicable(
-            evaluate(self.etl, self.witnesses, restart=self.driver._restart),
-            self.witnesses,
-            load=bool(self.driver.loads),
-        )
+        results = applicable(judge(self._joined), self.witnesses, load=bool(self.driver.loads))
         table = self.etl.events
         return SwapVerdict.of(results, {item.id: format_slice(table, item.slice) for item in results if item.slice})
 
     @cached_property
     def refusals(self) -> tuple[str, ...]:
         """One sentence for each swap that was refused."""
-        return tuple(refusals(SwapTrace(self.etl, self.witnesses, restart=self.driver._restart)))
+        return tuple(refusals(self._joined))
 
     @property
     def missing(self) -> str:
