@@ -52,5 +52,8 @@ REQUEST_HANDLER TraceStop;
 REQUEST_HANDLER ProcessList;
 REQUEST_HANDLER ModuleList;
 
+/* objects.c */
+REQUEST_HANDLER ObjectList;
+
 /* program.c */
 REQUEST_HANDLER ProgramRun;

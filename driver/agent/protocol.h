@@ -86,7 +86,8 @@ typedef enum _HSAGENT_OP {
 
     HsAgentOpProcesses = 80,    /* -                                     u32 count, [u32 pid, parent, threads, text name] */
     HsAgentOpModules = 81,      /* u32 pid, 0 = the kernel's             u32 count, [u32 pid, text name, path, u64 base, u32 size] */
-    HsAgentOpRun = 82           /* text command line, folder (empty: the agent's), u32 time limit ms, output limit    u32 timed out, exit code; u64 begin, end ticks; u32 output cut; bytes stdout, stderr */
+    HsAgentOpRun = 82,          /* text command line, folder (empty: the agent's), u32 time limit ms, output limit    u32 timed out, exit code; u64 begin, end ticks; u32 output cut; bytes stdout, stderr */
+    HsAgentOpObjects = 83       /* text path of an object directory      u32 count, [text name, type, target (empty: no link)] */
 } HSAGENT_OP;
 /* clang-format on */
 

@@ -32,6 +32,7 @@ static REQUEST_HANDLER *RequestFindHandler(UINT16 Op)
     case HsAgentOpTraceStop: return TraceStop;
     case HsAgentOpProcesses: return ProcessList;
     case HsAgentOpModules: return ModuleList;
+    case HsAgentOpObjects: return ObjectList;
     case HsAgentOpRun: return ProgramRun;
     default: return NULL;
     }

@@ -180,6 +180,16 @@ def test_modules_of_a_process_and_of_the_kernel(agent: Agent, deadline: Deadline
     assert "hsagent.exe" not in {module.name.lower() for module in kernel}
 
 
+def test_objects_of_a_directory_with_the_targets_of_links(agent: Agent, deadline: Deadline) -> None:
+    devices = {item.name: item for item in agent.objects("\\Device", deadline=deadline)}
+    assert devices["Null"].kind == "Device"
+    assert not devices["Null"].target
+    links = {item.name: item for item in agent.objects("\\??", deadline=deadline)}
+    assert (links["NUL"].kind, links["NUL"].target) == ("SymbolicLink", "\\Device\\Null")
+    with pytest.raises(AgentError, match="STATUS_OBJECT_NAME_NOT_FOUND"):
+        agent.objects("\\None", deadline=deadline)
+
+
 def test_a_program_gives_its_output_and_exit_code(agent: Agent, deadline: Deadline) -> None:
     result = agent.run(["cmd", "/c", "echo out& echo err>&2& exit 5"], deadline=deadline)
     assert (result.exit_code, result.stdout, result.stderr) == (5, b"out\r\n", b"err\r\n")

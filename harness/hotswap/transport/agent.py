@@ -23,6 +23,7 @@ from hotswap.transport.replies import (
     IoctlOutcome,
     JournalState,
     Module,
+    NamedObject,
     Process,
     ProgramResult,
     ServiceState,
@@ -413,6 +414,14 @@ class Agent:
         answer = [
             Module(reader.u32(), reader.text(), reader.text(), reader.u64(), reader.u32()) for _ in range(reader.u32())
         ]
+        reader.finish()
+        return answer
+
+    def objects(self, directory: str, *, deadline: Deadline) -> list[NamedObject]:
+        r"""The objects in a directory of the object manager: `\Device`; `\GLOBAL??` (Wine: `\??`) for links."""
+        payload = PayloadWriter().text(directory).finish()
+        reader = self._call("Objects", payload, deadline, f"list the objects in {directory}", run_async=True)
+        answer = [NamedObject(reader.text(), reader.text(), reader.text()) for _ in range(reader.u32())]
         reader.finish()
         return answer
 

@@ -134,6 +134,15 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedObject:
+    """An object in a directory of the object manager: its type by name, and the target of a symbolic link."""
+
+    name: str
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramResult:
     """How a program ended. When `timed_out`, it was killed and the exit code is the killer's (1460)."""
 
