@@ -78,3 +78,11 @@ def runtimes(_incomplete: str) -> Iterable[Offer]:
     from hotswap.swap.drive import RUNTIMES
 
     return list(RUNTIMES)
+
+
+@_completer
+def clauses(_incomplete: str) -> Iterable[Offer]:
+    """Clauses of the contract with what they say."""
+    from hotswap.conformance.clauses import clauses as known
+
+    return [(clause.id, clause.statement) for clause in known().values()]

@@ -9,6 +9,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
+from hotswap.cli import conformance as conformance_command
 from hotswap.cli import doctor as doctor_commands
 from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
@@ -29,6 +30,7 @@ def _hotswap() -> None:
 
 
 app.command(name="swap")(swap_command.swap)
+app.command(name="conformance")(conformance_command.conformance)
 app.add_typer(runs_commands.app, name="runs")
 app.add_typer(trace_commands.app, name="trace")
 app.command(name="doctor")(doctor_commands.doctor)
@@ -102,11 +104,13 @@ def _complain(message: str, code: int) -> int:
 
 
 def _json_to_standard_output(arguments: list[str]) -> list[str]:
-    """`--json` without a value means standard output, also before another option."""
+    """`--json` and `--markdown` without a value mean standard output, also before another option."""
     result = []
     for at, argument in enumerate(arguments):
         result.append(argument)
         following = arguments[at + 1] if at + 1 < len(arguments) else None
-        if argument == "--json" and (following is None or (following.startswith("-") and following != "-")):
+        if argument in ("--json", "--markdown") and (
+            following is None or (following.startswith("-") and following != "-")
+        ):
             result.append("-")
     return result

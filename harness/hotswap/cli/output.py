@@ -115,9 +115,10 @@ class JsonTarget:
     A file appears whole or not at all; a pipe or a device is written to as it is.
     """
 
-    def __init__(self, target: str | None) -> None:
-        """Raises UsageError when nothing can be written there."""
+    def __init__(self, target: str | None, option: str = "--json") -> None:
+        """Raises UsageError when nothing can be written there. `option` is what gave the target."""
         self.target = target
+        self._option = option
         self.is_standard_output = target == "-"
         if target is None or self.is_standard_output:
             return
@@ -129,13 +130,17 @@ class JsonTarget:
             partial.touch(exist_ok=False)
             partial.unlink()
         except OSError as error:
-            raise UsageError(f"--json {target} cannot be written: {error.strerror or error}") from error
+            raise UsageError(f"{option} {target} cannot be written: {error.strerror or error}") from error
 
     def write(self, content: Any) -> None:
         """Write the result there; LabFault when that fails after all. A reader that went away is no fault."""
+        if self.target is not None:
+            self.write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+    def write_text(self, text: str) -> None:
+        """Write what is no JSON, as `write` does."""
         if self.target is None:
             return
-        text = json.dumps(content, indent=2, default=str) + "\n"
         try:
             if self.is_standard_output:
                 sys.stdout.write(text)
@@ -150,13 +155,13 @@ class JsonTarget:
             if isinstance(error, BrokenPipeError):
                 return
             where = "standard output" if self.is_standard_output else self.target
-            raise LabFault(f"writing JSON to {where}: {error.strerror or error}") from error
+            raise LabFault(f"writing {self._option} to {where}: {error.strerror or error}") from error
 
-    @staticmethod
-    def _resolved(target: str) -> Path:
+    def _resolved(self, target: str) -> Path:
         path = Path(target)
         if not target or path.is_dir():
-            raise UsageError(f"--json {target!r} is {'a folder' if target else 'empty'}; give a file, or - for stdout")
+            what = "a folder" if target else "empty"
+            raise UsageError(f"{self._option} {target!r} is {what}; give a file, or - for stdout")
         # What a link points to is replaced, not the link: /dev/stdout is one.
         return path.resolve() if path.is_symlink() and path.is_file() else path
 

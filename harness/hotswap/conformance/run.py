@@ -1,0 +1,141 @@
+"""Makes checks on a guest, one after the other, each on a conformance driver that holds nothing of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from hotswap.conformance.check import Check, Inconclusive
+from hotswap.conformance.clauses import Clause
+from hotswap.conformance.driver import ConformanceDriver
+from hotswap.conformance.result import CheckResult, Outcome, applicable
+from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
+from hotswap.testing.guest import GuestMachine
+
+_TRIES = 2
+"""A fault of the lab is retried once, on a fresh guest."""
+
+
+class CheckRunner:
+    """The guest of a series of checks and the conformance driver in it; both are replaced when a check spent them."""
+
+    def __init__(self, guest: GuestMachine, runtime: str = "auto") -> None:
+        """`runtime`: auto, compat or native. Nothing is started before it is needed, and `guest` is not closed here."""
+        self._guest = guest
+        self._wanted = runtime
+        self._driver: ConformanceDriver | None = None
+
+    @property
+    def runtime(self) -> str:
+        """What is under test, one of `check.RUNTIMES`."""
+        return self._open().runtime
+
+    def run(self, check: Check) -> CheckResult:
+        """Make one check. Never raises for what the guest does. Raises LabFault when the lab failed twice."""
+        begun = monotonic()
+        tries_left = _TRIES
+        while True:
+            try:
+                outcome, message = self._make(check)
+                return CheckResult(check, outcome, message, monotonic() - begun)
+            except LabFault as error:
+                self._discard(f"{check.id}: {error}")
+                tries_left -= 1
+                if not tries_left:
+                    error.add_note(f"while making the check {check.id}")
+                    raise
+            except BaseException as error:
+                self._discard(f"{check.id}: {type(error).__name__}")
+                raise
+
+    def run_clauses(
+        self,
+        chosen: Iterable[Clause],
+        checks: Sequence[Check],
+        machine: str,
+        progress: Callable[[str], None] = lambda _line: None,
+    ) -> dict[str, CheckResult]:
+        """Make the checks of these clauses that can be made here, and return what came of them by check id.
+
+        `machine` is its kind; `progress` is told of each clause that begins.
+        """
+        done = {}
+        runtime = self.runtime
+        for clause in chosen:
+            wanted = applicable(clause, checks, runtime, machine)
+            if wanted:
+                progress(f"{clause.id}: {clause.statement}")
+            for one in wanted:
+                done[one.id] = self.run(one)
+        return done
+
+    def _make(self, check: Check) -> tuple[Outcome, str]:
+        driver = self._open()
+        outcome, message = Outcome.PASS, ""
+        try:
+            check.run(driver)
+        except Inconclusive as error:
+            outcome, message = Outcome.INCONCLUSIVE, _told(error)
+        except GuestFault as error:
+            outcome, message = Outcome.FAIL, _told(error)
+        except DeadlineExpired as error:
+            # The driver pends whatever may wait, and the checks' own waits have limits: here the runtime hangs.
+            self._raise_if_lab_is_gone(error)
+            self._discard(f"{check.id}: {error}")
+            return Outcome.FAIL, f"the runtime did not answer: {_told(error)}"
+        left = self._reset(driver, check)
+        if left and outcome is not Outcome.FAIL:
+            return Outcome.FAIL, f"left behind: {'; '.join(left)}"
+        return outcome, message
+
+    def _reset(self, driver: ConformanceDriver, check: Check) -> list[str]:
+        """Release what the check made. Returns what stayed; then this guest serves no other check."""
+        try:
+            left = list(driver.reset())
+        except (GuestFault, DeadlineExpired) as error:
+            self._raise_if_lab_is_gone(error)
+            left = [_told(error)]
+        if left:
+            self._discard(f"{check.id} left behind: {'; '.join(left)}")
+        return left
+
+    def _raise_if_lab_is_gone(self, error: HotswapError) -> None:
+        """A guest that ended under the driver is the lab's matter, unless its driver host died first."""
+        gone = self._guest.current.alive() if self._driver is not None else None
+        if gone is not None:
+            raise LabFault(f"the guest is gone: {gone}") from error
+
+    def _open(self) -> ConformanceDriver:
+        if self._driver is None:
+            self._driver = ConformanceDriver.open(self._guest, runtime=self._wanted)
+        return self._driver
+
+    def _discard(self, why: str) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.abandon()
+        self._guest.discard(why)
+
+    def close(self) -> None:
+        """Stop the driver in an orderly way; what fails then is the guest's, and it is discarded."""
+        driver, self._driver = self._driver, None
+        if driver is None:
+            return
+        try:
+            driver.close()
+        except HotswapError as error:
+            self._guest.discard(f"stopping the conformance driver: {error}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _told(error: HotswapError) -> str:
+    return "; ".join([str(error), *getattr(error, "__notes__", ())])
