@@ -53,8 +53,10 @@ typedef enum _HOTSWAP_RUNTIME {
 /* What the host does wrong on purpose, so that a test sees its expectations fail. */
 typedef enum _HOTSWAP_HOST_FAULT {
     HotswapFaultNone = 0,
-    HotswapFaultOldCall = 1,  /* after a swap one iteration runs in the old version, past the wrapper */
-    HotswapFaultKeepImage = 2 /* the image that a swap took out of force is silently not unloaded */
+    HotswapFaultOldCall = 1,   /* after a swap one iteration runs in the old version, past the wrapper */
+    HotswapFaultKeepImage = 2, /* the image that a swap took out of force is silently not unloaded */
+    HotswapFaultKeepLink = 3,  /* the link to the device outlives the driver */
+    HotswapFaultKeepExtension = 4 /* the DriverProxy extension is not given back */
 } HOTSWAP_HOST_FAULT;
 
 typedef enum _HOTSWAP_WORKER_STATE {

@@ -153,6 +153,8 @@ _Use_decl_annotations_ NTSTATUS DeviceDriverEntry(PDRIVER_OBJECT DriverObject)
 _Use_decl_annotations_ VOID DeviceUnload(PDRIVER_OBJECT DriverObject)
 {
     UNREFERENCED_PARAMETER(DriverObject);
-    IoDeleteSymbolicLink(&DeviceLink);
+    if (HsHostFault != HotswapFaultKeepLink) {
+        IoDeleteSymbolicLink(&DeviceLink);
+    }
     IoDeleteDevice(DeviceObject);
 }

@@ -194,7 +194,7 @@ _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeConfigureLocked(const H
         return STATUS_INVALID_DEVICE_STATE;
     }
     if (Configuration->Runtime > HotswapRuntimePlain || Configuration->InvertReturn > 1 ||
-        Configuration->HostFault > HotswapFaultKeepImage || Configuration->Reserved != 0) {
+        Configuration->HostFault > HotswapFaultKeepExtension || Configuration->Reserved != 0) {
         return STATUS_INVALID_PARAMETER;
     }
     if (Configuration->RingSlots != 0) { /* first, for it alone can fail: a refused configuration changes nothing */
@@ -241,7 +241,7 @@ _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeStopLocked(void)
 {
     NTSTATUS status = STATUS_SUCCESS;
 
-    if (HsRuntimeKind == HotswapRuntimeCompat && HsExtension != NULL) {
+    if (HsRuntimeKind == HotswapRuntimeCompat && HsExtension != NULL && HsHostFault != HotswapFaultKeepExtension) {
         status = HsDeleteDriverProxyExtension(HsExtension);
     }
     if (NT_SUCCESS(status)) {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from hotswap.swap.expectations import evaluate
+from hotswap.swap.lab import HOST_OBJECTS
 from hotswap.swap.swaps import Outcome
 from hotswap.swap.witnesses import (
     WAIT_ALL,
@@ -29,6 +30,7 @@ from support.event_list import host_events, provider_guid_bytes, provider_name
 CONTROL, IOCTL, LOAD = 100, 101, 200
 IMAGES = {1: "hotswap_v1.sys", 2: "hotswap_v2.sys"}
 HOST_IMAGES = ("hotswap.sys", "driverproxy.sys")
+SERVICED = {"hotswap.sys", *IMAGES.values()}
 TIMEOUT = 0x102
 
 WORKERS = (
@@ -357,6 +359,8 @@ class Simulation:
                 expected_versions=versions,
                 endpoint_images=tuple(IMAGES.values()),
                 host_images=HOST_IMAGES,
+                serviced_images=tuple(SERVICED),
+                host_objects=HOST_OBJECTS,
                 workers=tuple(self.workers.values()),
                 updates=tuple(self.updates),
                 middle_counters={"Workers": 6, "Threads": 8, "Events": 12},
@@ -376,7 +380,11 @@ class Simulation:
         images = [*(HOST_IMAGES if host else ()), *([IMAGES[version]] if version else [])]
         modules = {f"C:\\windows\\system32\\drivers\\{image.upper()}" for image in images} | {"c:\\w\\ntoskrnl.exe"}
         maps = {f"/run/prefix/drive_c/windows/system32/drivers/{image}" for image in images} | {"/usr/lib/ntdll.so"}
-        return ImageSnapshot(point, IMAGES.get(version, ""), host, frozenset(modules), frozenset(maps))
+        services = frozenset(image for image in images if image in SERVICED)
+        objects = frozenset(HOST_OBJECTS if host else ())
+        return ImageSnapshot(
+            point, IMAGES.get(version, ""), host, frozenset(modules), frozenset(maps), services, objects
+        )
 
 
 def good_run(seed: int = 1, rounds: int = 60) -> Run:

@@ -666,7 +666,7 @@ def host_image_after_stop(run: Run) -> None:
     _snapshot(run, -1, maps=frozenset({"/run/driverproxy.sys"}))
 
 
-@open_question("old-image-gone", "does not show driverproxy.sys, which is loaded")
+@open_question("old-image-gone", "does not show driverproxy.sys, which is there")
 def maps_are_blind(run: Run) -> None:
     _snapshot(run, 1, maps=frozenset())
 
@@ -684,6 +684,47 @@ def images_not_looked_at(run: Run) -> None:
 @open_question("old-image-gone", "3 times instead of 4")
 def images_looked_at_too_rarely(run: Run) -> None:
     run.witness(snapshots=(run.witnesses.snapshots or ())[1:])
+
+
+@fails("services-stopped", text="after swap 1: hotswap_v1.sys is still in the list of services that run")
+def old_service_runs(run: Run) -> None:
+    services = (run.witnesses.snapshots or ())[1].services or frozenset()
+    _snapshot(run, 1, services=services | {"hotswap_v1.sys"})
+
+
+@fails("services-stopped", text="after stop: hotswap.sys is still in")
+def host_service_after_stop(run: Run) -> None:
+    _snapshot(run, -1, services=frozenset({"hotswap.sys"}))
+
+
+@open_question("services-stopped", "does not show hotswap_v2.sys, which is there")
+def service_manager_is_blind(run: Run) -> None:
+    _snapshot(run, 1, services=frozenset({"hotswap.sys"}))
+
+
+@open_question("services-stopped", "could not be read")
+def services_not_read(run: Run) -> None:
+    _snapshot(run, 1, services=None)
+
+
+@fails("device-gone", text="after stop: \\GLOBAL??\\HotSwap is still in the object manager")
+def link_left(run: Run) -> None:
+    _snapshot(run, -1, objects=frozenset({"\\GLOBAL??\\HotSwap"}))
+
+
+@fails("device-gone", text="after stop: \\Device\\HotSwap is still in")
+def device_left(run: Run) -> None:
+    _snapshot(run, -1, objects=frozenset({"\\Device\\HotSwap"}))
+
+
+@open_question("device-gone", "after swap 1: the object manager does not show \\Device\\HotSwap")
+def device_not_seen(run: Run) -> None:
+    _snapshot(run, 1, objects=frozenset({"\\GLOBAL??\\HotSwap"}))
+
+
+@open_question("device-gone", "could not be read")
+def objects_not_read(run: Run) -> None:
+    _snapshot(run, -1, objects=None)
 
 
 @fails("threads-gone", text="11 threads after the stop")

@@ -180,5 +180,6 @@ def test_an_image_that_stays_after_the_swap_is_caught_by_name(driver: Driver, tr
     driver.load("v1")
     assert driver.swap("v2").succeeded, "the host says that all is well"
     driver.stop()
-    gone, _ = trace.expect_failure("old-image-gone", "endpoint-unloaded")
+    gone, _, stopped = trace.expect_failure("old-image-gone", "endpoint-unloaded", "services-stopped")
     assert "hotswap_v1.sys is still in" in gone.message
+    assert "hotswap_v1.sys is still in the list of services that run" in stopped.message

@@ -31,7 +31,7 @@ from hotswap.driver.ioctl import ReplyWithData
 
 RuntimeName = Literal["auto", "native", "compat", "plain"]
 WaitName = Literal["all", "any"]
-HostFaultName = Literal["none", "old-call", "keep-image"]
+HostFaultName = Literal["none", "old-call", "keep-image", "keep-link", "keep-extension"]
 Targets = Sequence[Mapping[str, int] | tuple[int, int]]
 """Events that a load signals: (worker_id, event_index)."""
 

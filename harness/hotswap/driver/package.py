@@ -49,6 +49,8 @@ _BREAKS = {
 _HOST_FAULTS = {
     "host-old-call": ("v2", "old-call", "the host lets a call through to the old version after the switch"),
     "host-keep-image": ("v2", "keep-image", "the host does not unload the image that a swap took out of force"),
+    "host-keep-link": ("v2", "keep-link", "the host leaves the link to its device behind"),
+    "host-keep-extension": ("v2", "keep-extension", "the host does not give its DriverProxy extension back"),
 }
 
 

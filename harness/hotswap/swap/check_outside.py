@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Set
 from pathlib import PureWindowsPath
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from hotswap.swap.finding import Finding, fails, holds, unknown
 from hotswap.swap.swap_trace import SwapTrace
 from hotswap.swap.swaps import Outcome
-from hotswap.swap.witnesses import ImageSnapshot
+from hotswap.swap.witnesses import ImageSnapshot, SwapWitnesses
 
 HELD = (
     "Workers", "Threads", "Allocations", "Events", "References", "EndpointDrivers", "ProxyExtensions", "ProxyWrappers",
@@ -99,47 +100,93 @@ def endpoint_unloaded(trace: SwapTrace) -> Finding:
 def old_image_gone(trace: SwapTrace) -> Finding:
     """After each swap the old endpoint image is gone, after the stop all are: for the guest, and seen from outside."""
     seen = trace.witnesses
+
+    def look(snapshot: ImageSnapshot) -> Finding | None:
+        wanted, gone = _present(seen, snapshot, (*seen.endpoint_images, *seen.host_images))
+        views = {"the guest's module list": snapshot.modules, "/proc/PID/maps": snapshot.maps}
+        worst: Finding | None = None
+        for where, images in views.items():
+            names = None if images is None else _names(images)
+            worst = _worse(worst, _compare(snapshot.point, where, names, wanted, gone))
+        return worst
+
+    return _every_look(trace, look) or holds(f"old images gone, {len(seen.snapshots or ())} times looked at")
+
+
+def services_stopped(trace: SwapTrace) -> Finding:
+    """After each swap the old endpoint driver's service is stopped, after the stop all are, for the service manager."""
+    seen = trace.witnesses
+
+    def look(snapshot: ImageSnapshot) -> Finding | None:
+        wanted, gone = _present(seen, snapshot, seen.serviced_images)
+        names = None if snapshot.services is None else _names(snapshot.services)
+        return _compare(snapshot.point, "the list of services that run", names, wanted, gone)
+
+    if not seen.serviced_images:
+        return unknown("it is not known which images have services")
+    return _every_look(trace, look) or holds(f"services stopped, {len(seen.snapshots or ())} times looked at")
+
+
+def device_gone(trace: SwapTrace) -> Finding:
+    """The host driver's device and link are there until the stop, and not after it."""
+    seen = trace.witnesses
+
+    def look(snapshot: ImageSnapshot) -> Finding | None:
+        names = set(seen.host_objects)
+        wanted, gone = (names, set[str]()) if snapshot.host_loaded else (set[str](), names)
+        return _compare(snapshot.point, "the object manager", snapshot.objects, wanted, gone)
+
+    if not seen.host_objects:
+        return unknown("it is not known which device and link the host makes")
+    return _every_look(trace, look) or holds(f"{' and '.join(seen.host_objects)} gone with the driver")
+
+
+def _every_look(trace: SwapTrace, look: Callable[[ImageSnapshot], Finding | None]) -> Finding | None:
+    """The first failure of all looks, or the first question; None: every look holds."""
+    seen = trace.witnesses
     if seen.snapshots is None:
-        return unknown("nobody looked at the loaded images")
+        return unknown("nobody looked at what is loaded")
     wanted = seen.looks or len(seen.updates or ()) + 1
     if len(seen.snapshots) < wanted:
-        return unknown(f"the loaded images were looked at {len(seen.snapshots)} times instead of {wanted}")
+        return unknown(f"what is loaded was looked at {len(seen.snapshots)} times instead of {wanted}")
     if seen.snapshots[-1].host_loaded or seen.snapshots[-1].image:
-        return unknown("nobody looked at the loaded images after the stop")
-    questions = []
+        return unknown("nobody looked at what is loaded after the stop")
+    worst: Finding | None = None
     for snapshot in seen.snapshots:
-        finding = _images(trace, snapshot)
-        if finding is not None and finding.verdict == "fail":
-            return finding
-        questions += [finding] if finding else []
-    return questions[0] if questions else holds(f"old images gone, {len(seen.snapshots)} times looked at")
+        worst = _worse(worst, look(snapshot))
+    return worst
 
 
-def _images(trace: SwapTrace, snapshot: ImageSnapshot) -> Finding | None:
-    seen = trace.witnesses
+def _worse(first: Finding | None, second: Finding | None) -> Finding | None:
+    if first is None or (second is not None and second.verdict == "fail" != first.verdict):
+        return second
+    return first
+
+
+def _present(seen: SwapWitnesses, snapshot: ImageSnapshot, known: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Of the images `known`, those that have to be there now, and those that must not."""
     present = set(seen.host_images) if snapshot.host_loaded else set()
     if snapshot.image:
         present.add(snapshot.image)
-    wanted = {_name(image) for image in present}
-    gone = {_name(image) for image in (*seen.endpoint_images, *seen.host_images)} - wanted
-    question = None
-    for where, images in (("the guest's module list", snapshot.modules), ("/proc/PID/maps", snapshot.maps)):
-        if images is None:
-            question = unknown(f"{snapshot.point}: {where} could not be read")
-            continue
-        names = {_name(image) for image in images}
-        left = sorted(gone & names)
-        if left:
-            return fails(f"{snapshot.point}: {left[0]} is still in {where}")
-        blind = sorted(wanted - names)
-        if blind:
-            # A list that lacks what must be loaded proves nothing about what it lacks besides.
-            question = unknown(f"{snapshot.point}: {where} does not show {blind[0]}, which is loaded")
-    return question
+    names = _names(known)
+    wanted = _names(present) & names
+    return wanted, names - wanted
 
 
-def _name(image: str) -> str:
-    return PureWindowsPath(image).name.lower()
+def _compare(point: str, where: str, names: Set[str] | None, wanted: Set[str], gone: Set[str]) -> Finding | None:
+    if names is None:
+        return unknown(f"{point}: {where} could not be read")
+    if left := sorted(gone & names):
+        return fails(f"{point}: {left[0]} is still in {where}")
+    if blind := sorted(wanted - names):
+        # A list that lacks what must be there proves nothing about what it lacks besides.
+        return unknown(f"{point}: {where} does not show {blind[0]}, which is there")
+    return None
+
+
+def _names(images: Iterable[str]) -> set[str]:
+    """File names in one case, of paths of either style."""
+    return {PureWindowsPath(image).name.lower() for image in images}
 
 
 def threads_gone(trace: SwapTrace) -> Finding:

@@ -15,7 +15,7 @@ from hotswap.swap.plan import SwapPlan
 from hotswap.swap.witnesses import WAIT_ANY, WorkerDefinition
 
 RUNTIMES = {"auto": 0, "native": 1, "compat": 2, "plain": 3}
-HOST_FAULTS = {"": 0, "old-call": 1, "keep-image": 2}
+HOST_FAULTS = {"": 0, "old-call": 1, "keep-image": 2, "keep-link": 3, "keep-extension": 4}
 _WHILE_STALLED = 1
 _IOCTL_SIGNALS = 64
 # No request to the driver takes a second; a computer that is very busy is given its time.

@@ -265,6 +265,20 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         from_trace=False,
     ),
     Expectation(
+        "services-stopped",
+        "The service of each old image is stopped after its swap, and all are after the stop.",
+        ("R4",),
+        check_outside.services_stopped,
+        from_trace=False,
+    ),
+    Expectation(
+        "device-gone",
+        "The device and the link of the driver are there until the stop, and not after it.",
+        (),
+        check_outside.device_gone,
+        from_trace=False,
+    ),
+    Expectation(
         "threads-gone",
         "After the stop no thread of the workers is left.",
         ("W61",),

@@ -5,9 +5,10 @@ Every step of `open` has its counterpart in `close`; `close` undoes what was don
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PureWindowsPath
 from time import monotonic
 from typing import Any
 
@@ -26,9 +27,11 @@ from hotswap.swap.outside import DriverHostWatch, GuestFiles, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
 from hotswap.transport.agent import Agent
 from hotswap.transport.protocol import AgentContract
-from hotswap.transport.replies import Hello, TraceStats
+from hotswap.transport.replies import Hello, ServiceStatus, TraceStats
 
 GUEST_TRACE = r"C:\hotswap\trace.etl"
+HOST_OBJECTS = (r"\Device\HotSwap", r"\GLOBAL??\HotSwap")
+"""The host driver's device, and the link to it."""
 SESSION = "hotswap"
 _DRAIN_INTERVAL_MS = 5
 _CLOSE_SECONDS = 5.0
@@ -176,12 +179,40 @@ class Lab:
 
         `image` is the file name of the endpoint driver that should be, empty for none.
         """
-        modules: frozenset[str] | None = None
-        try:
-            modules = frozenset(module.name for module in self.agent.modules(deadline=deadline))
-        except HotswapError as error:
-            self.run.timeline.event("no-witness", what=f"modules {point}", error=str(error))
-        return ImageSnapshot(point, image, host_loaded, modules, self._maps())
+        looks: dict[str, Callable[[Deadline], Iterable[str]]] = {
+            "modules": self._modules,
+            "services": self._services,
+            "objects": self._objects,
+        }
+        found: dict[str, frozenset[str]] = {}
+        for what, look in looks.items():
+            try:
+                found[what] = frozenset(look(deadline))
+            except HotswapError as error:
+                self.run.timeline.event("no-witness", what=f"{what} {point}", error=str(error))
+        return ImageSnapshot(
+            point, image, host_loaded, found.get("modules"), self._maps(), found.get("services"), found.get("objects")
+        )
+
+    def _modules(self, deadline: Deadline) -> Iterator[str]:
+        return (module.name for module in self.agent.modules(deadline=deadline))
+
+    def _services(self, deadline: Deadline) -> Iterator[str]:
+        """File names of the images whose services are not stopped."""
+        for image in self.package.images:
+            if image.service is None:
+                continue
+            if self.agent.service_query(image.service, deadline=deadline).status is not ServiceStatus.STOPPED:
+                yield PureWindowsPath(image.guest_path).name
+
+    def _objects(self, deadline: Deadline) -> Iterator[str]:
+        """Which of HOST_OBJECTS there are. Links are in \\GLOBAL??, which Wine does not have: there in \\??."""
+        wine = self.hello is not None and self.hello.wine_version
+        for path in HOST_OBJECTS:
+            directory, _, name = path.rpartition("\\")
+            inside = "\\??" if wine and directory == "\\GLOBAL??" else directory
+            if any(item.name.lower() == name.lower() for item in self.agent.objects(inside, deadline=deadline)):
+                yield path
 
     def _maps(self) -> frozenset[str] | None:
         if not isinstance(self.machine, OutsideView):

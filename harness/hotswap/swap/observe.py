@@ -9,7 +9,7 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from hotswap.driver.package import DeployedImage, DriverPackage
-from hotswap.swap.lab import Closed, Lab
+from hotswap.swap.lab import HOST_OBJECTS, Closed, Lab
 from hotswap.swap.witnesses import (
     ImageSnapshot,
     RingStats,
@@ -92,6 +92,8 @@ class Observations:
             hold_budget_ms=hold_budget_ms,
             endpoint_images=_file_names(package.endpoints),
             host_images=_file_names(image for image in package.images if image not in package.endpoints),
+            serviced_images=_file_names(image for image in package.images if image.service is not None),
+            host_objects=tuple(HOST_OBJECTS),
             looks=self.looks,
             workers=tuple(self.workers) or None,
             updates=tuple(self.updates) or None,

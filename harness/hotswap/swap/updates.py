@@ -22,7 +22,9 @@ CAUGHT_BY: Mapping[str, tuple[str, ...]] = {
     "leak-reference": ("endpoint-drops-references",),
     "crash": ("driver-host-alive", "operations-succeed"),
     "host-old-call": ("no-old-version-after-switch",),
-    "host-keep-image": ("endpoint-unloaded", "old-image-gone"),
+    "host-keep-image": ("endpoint-unloaded", "old-image-gone", "services-stopped"),
+    "host-keep-link": ("device-gone",),
+    "host-keep-extension": ("counters-zero-at-unload",),
 }
 """Each of these alone fails a run with that update, and without all of them nothing does."""
 

@@ -66,6 +66,10 @@ class ImageSnapshot:
     """The guest's own module list."""
     maps: frozenset[str] | None
     """Images mapped by the driver host, seen from outside (/proc/PID/maps)."""
+    services: frozenset[str] | None = None
+    """Images whose services are not stopped, for the service manager."""
+    objects: frozenset[str] | None = None
+    """Which of the host driver's device and link are in the object manager's directories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ class SwapWitnesses:
     """File names of the endpoint drivers that the test deployed."""
     host_images: tuple[str, ...]
     """File names of the host driver and what it brings along."""
+    serviced_images: tuple[str, ...] = ()
+    """File names of those of them that have a service."""
+    host_objects: tuple[str, ...] = ()
+    """Device and link that the host driver makes, by their names in the object manager."""
     exercised: tuple[bool, ...] = ()
     """For each expected version, whether the test ran load on it; empty: on all."""
     hold_budget_ms: float = 1000.0
