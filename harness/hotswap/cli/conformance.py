@@ -54,8 +54,8 @@ def conformance(
 ) -> None:
     """Check the DriverProxy runtime against its contract, clause by clause, and print the conformance table.
 
-    Exit code 0 when every clause passes or is known not to be shown on this machine, 1 when one fails, 3 when a check could
-    not tell or nothing was shown.
+    Exit code 0 when every clause passes or is known not to be shown on this machine, 1 when one fails, 3 when a check
+    could not tell or nothing was shown.
     """
     from hotswap.conformance.clauses import select
 
