@@ -58,8 +58,21 @@ typedef enum _HS_PROXY_STEP {
     HsProxyStepPostProcess = 7,  /* callback returned Status */
     HsProxyStepRolledBack = 8,   /* pointers are the old ones again, calls are still held */
     HsProxyStepThreadStart = 9,  /* on a worker thread; Worker is its Context */
-    HsProxyStepThreadEnd = 10
+    HsProxyStepThreadEnd = 10,
+    /* Only with Options.Verbose. A call's steps come on its own thread, at its IRQL. */
+    HsProxyStepWoken = 11,           /* a worker's wait completed with Status; its routine is not called yet */
+    HsProxyStepCallEntering = 12,    /* in the wrapper, before it is looked whether calls are held */
+    HsProxyStepCallInside = 13,      /* counted, about to call Function */
+    HsProxyStepCallReturned = 14,    /* Function has returned, the call still counts */
+    HsProxyStepCallLeft = 15,        /* no longer counted */
+    HsProxyStepCallHeld = 16,        /* has found calls held, is about to wait */
+    HsProxyStepCallResumed = 17,     /* has waited, is about to look again */
+    HsProxyStepPointerSwitched = 18, /* one wrapper's, at a switch or a switch back; calls are still held */
+    HsProxyStepStallSet = 19,        /* new calls are held now (Stalled comes just before) */
+    HsProxyStepReleaseDone = 20      /* calls flow again (Released comes just before) */
 } HS_PROXY_STEP;
+
+#define HS_PROXY_NO_ENDPOINT 0xFFFFFFFFu
 
 typedef struct _HS_PROXY_NOTIFICATION {
     HS_PROXY_STEP Step;
@@ -67,9 +80,13 @@ typedef struct _HS_PROXY_NOTIFICATION {
     LONG64 Tick;     /* KeQueryPerformanceCounter at the step itself */
     ULONG HeldCalls; /* calls held so far in this swap */
     PVOID Worker;
+    PVOID Function;   /* of the Call steps and PointerSwitched: what the wrapper leads to, as far as known; else NULL */
+    ULONG EndpointId; /* of those steps; else HS_PROXY_NO_ENDPOINT */
 } HS_PROXY_NOTIFICATION;
 
-/* IRQL: PASSIVE_LEVEL, FirstHeld at that of the call held. Must not call into the extension. */
+/*
+ * IRQL: PASSIVE_LEVEL, the steps of a call at that of the call. May block at PASSIVE_LEVEL; must not call into the extension.
+ */
 typedef VOID NTAPI HS_PROXY_NOTIFY(_In_opt_ PVOID Context, _In_ const HS_PROXY_NOTIFICATION *Notification);
 
 /* Every choice that the documentation leaves open, and the hook. Zero means: as documented, or the default. */
@@ -77,12 +94,18 @@ typedef struct _HS_PROXY_OPTIONS {
     ULONG Size;
     ULONG DrainTimeoutMs;         /* R12; 0 = 5000 */
     BOOLEAN TrueEndsThread;       /* 4.9 a: polarity of inbox drivers */
-    BOOLEAN AllowZeroEvents;      /* W3: EventCount 0 */
+    BOOLEAN AllowZeroEvents;      /* W3: EventCount 0 with a time-out is a periodic call; without one it stays invalid */
     BOOLEAN AllowRawRoutine;      /* W9: WorkerRoutine that is no wrapper */
     BOOLEAN KeepAfterPostProcess; /* R25: a failing PostProcess is reported, not rolled back */
     HS_PROXY_NOTIFY *Notify;
     PVOID NotifyContext;
+    /* Since here: left out by a smaller Size, and then zero. */
+    BOOLEAN RecreateThread; /* 4.9 b, W56: a worker goes on in a new thread after a swap; handle and client id name the old one */
+    BOOLEAN TimeoutOnce;    /* W39: a relative time-out counts from the creation of the worker, not from each wait */
+    BOOLEAN Verbose;        /* the fine steps are told as well */
 } HS_PROXY_OPTIONS;
+
+#define HS_PROXY_OPTIONS_SIZE_1 (FIELD_OFFSET(HS_PROXY_OPTIONS, NotifyContext) + sizeof(PVOID))
 
 _IRQL_requires_(PASSIVE_LEVEL) HSPROXY NTSTATUS NTAPI
 HsSetDriverProxyOptions(_In_ PDRIVER_PROXY_EXTENSION DriverProxyExtension, _In_ const HS_PROXY_OPTIONS *Options);
@@ -97,6 +120,12 @@ typedef struct _HS_PROXY_COUNTERS {
 } HS_PROXY_COUNTERS;
 
 HSPROXY VOID NTAPI HsQueryDriverProxyCounters(_Out_ HS_PROXY_COUNTERS *Counters);
+
+/*
+ * For tests of failure: of all allocations and thread creations from now on the Nth fails, as if there were no memory, once;
+ * 0: none does. Attempts: how many there have been since the last call of this.
+ */
+HSPROXY VOID NTAPI HsFailDriverProxyAllocation(_In_ ULONG Nth, _Out_opt_ ULONG *Attempts);
 
 /*
  * One offer at a time: an endpoint driver's DriverEntry offers, the host takes after ZwLoadDriver has returned. An offer

@@ -26,6 +26,8 @@ _Use_decl_annotations_ VOID DpNotify(PDRIVER_PROXY_EXTENSION Extension, HS_PROXY
     notification.Tick = HsTick();
     notification.HeldCalls = (ULONG)Extension->Rundown.HeldTotal;
     notification.Worker = Worker;
+    notification.Function = NULL;
+    notification.EndpointId = HS_PROXY_NO_ENDPOINT;
     notify(Extension->Options.NotifyContext, &notification);
 }
 
@@ -143,13 +145,17 @@ _Use_decl_annotations_ PDRIVER_PROXY_EXTENSION NTAPI HsIoGetDriverProxyExtension
 _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTENSION DriverProxyExtension,
                                                              const HS_PROXY_OPTIONS *Options)
 {
-    if (Options->Size != sizeof(*Options)) {
+    HS_PROXY_OPTIONS options = { 0 };
+
+    if (Options->Size != sizeof(*Options) && Options->Size != HS_PROXY_OPTIONS_SIZE_1) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
-    DriverProxyExtension->Options = *Options;
-    if (DriverProxyExtension->Options.DrainTimeoutMs == 0) {
-        DriverProxyExtension->Options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
+    RtlCopyMemory(&options, Options, Options->Size);
+    options.Size = sizeof(options);
+    if (options.DrainTimeoutMs == 0) {
+        options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
     }
+    DriverProxyExtension->Options = options;
     return STATUS_SUCCESS;
 }
 

@@ -16,6 +16,7 @@
 _IRQL_requires_max_(DISPATCH_LEVEL) _Must_inspect_result_ PVOID DpAllocate(_In_ SIZE_T Bytes);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID DpFree(_In_opt_ PVOID Block);
 ULONG DpAllocationCount(void);
+_Must_inspect_result_ BOOLEAN DpFailNow(void); /* asked once before anything that can fail for want of memory */
 
 /* ---- rundown.c: who is inside, and who has to wait ---- */
 

@@ -154,7 +154,9 @@ HsIoDriverProxyCreateHotSwappableWorkerThread(PDRIVER_PROXY_EXTENSION DriverProx
     InterlockedIncrement(&DriverProxyExtension->WorkerThreads);
     RtlInitUnicodeString(&name, L"IoCreateSystemThread");
     ioCreateSystemThread = (DP_IO_CREATE_SYSTEM_THREAD)(ULONG_PTR)MmGetSystemRoutineAddress(&name);
-    if (ioCreateSystemThread != NULL && DriverProxyExtension->Owner != NULL) {
+    if (DpFailNow()) {
+        status = STATUS_INSUFFICIENT_RESOURCES;
+    } else if (ioCreateSystemThread != NULL && DriverProxyExtension->Owner != NULL) {
         status = ioCreateSystemThread(DriverProxyExtension->Owner, ThreadHandle, DesiredAccess, ObjectAttributes, ProcessHandle, ClientId,
                                       DpWorkerThread, worker);
     } else {
