@@ -17,6 +17,7 @@ set(HS_KERNEL_LINK_OPTIONS
   -Wl,--dynamicbase -Wl,--nxcompat
   -Wl,--major-os-version=10 -Wl,--minor-os-version=0
   -Wl,--major-subsystem-version=10 -Wl,--minor-subsystem-version=0
+  "SHELL:-Xlinker -Xlink=-section:.shsept,R" # llvm-ml makes every segment writable; -Wl would split at the comma
   -Wl,-Xlink=-pdbaltpath:%_PDB% -Wl,-Xlink=-Brepro)
 
 set(CMAKE_C_STANDARD_LIBRARIES "") # no user-mode library by default
@@ -29,9 +30,12 @@ function(hs_add_driver name)
   foreach(source IN LISTS ARG_MASM)
     get_filename_component(stem ${source} NAME_WE)
     set(object "${CMAKE_CURRENT_BINARY_DIR}/${name}_${stem}.obj")
+    set(definitions "$<TARGET_PROPERTY:${name},COMPILE_DEFINITIONS>")
     add_custom_command(OUTPUT ${object}
-      COMMAND ${HS_MASM} -m64 --filetype=obj /Fo ${object} ${CMAKE_CURRENT_SOURCE_DIR}/${source}
-      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source} VERBATIM)
+      COMMAND ${HS_MASM} -m64 --filetype=obj -DHS_LLVM_ML "$<$<BOOL:${definitions}>:-D$<JOIN:${definitions},;-D>>"
+        -I${CMAKE_SOURCE_DIR}/include /Fo ${object} ${CMAKE_CURRENT_SOURCE_DIR}/${source}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source} ${CMAKE_SOURCE_DIR}/include/hotswap_endpoint_table.inc
+      COMMAND_EXPAND_LISTS VERBATIM)
     set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
     list(APPEND objects ${object})
   endforeach()

@@ -13,15 +13,26 @@
 
 extern const HS_ENDPOINT_DESCRIPTOR EndpointDescriptor;
 
-#define ENDPOINT_DRIVER(DriverVersion, WorkerRoutine, ComputeRoutine, PhaseRoutine)                                    \
-    ENDPOINT_DRIVER_COUNTED(DriverVersion, WorkerRoutine, 2, ComputeRoutine, 6, PhaseRoutine)
+#if !defined(ENDPOINT_COMPUTE_PARAMETERS) /* the build: what the driver says that Compute has, also to endpoint_table.asm */
+#define ENDPOINT_COMPUTE_PARAMETERS 6
+#endif
 
-/* With the numbers of parameters that the driver says its endpoints have. */
-#define ENDPOINT_DRIVER_COUNTED(DriverVersion, WorkerRoutine, WorkerParameters, ComputeRoutine, ComputeParameters,     \
-                                PhaseRoutine)                                                                          \
+/* The routines get the names that endpoint_table.asm lists: the address listed is that of the endpoint registered. */
+#define ENDPOINT_DRIVER(DriverVersion, WorkerRoutine, ComputeRoutine, PhaseRoutine)                                    \
+    DRIVER_PROXY_HOTSWAP_WORKER_ROUTINE HotswapWorker;                                                                 \
+    HS_COMPUTE_ENDPOINT HotswapCompute;                                                                                \
+    BOOLEAN NTAPI HotswapWorker(PVOID WorkerContext, NTSTATUS WaitStatus)                                              \
+    {                                                                                                                  \
+        return (WorkerRoutine)(WorkerContext, WaitStatus);                                                             \
+    }                                                                                                                  \
+    ULONG64 NTAPI HotswapCompute(ULONG64 A, ULONG64 B, ULONG64 C, ULONG64 D, ULONG64 E, ULONG64 F)                     \
+    {                                                                                                                  \
+        return (ComputeRoutine)(A, B, C, D, E, F);                                                                     \
+    }                                                                                                                  \
     static const DRIVER_PROXY_ENDPOINT_INFORMATION EndpointList[] = {                                                  \
-        { HotswapEndpointWorker, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(WorkerRoutine), WorkerParameters },      \
-        { HotswapEndpointCompute, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)(ComputeRoutine), ComputeParameters },   \
+        { HotswapEndpointWorker, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)HotswapWorker, 2 },                       \
+        { HotswapEndpointCompute, (PDRIVER_PROXY_ENDPOINT_FUNCTION)(ULONG_PTR)HotswapCompute,                          \
+          ENDPOINT_COMPUTE_PARAMETERS },                                                                               \
     };                                                                                                                 \
     const HS_ENDPOINT_DESCRIPTOR EndpointDescriptor = {                                                                \
         HS_ENDPOINT_CONTRACT_VERSION, DriverVersion, ARRAYSIZE(EndpointList), EndpointList, PhaseRoutine, NULL         \

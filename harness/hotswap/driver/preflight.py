@@ -8,13 +8,14 @@ import sys
 import uuid
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pefile
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from hotswap.driver.endpoint_table import EndpointTable, read_endpoint_table
 from hotswap.driver.exports import Export, GuestExports, ModuleExports
 
 _AMD64 = 0x8664
@@ -61,7 +62,8 @@ class PreflightReport:
         return not self.problems
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.image.name}: {'ok' if self.ok else 'not usable'}", *map(_line, self.problems)])
+        first = f"{self.image.name}: {'ok' if self.ok else 'not usable'}"
+        return "\n".join([first, *map(_line, self.problems), *_endpoint_lines(self.facts.get("endpoints"))])
 
 
 def preflight(
@@ -112,6 +114,11 @@ def _line(problem: Problem) -> str:
     return f"  {problem.id}: {problem.message}"
 
 
+def _endpoint_lines(endpoints: object) -> Iterator[str]:
+    for entry in endpoints if isinstance(endpoints, list) else []:
+        yield f"  endpoint {entry['signature']} at 0x{entry['rva']:X}"
+
+
 def _refuse(image: Path, sha256: str, problem: str, why: str) -> PreflightReport:
     return PreflightReport(image, sha256, (Problem(problem, f"{image.name} is not a usable PE image: {why}"),))
 
@@ -137,13 +144,15 @@ def _check(image: Path, content: bytes, sha256: str, opened: pefile.PE, guest: G
         return PreflightReport(image, sha256, (Problem("machine", message),), {"machine": int(header.Machine)})
     opened.parse_data_directories(directories=_DATA_DIRECTORIES)
     certificates, subject = _signature(content, opened)
+    table = read_endpoint_table(opened)
     problems = [
         *_header_problems(opened, content),
         *_section_problems(opened),
+        *(Problem("endpoint-table", message) for message in (table.problems if table else ())),
         *_import_problems(opened, guest),
         *_signature_problems(content, opened, certificates, subject),
     ]
-    return PreflightReport(image, sha256, tuple(problems), _facts(opened, subject, guest))
+    return PreflightReport(image, sha256, tuple(problems), _facts(opened, subject, guest, table))
 
 
 def _header_problems(opened: pefile.PE, content: bytes) -> Iterator[Problem]:
@@ -295,7 +304,9 @@ def _authenticode_digests(content: bytes, opened: pefile.PE) -> list[bytes]:
     return [hashlib.new(algorithm, covered).digest() for algorithm in ("sha256", "sha1", "sha384", "sha512")]
 
 
-def _facts(opened: pefile.PE, subject: str | None, guest: GuestExports | None) -> dict[str, object]:
+def _facts(
+    opened: pefile.PE, subject: str | None, guest: GuestExports | None, table: EndpointTable | None
+) -> dict[str, object]:
     optional = opened.OPTIONAL_HEADER
     exports = getattr(opened, "DIRECTORY_ENTRY_EXPORT", None)
     exception = optional.DATA_DIRECTORY[_DIRECTORY["IMAGE_DIRECTORY_ENTRY_EXCEPTION"]]
@@ -315,8 +326,14 @@ def _facts(opened: pefile.PE, subject: str | None, guest: GuestExports | None) -
         "pdb": pdb[0] if pdb else None,
         "pdb_guid": pdb[1] if pdb else None,
         "signer": subject,
+        # Of section .shsept (V2 of DriverProxy); None where the image has none, as all drivers built before it.
+        "endpoints": _endpoints(table) if table else None,
         "kernel": str(guest.kernel) if guest else None,
     }
+
+
+def _endpoints(table: EndpointTable) -> list[dict[str, object]]:
+    return [{**asdict(endpoint), "signature": endpoint.signature} for endpoint in table.endpoints]
 
 
 def _pdb(opened: pefile.PE) -> tuple[str, str] | None:

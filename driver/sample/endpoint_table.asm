@@ -1,0 +1,13 @@
+; The endpoints that every endpoint driver has (endpoint_driver.h), as V2 of DriverProxy would find them.
+INCLUDE hotswap_endpoint_table.inc
+
+IFNDEF ENDPOINT_COMPUTE_PARAMETERS
+ENDPOINT_COMPUTE_PARAMETERS EQU 6
+ENDIF
+
+HS_ENDPOINT_TABLE 2
+HS_ENDPOINT HotswapWorker, HS_REG_RCX, HS_REG_RDX, HS_REG_NONE, HS_REG_NONE, 0, HS_REG_RAX
+HS_ENDPOINT HotswapCompute, HS_REG_RCX, HS_REG_RDX, HS_REG_R8, HS_REG_R9, (ENDPOINT_COMPUTE_PARAMETERS - 4) * 8, HS_REG_RAX
+HS_ENDPOINT_TABLE_END
+
+END
