@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "memory.h"
+#include "postmortem.h"
 
 #define EXIT_STREAM_ENDED 0
 #define EXIT_USAGE 2
@@ -49,11 +50,26 @@ static void MainServe(AGENT *Agent)
     }
 }
 
+/* What follows an option and a space; NULL when the arguments do not begin with it. */
+static PCWSTR MainAfter(PCWSTR Arguments, PCWSTR Option)
+{
+    while (*Option != 0 && *Arguments == *Option) {
+        Arguments++;
+        Option++;
+    }
+    return *Option == 0 && *Arguments == L' ' ? Arguments + 1 : NULL;
+}
+
 static UINT MainRun(void)
 {
     AGENT *Agent;
+    PCWSTR PostMortem = MainAfter(MainArguments(), L"--post-mortem");
+    if (PostMortem != NULL) {
+        return PostMortemRun(PostMortem);
+    }
     if (lstrcmpW(MainArguments(), L"--pipe") != 0) {
-        MainSay("usage: hsagent --pipe\n  speaks the agent's protocol over standard input and output\n");
+        MainSay("usage: hsagent --pipe\n  speaks the agent's protocol over standard input and output\n"
+                "       hsagent --post-mortem PID EVENT\n  writes crash-PID.dmp (registered as AeDebug's Debugger)\n");
         return EXIT_USAGE;
     }
     Agent = MemoryAllocate(sizeof(*Agent));

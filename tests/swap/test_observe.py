@@ -16,7 +16,7 @@ from hotswap.swap.outside import DriverHostWatch
 def test_a_driver_host_that_ends_a_little_after_the_guest_answered_for_it_is_no_living_one() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as dying:
         watch = DriverHostWatch(cast(ProcessId, SimpleNamespace(pid=dying.pid)))
-        lab = cast(Lab, cast(Any, SimpleNamespace(host=watch)))
+        lab = cast(Lab, cast(Any, SimpleNamespace(host=watch, host_ends_within=watch.ended_within, crash=lambda: None)))
         seen = Observations()
         seen.note_host(lab)
         assert seen.host_alive

@@ -126,6 +126,14 @@ def command_name(pid: int) -> str:
         return ""
 
 
+def command_line(pid: int) -> str:
+    """A process's arguments, joined by blanks; empty when it is gone."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def task_ids(pid: int) -> frozenset[int]:
     """The ids of the threads of a process that have not ended; empty when it is gone."""
     try:

@@ -13,7 +13,7 @@ from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault, UsageError
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.machine.lease import Lease, new_id
-from hotswap.machine.proc import ProcessId, task_ids
+from hotswap.machine.proc import ProcessId, command_line, task_ids
 from hotswap.machine.profile import MachineProfile, load_profile
 from hotswap.machine.storage import os_fault
 from hotswap.machine.sweep import MACHINE_KIND, remove_prefix_folder, sweep
@@ -26,6 +26,8 @@ from hotswap.transport.base import Transport
 from hotswap.transport.pipe import PipeTransport
 
 AGENT_FOLDER = "hotswap"
+# As the profile registers the agent with AeDebug.
+POST_MORTEM = "--post-mortem"
 # Kept back from a stop's deadline, or added to it, so that force always gets its turn.
 _FORCE_SECONDS = 3.0
 _DIAGNOSE_SECONDS = 5.0
@@ -168,6 +170,15 @@ class WineMachine(Machine):
             raise UsageError(f"{guest!r} is no path on drive C: of the guest")
         return self.folder.prefix.joinpath("drive_c", *rest.split("\\"))
 
+    def crash_dumps(self) -> list[Path]:
+        """Minidumps of processes of the guest that faulted, oldest first (the agent is its post-mortem debugger)."""
+        dumps = (self.folder.prefix / "drive_c" / AGENT_FOLDER).glob("crash-*.dmp")
+        return sorted(dumps, key=lambda path: path.stat().st_mtime_ns if path.exists() else 0)
+
+    def faulting(self) -> bool:
+        """Whether a process of the guest has faulted and the post-mortem debugger is looking at it now."""
+        return any(POST_MORTEM in command_line(process.pid) for process in self.processes())
+
     def driver_host_processes(self) -> list[ProcessId]:
         """This prefix's driver hosts (`winedevice.exe`): process ids and start times on this host."""
         return driver_hosts(self.folder.prefix)
@@ -185,11 +196,12 @@ class WineMachine(Machine):
         return prefix_processes(self.folder.prefix)
 
     def diagnose(self, folder: Path, deadline: Deadline | None = None) -> list[Path]:
-        """Logs, processes with threads, maps and wait channels, services as the registry has them."""
+        """Logs, minidumps, processes with threads, maps and wait channels, services as the registry has them."""
         return collect(
             folder,
             self.folder,
             verdict=self.alive,
+            dumps=self.crash_dumps,
             query=[str(self.wine.loader), "reg", "query", r"HKLM\System\CurrentControlSet\Services", "/s"],
             environment=self.environment,
             deadline=deadline or Deadline.after(_DIAGNOSE_SECONDS),

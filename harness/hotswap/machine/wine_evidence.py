@@ -21,6 +21,7 @@ def collect(
     machine: PrefixFolder,
     *,
     verdict: Callable[[], str | None],
+    dumps: Callable[[], list[Path]],
     query: list[str],
     environment: dict[str, str],
     deadline: Deadline,
@@ -59,6 +60,9 @@ def collect(
             with step(f"logs/{log.name}") as path:
                 path.parent.mkdir(exist_ok=True)
                 shutil.copyfile(log, path)
+    for dump in dumps():
+        with step(dump.name) as path:
+            shutil.copyfile(dump, path)
     if gone is None:
         with step("services.txt") as path, path.open("wb") as output:
             subprocess.run(

@@ -5,25 +5,27 @@ Every step of `open` has its counterpart in `close`; `close` undoes what was don
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from time import monotonic
 from typing import Any
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
+from hotswap.driver.crash import Crash, read_crash
 from hotswap.driver.deploy import deploy, undeploy
 from hotswap.driver.device import LINK
 from hotswap.driver.host_device import HostDevice
 from hotswap.driver.host_replies import Counters
 from hotswap.driver.package import DriverPackage
-from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
+from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, UsageError
 from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.run import RunFolder
-from hotswap.swap.outside import DriverHostWatch, GuestFiles, OutsideView
+from hotswap.swap.outside import CrashDumps, DriverHostWatch, GuestFiles, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
 from hotswap.transport.agent import Agent
 from hotswap.transport.protocol import AgentContract
@@ -37,6 +39,7 @@ _DRAIN_INTERVAL_MS = 5
 _CLOSE_SECONDS = 5.0
 _PING_SECONDS = 3.0
 _SETTLE_SECONDS = 2.0
+_DUMP_SECONDS = 15.0
 
 Progress = Callable[[str], None]
 
@@ -77,6 +80,7 @@ class Lab:
         self._agent: Agent | None = None
         self._device: HostDevice | None = None
         self._agent_answers = True
+        self._crash: Crash | None = None
         self._deployed = self._started = self._tracing = self._shut_down = False
 
     @contextmanager
@@ -126,6 +130,7 @@ class Lab:
             self.agent.service_start(self._service, deadline=deadline)
             self._started = True
             self._shut_down = False
+            self._crash = None
             if isinstance(self.machine, OutsideView):
                 self.host = DriverHostWatch.find(self.machine, self.package.host.image.name)
         with self.step("start trace"):
@@ -172,7 +177,47 @@ class Lab:
         if self.host is None:
             Deadline.after(seconds + 1).wait_for(_elapsed(seconds), f"{seconds:g} s to pass", alive=self.machine.alive)
         elif self.host.ended_within(seconds):
-            raise GuestFault(f"the driver host (process {self.host.process.pid}) ended while the load ran")
+            crash = self.crash()
+            how = f": {crash.headline}" if crash else ""
+            raise GuestFault(f"the driver host (process {self.host.process.pid}) ended while the load ran{how}")
+
+    def host_ends_within(self, seconds: float) -> bool:
+        """Whether the driver host ends in this time. One that has faulted is given the time that its dump takes."""
+        if self.host is None:
+            return False
+        if self.host.ended_within(seconds):
+            return True
+        if isinstance(self.machine, CrashDumps) and self.machine.faulting():
+            return self.host.ended_within(_DUMP_SECONDS)
+        return False
+
+    def crash(self) -> Crash | None:
+        """What ended the driver host, by its minidump; None where there is none: it was killed, or still lives."""
+        if (
+            self._crash is None
+            and self.host is not None
+            and not self.host.alive
+            and isinstance(self.machine, CrashDumps)
+        ):
+            dumps = self.machine.crash_dumps()
+            try:
+                if dumps:
+                    self._crash = read_crash(
+                        dumps[-1].read_bytes(), self.build.folder, self._guest_file, self.build.codes
+                    )
+            except (LabFault, OSError) as error:
+                self.run.timeline.event("no-witness", what="minidump", error=str(error))
+        return self._crash
+
+    def _guest_file(self, path: str) -> Path | None:
+        """A file of the guest on this computer; Wine's list of modules does not keep to the case of their names."""
+        if not isinstance(self.machine, GuestFiles):
+            return None
+        try:
+            file = self.machine.host_path(path)
+        except UsageError:
+            return None
+        return next((each for each in (file, file.with_name(file.name.lower())) if each.is_file()), None)
 
     def snapshot(self, point: str, image: str, *, host_loaded: bool, deadline: Deadline) -> ImageSnapshot:
         """Which driver images are there now: asked of the guest, and seen from outside.
@@ -327,6 +372,9 @@ class Lab:
         """Collect evidence of the guest as it is now into the run folder."""
         with self.step("collect evidence"):
             files = self.machine.diagnose(self.run.evidence, Deadline.after(_CLOSE_SECONDS))
+            if (crash := self.crash()) is not None:
+                files.append(self.run.write("evidence/crash.txt", crash.text))
+                files.append(self.run.write("evidence/crash.json", json.dumps(crash.to_json(), indent=1) + "\n"))
             self.run.timeline.event("evidence", files=[path.name for path in files])
 
     def __enter__(self) -> Lab:

@@ -77,9 +77,11 @@ class Observations:
         """Whether the driver host lives and goes on to for `seconds`; the first death stays."""
         if lab.host is None or self.host_alive is False:
             return
-        self.host_alive = not lab.host.ended_within(seconds)
+        self.host_alive = not lab.host_ends_within(seconds)
         if not self.host_alive:
-            self.host_end = f"process {lab.host.process.pid} ended before it was asked to"
+            crash = lab.crash()
+            how = f": {crash.headline}" if crash else ""
+            self.host_end = f"process {lab.host.process.pid} ended before it was asked to{how}"
 
     def witnesses(self, package: DriverPackage, hold_budget_ms: float) -> SwapWitnesses:
         """What the expectations get to see."""

@@ -36,6 +36,19 @@ class GuestFiles(Protocol):
         ...
 
 
+@runtime_checkable
+class CrashDumps(Protocol):
+    """A machine whose guest leaves a minidump when a process faults."""
+
+    def crash_dumps(self) -> list[Path]:
+        """Them, oldest first."""
+        ...
+
+    def faulting(self) -> bool:
+        """Whether one is being written."""
+        ...
+
+
 class DriverHostWatch:
     """Watches the process that hosts one driver: waits end at once when it dies."""
 

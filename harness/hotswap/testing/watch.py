@@ -61,7 +61,7 @@ class HostWatch:
             seconds = _GONE_SECONDS
         elif isinstance(error, LabFault) or (isinstance(error, AgentError) and error.code == _ACCESS_DENIED):
             seconds = _DEATH_SECONDS
-        return self._lab.host.ended_within(seconds) and self.death is not None
+        return self._lab.host_ends_within(seconds) and self.death is not None
 
     @staticmethod
     def limit() -> Deadline:

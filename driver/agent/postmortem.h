@@ -1,0 +1,7 @@
+/* The agent as the guest's post-mortem debugger: registered as AeDebug's Debugger, it is started for a process that faulted. */
+#pragma once
+
+#include "portable.h"
+
+/* "PID EVENT" (decimal) as Windows fills them in. Leaves crash-PID.dmp beside the program and ends the process. 0 or an error. */
+_Must_inspect_result_ DWORD PostMortemRun(PCWSTR Arguments);
