@@ -64,6 +64,7 @@
 /*
  * When an endpoint image has left (or would not: Status). Imports were interposed and called Calls times; then what the image
  * took through them and did not give back. Status: success, or why imports could not be interposed or not all was seen.
+ * Version 0: its DriverEntry failed.
  */
 #define HOTSWAP_FIELDS_EndpointVerified(F) \
     F(UINT32, Version) F(NTSTATUS, Status) F(UINT32, Imports) F(UINT32, Calls) F(UINT32, PoolBlocks) F(UINT64, PoolBytes) \

@@ -7,7 +7,11 @@
 DRIVER_INITIALIZE DriverEntry;
 static DRIVER_UNLOAD EndpointUnload;
 
-#if defined(ENDPOINT_UNLOAD) /* an endpoint driver's own part of DriverUnload, named by the build */
+/* An endpoint driver's own parts of DriverEntry and DriverUnload, named by the build. */
+#if defined(ENDPOINT_ENTRY)
+NTSTATUS ENDPOINT_ENTRY(void);
+#endif
+#if defined(ENDPOINT_UNLOAD)
 VOID ENDPOINT_UNLOAD(void);
 #endif
 
@@ -41,6 +45,13 @@ static _Use_decl_annotations_ VOID NTAPI EndpointUnload(PDRIVER_OBJECT DriverObj
 _Use_decl_annotations_ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
     UNREFERENCED_PARAMETER(RegistryPath);
+#if defined(ENDPOINT_ENTRY)
+    NTSTATUS status = ENDPOINT_ENTRY();
+
+    if (!NT_SUCCESS(status)) {
+        return status;
+    }
+#endif
     DriverObject->DriverUnload = EndpointUnload;
     return HsOfferEndpoints(&EndpointDescriptor);
 }

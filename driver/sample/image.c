@@ -50,8 +50,10 @@ _Use_decl_annotations_ NTSTATUS ImageLoad(PCWSTR ServiceName, HS_IMAGE *Image, H
         return status;
     }
     (VOID)HsTakeEndpoints(); /* an offer of a load that failed elsewhere is none of ours */
+    VerifierLoadBegin();
     status = ZwLoadDriver(&path.String);
     if (!NT_SUCCESS(status)) {
+        VerifierLoadFailed();
         HS_TRACE(EndpointLoaded, 0, 0, status);
         return status;
     }
@@ -60,7 +62,7 @@ _Use_decl_annotations_ NTSTATUS ImageLoad(PCWSTR ServiceName, HS_IMAGE *Image, H
     RtlCopyMemory(Image->ServiceName, ServiceName, sizeof(Image->ServiceName));
 
     descriptor = HsTakeEndpoints();
-    VerifierEnter(descriptor, &Image->Verified);
+    VerifierLoadEnd(descriptor, &Image->Verified);
     status = descriptor == NULL ? STATUS_NOT_FOUND : EndpointsFromDescriptor(descriptor, Endpoints);
     Image->Version = descriptor == NULL ? 0 : descriptor->Version;
     HS_TRACE(EndpointLoaded, Image->Version, descriptor == NULL ? 0 : descriptor->EndpointCount, status);

@@ -32,6 +32,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, P
     RestartDriverEntry();
     FaultDriverEntry();
     ParkDriverEntry();
+    VerifierDriverEntry();
     status = ControlDriverEntry();
     if (!NT_SUCCESS(status)) {
         goto EndTrace;
@@ -46,6 +47,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, P
 EndControl:
     ControlUnload();
 EndTrace:
+    VerifierUnload();
     EtwUnload();
     RingUnload();
     return status;

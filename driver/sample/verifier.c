@@ -1,6 +1,6 @@
 /*
- * Endpoint images and what each has not given back. An image is entered between ZwLoadDriver and its first call, and judged
- * when ZwUnloadDriver has returned: EndpointVerified. What DriverEntry takes is not seen, and so is never missed.
+ * Endpoint images and what each has not given back. An image is entered when it has been mapped, before its DriverEntry
+ * (verifier_load.c), and judged when ZwUnloadDriver has returned: EndpointVerified.
  */
 #include "host.h"
 
@@ -39,22 +39,15 @@ static VERIFIER_IMAGE *VerifierClaim(PVOID Base)
     return NULL;
 }
 
-_Use_decl_annotations_ VOID VerifierEnter(const VOID *Inside, HS_VERIFIED *Verified)
+_Use_decl_annotations_ VOID VerifierEnter(PVOID Base, HS_VERIFIED *Verified)
 {
-    PVOID base = Inside == NULL ? NULL : VerifierImageBase(Inside);
-    VERIFIER_IMAGE *image;
+    VERIFIER_IMAGE *image = VerifierClaim(Base);
 
     Verified->Image = NULL;
-    if (base == NULL) {
-        Verified->Status = STATUS_NOT_FOUND;
-        return;
-    }
-    image = VerifierClaim(base);
     if (image == NULL) {
         Verified->Status = STATUS_TOO_MANY_NAMES;
         return;
     }
-    VerifierResolve();
     Verified->Status = VerifierPatch(image, VerifierReplacement, &image->Imports);
     if (NT_SUCCESS(Verified->Status) || Verified->Status == STATUS_PARTIAL_COPY) {
         Verified->Image = image;
@@ -167,22 +160,28 @@ _Use_decl_annotations_ VOID VerifierLeave(ULONG Version, NTSTATUS UnloadStatus, 
 }
 
 /* An image that went without the host (its service was stopped by hand) is not there any more. */
+_Use_decl_annotations_ VOID VerifierRestore(const VERIFIER_IMAGE *Image)
+{
+    ULONG restored;
+
+    if (VerifierImageBase(Image->Base) == Image->Base) {
+        (VOID)!VerifierPatch(Image, VerifierOriginal, &restored);
+    }
+}
+
 VOID VerifierUnload(void)
 {
     VERIFIER_LEFT left;
-    ULONG restored;
     ULONG i;
 
+    VerifierStopWatching();
     for (i = 0; i < VERIFIER_IMAGES; i++) {
         VERIFIER_IMAGE *image = &VerifierImages[i];
 
-        if (image->InUse == 0) {
-            continue;
+        if (image->InUse != 0) {
+            VerifierSettle(image, TRUE, &left);
+            VerifierRestore(image);
+            image->InUse = 0;
         }
-        VerifierSettle(image, TRUE, &left);
-        if (VerifierImageBase(image->Base) == image->Base) {
-            (VOID)!VerifierPatch(image, VerifierOriginal, &restored);
-        }
-        image->InUse = 0;
     }
 }

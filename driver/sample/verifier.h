@@ -2,7 +2,7 @@
  * Endpoint drivers that leak are caught in the manner of Driver Verifier: what an image calls of ntoskrnl to take and give
  * back pool, threads, handles and references goes through functions of the host, which keep a record of it.
  *
- * verifier.c: images and their events. verifier_table.c: what was taken. verifier_imports.c: the functions put in place.
+ * verifier.c: images and their events. verifier_load.c: seeing them before they run. verifier_table.c: what was taken. verifier_imports.c: the functions put in place.
  * verifier_patch.c: finding and writing an image's import address table.
  */
 #pragma once
@@ -30,12 +30,23 @@ typedef struct _HS_VERIFIED {
     NTSTATUS Status;
 } HS_VERIFIED;
 
-/* Inside: any address of the image, or NULL when none is known. */
-_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierEnter(_In_opt_ const VOID *Inside, _Out_ HS_VERIFIED *Verified);
+_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierEnter(_In_ PVOID Base, _Out_ HS_VERIFIED *Verified);
 /* After ZwUnloadDriver: DriverUnload gives back too. Writes EndpointVerified. */
 _IRQL_requires_(PASSIVE_LEVEL) VOID VerifierLeave(_In_ ULONG Version, _In_ NTSTATUS UnloadStatus, _Inout_ HS_VERIFIED *Verified);
+/* Give an image that stays loaded its own imports back. */
+_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierRestore(_In_ const VERIFIER_IMAGE *Image);
 /* The host leaves: images that stay loaded get their own imports back. */
 _IRQL_requires_(PASSIVE_LEVEL) VOID VerifierUnload(void);
+
+/* ---- verifier_load.c: around ZwLoadDriver. One thread at a time. ---- */
+
+_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierDriverEntry(void);
+_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierStopWatching(void);
+_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierLoadBegin(void);
+/* Loaded. Inside: any address of the image, or NULL when none is known. */
+_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierLoadEnd(_In_opt_ const VOID *Inside, _Out_ HS_VERIFIED *Verified);
+/* Not loaded; if its DriverEntry ran, it is told what that left (EndpointVerified of version 0). */
+_IRQL_requires_(PASSIVE_LEVEL) VOID VerifierLoadFailed(void);
 
 /* ---- verifier_table.c ---- */
 
@@ -85,6 +96,8 @@ BOOLEAN VerifierReplaces(_In_reads_bytes_(Bytes) PCSTR Name, _In_ ULONG Bytes);
 
 typedef PVOID VERIFIER_TRANSLATE(_In_ const VERIFIER_IMAGE *Image, _In_opt_ PVOID Function);
 
+/* Whether an image that is not initialised yet imports from this module. FALSE too for what is no such image. */
+_IRQL_requires_(PASSIVE_LEVEL) BOOLEAN VerifierImportsFrom(_In_ const VOID *Base, _In_ PCSTR Module);
 /* The base of the image that an address is in, or NULL. */
 _IRQL_requires_(PASSIVE_LEVEL) PVOID VerifierImageBase(_In_ const VOID *Inside);
 /*

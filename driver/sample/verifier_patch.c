@@ -19,6 +19,7 @@ typedef struct _PATCH_TABLE {
 typedef struct _PATCH_IMAGE {
     const UCHAR *Base;
     const IMAGE_NT_HEADERS64 *Nt;
+    BOOLEAN Whole; /* not initialised yet: what is discarded then is still there */
 } PATCH_IMAGE;
 
 /* The same entries, open to be written. */
@@ -79,7 +80,7 @@ static const VOID *PatchAt(const PATCH_IMAGE *Image, ULONG64 Address, ULONG Byte
         ULONG64 end = (ULONG64)section->VirtualAddress + section->Misc.VirtualSize;
 
         if (Address >= section->VirtualAddress && Address + Bytes <= end && end <= Image->Nt->OptionalHeader.SizeOfImage &&
-            (section->Characteristics & IMAGE_SCN_MEM_DISCARDABLE) == 0) {
+            (Image->Whole || (section->Characteristics & IMAGE_SCN_MEM_DISCARDABLE) == 0)) {
             if (Following != NULL) {
                 *Following = (ULONG)(end - Address);
             }
@@ -142,6 +143,27 @@ static BOOLEAN PatchMissed(const PATCH_IMAGE *Image, ULONG Found)
         }
     }
     return module != NULL && named != Found;
+}
+
+_Use_decl_annotations_ BOOLEAN VerifierImportsFrom(const VOID *Base, PCSTR Module)
+{
+    PATCH_IMAGE image = { Base, PatchHeaders(Base), TRUE };
+    const IMAGE_IMPORT_DESCRIPTOR *entry;
+    ULONG64 at;
+
+    if (image.Nt == NULL) {
+        return FALSE;
+    }
+    at = image.Nt->OptionalHeader.DataDirectory[DIRECTORY_IMPORT].VirtualAddress;
+    for (; (entry = PatchAt(&image, at, sizeof(*entry), NULL)) != NULL && entry->Name != 0; at += sizeof(*entry)) {
+        ULONG bytes = 0;
+        PCSTR name = PatchAt(&image, entry->Name, 1, &bytes);
+
+        if (name != NULL && bytes > strlen(Module) && _stricmp(name, Module) == 0) {
+            return TRUE;
+        }
+    }
+    return FALSE;
 }
 
 static NTSTATUS PatchProtect(const PATCH_TABLE *Table, ULONG Protection, ULONG *OldProtection)
@@ -215,7 +237,7 @@ _Use_decl_annotations_ NTSTATUS VerifierPatch(const VERIFIER_IMAGE *Image, VERIF
 {
     PATCH_TABLE table;
     PATCH_VIEW view;
-    PATCH_IMAGE image = { Image->Base, PatchHeaders(Image->Base) };
+    PATCH_IMAGE image = { Image->Base, PatchHeaders(Image->Base), FALSE };
     ULONG i;
     NTSTATUS status = PatchFind(&image, &table);
 

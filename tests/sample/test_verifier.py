@@ -22,6 +22,7 @@ WAIT_ANY = 1
 INVALID_IMAGE_FORMAT = 0xC000007B
 PARTIAL_COPY = 0x8000000D
 LEAKING = {
+    "leak-entry": {"pool_blocks": 1, "pool_bytes": 256},
     "leak-event": {"events": 1},
     "leak-pool": {"pool_blocks": 1, "pool_bytes": 256},
     "leak-reference": {"references": 1},
@@ -143,6 +144,18 @@ def test_a_leak_is_told_by_kind_and_amount_and_nothing_else(put: Put, name: str)
     assert (verified.version, verified.status) == (2, 0)
     assert verified.imports > 0
     assert verified.left == NOTHING | LEAKING[name]
+
+
+def test_a_driver_whose_entry_fails_is_told_and_leaves_the_next_load_alone(put: Put, build: DriverBuild) -> None:
+    # The host driver a second time: it imports the runtime as endpoint drivers do, and fails, for its device is there.
+    endpoints = put(str(build.driver("hotswap").path), "v1")
+    refused = endpoints.lab.device.update(service_name=endpoints.services[str(build.driver("hotswap").path)])
+    assert not refused.status.succeeded
+    endpoints.run("v1")
+    failed, one = endpoints.leave()
+    assert (failed.version, failed.status, failed.left) == (0, 0, NOTHING)
+    assert failed.calls > 0, "its DriverEntry was seen"
+    assert one == Verified(1, 0, OF_EACH, OF_EACH, NOTHING)
 
 
 def test_images_side_by_side_have_records_of_their_own(put: Put) -> None:

@@ -638,6 +638,17 @@ def test_a_driver_that_imports_nothing_to_take_by_leaves_nothing_behind() -> Non
     assert combine(run.evaluate().values()) == Verdict.PASS
 
 
+@fails("endpoint-frees-pool", text="a driver whose DriverEntry failed left 1 pool allocations (64 bytes) behind")
+def failed_entry_leaks(run: Run) -> None:
+    run.copy(run.first("EndpointVerified", Version=1), Version=0, PoolBlocks=1, PoolBytes=64)
+
+
+def test_a_driver_that_did_not_come_to_be_loaded_is_not_missed_at_unload() -> None:
+    run = good_run()
+    run.copy(run.first("EndpointVerified", Version=1), Version=0)
+    assert combine(run.evaluate().values()) == Verdict.PASS
+
+
 @open_question("endpoint-ends-threads", "were verified")
 def endpoint_not_verified(run: Run) -> None:
     run.remove(run.first("EndpointVerified", Version=2))

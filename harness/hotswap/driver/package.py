@@ -39,6 +39,7 @@ _BREAKS = {
     "wrong-version": "reports a version other than its own",
     "ends-worker": "answers FALSE to go on, as inbox drivers do, and so ends its worker",
     "corrupt-context": "writes to the host's part of the worker context",
+    "leak-entry": "does not free a pool allocation that its DriverEntry made",
     "leak-pool": "does not free a pool allocation",
     "leak-thread": "does not end a system thread",
     "leak-event": "does not close the handle of an event",

@@ -18,7 +18,8 @@ def _gives_back(what: str, *fields: str) -> Callable[[SwapTrace], Finding]:
             left = sum(int(seen[field][i]) for field in fields)
             if left:
                 size = f" ({int(seen['PoolBytes'][i])} bytes)" if fields == ("PoolBlocks",) else ""
-                text = f"version {seen['Version'][i]} left {left} {what}{size} behind"
+                who = f"version {seen['Version'][i]}" if seen["Version"][i] else "a driver whose DriverEntry failed"
+                text = f"{who} left {left} {what}{size} behind"
                 return fails(text, [seen.row[i]])
         for i in range(len(seen)):
             # No imports is no gap: the driver imports nothing that it could take by.
@@ -27,7 +28,8 @@ def _gives_back(what: str, *fields: str) -> Callable[[SwapTrace], Finding]:
                 text = f"the imports of version {seen['Version'][i]} were not interposed: {status}"
                 return unknown(text, [seen.row[i]])
         gone = sorted(unloaded["Version"][unloaded["Status"] == 0].tolist())
-        verified = sorted(seen["Version"].tolist())
+        # Version 0: it did not come to be loaded, so nobody unloaded it.
+        verified = sorted(seen["Version"][seen["Version"] != 0].tolist())
         if gone != verified or not gone:
             return unknown(f"versions {verified} were verified, versions {gone} were unloaded")
         return holds(f"{len(seen)} endpoint drivers left nothing of it behind")

@@ -16,6 +16,7 @@ CAUGHT_BY: Mapping[str, tuple[str, ...]] = {
     "wrong-version": ("work-names-version", "no-old-version-after-switch"),
     "ends-worker": ("workers-run-until-stopped",),
     "corrupt-context": ("no-iteration-cut-short", "counters-agree"),
+    "leak-entry": ("endpoint-frees-pool",),
     "leak-pool": ("endpoint-frees-pool",),
     "leak-thread": ("endpoint-ends-threads", "threads-gone"),
     "leak-event": ("endpoint-closes-handles",),
