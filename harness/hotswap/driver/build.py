@@ -1,7 +1,7 @@
 """Builds the drivers and the agent, once for each content of their sources, into the user's cache.
 
-`cache_home()/drivers/<hash>/` holds every .sys (signed) and .pdb, hsagent.exe, ioctl.json, agent.json, codes.json,
-build.log and, written last, build.json. A folder appears there whole or not at all.
+`cache_home()/drivers/<hash>/` holds every .sys (signed) and .pdb, hsagent.exe, ioctl.json, conformance.json,
+agent.json, codes.json, build.log and, written last, build.json. A folder appears there whole or not at all.
 """
 
 from __future__ import annotations
@@ -33,14 +33,16 @@ from hotswap.paths import cache_home, package_data
 
 AGENT = "hsagent.exe"
 KEEP = 5
-_SCHEMA = 1
+_SCHEMA = 2
 _PRESET = "clang"
 _BUILD_SECONDS = 300
 _LOCK_SECONDS = 600
 _MANIFEST = "build.json"
 _IN_USE = ".in-use"
 _TEMPORARY = ".building-"
-_IOCTL_HEADERS = ("include/hotswap_ioctl.h", "include/trace_ring.h")
+_SHARED_HEADERS = ("include/trace_ring.h", "include/trace_pause.h")
+_IOCTL_HEADERS = ("include/hotswap_ioctl.h", *_SHARED_HEADERS)
+_CONFORMANCE_HEADERS = ("include/conformance_ioctl.h", *_SHARED_HEADERS)
 _AGENT_HEADER = "agent/protocol.h"
 _OURS = ("build.py", "layout.py", "signing.py", "preflight.py", "toolchain.py")
 # Whatever the caller's shell has in these would change the result behind the hash's back.
@@ -69,6 +71,7 @@ class DriverBuild:
     drivers: Mapping[str, DriverImage]
     toolchain: Mapping[str, str]
     ioctl: IoctlContract = field(repr=False, compare=False)
+    conformance: IoctlContract = field(repr=False, compare=False)
     codes: CodeTable = field(repr=False, compare=False)
     _hold: _Hold = field(repr=False, compare=False)
 
@@ -191,7 +194,8 @@ def _open(folder: Path, digest: str) -> DriverBuild | None:
         }
         codes = CodeTable.load(folder / "codes.json")
         contract = IoctlContract.load(folder / "ioctl.json", codes)
-        return DriverBuild(folder, digest, drivers, manifest["toolchain"], contract, codes, hold)
+        conformance = IoctlContract.load(folder / "conformance.json", codes)
+        return DriverBuild(folder, digest, drivers, manifest["toolchain"], contract, conformance, codes, hold)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -221,8 +225,8 @@ def _build(
         sign(image, key)
     drivers = [_checked(image, images, key) for image in images]
     say("reading the contracts")
-    headers = [sources / name for name in _IOCTL_HEADERS]
-    _write_json(target / "ioctl.json", layout.read_layout(headers, toolchain))
+    for contract, names in (("ioctl.json", _IOCTL_HEADERS), ("conformance.json", _CONFORMANCE_HEADERS)):
+        _write_json(target / contract, layout.read_layout([sources / name for name in names], toolchain))
     _write_json(
         target / "agent.json", layout.read_layout([sources / _AGENT_HEADER], toolchain, prelude=layout.USER_PRELUDE)
     )

@@ -215,7 +215,9 @@ def _members(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
 
 def _value(hint: Any, value: Any) -> Any:
     if typing.get_origin(hint) is tuple:
-        return tuple(typed(typing.get_args(hint)[0], item) for item in value)
+        return tuple(_value(typing.get_args(hint)[0], item) for item in value)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return typed(hint, value)
     if isinstance(hint, type) and issubclass(hint, IntEnum) and value in hint.__members__.values():
         return hint(value)
     return value
