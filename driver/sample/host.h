@@ -209,6 +209,7 @@ typedef struct _HS_WORKER {
     ULONG Id;
     volatile LONG Stop; /* HS_STOP */
     volatile LONG Ended;
+    volatile LONG Finished; /* its routine has ended the thread, not a stop */
     volatile LONG Running;
     volatile NTSTATUS LastWaitStatus;
     HOTSWAP_CREATE_WORKER Parameters;
@@ -225,7 +226,7 @@ _Must_inspect_result_ BOOLEAN WorkerPublish(_Inout_ HS_WORKER *Worker); /* gives
 _Must_inspect_result_ BOOLEAN WorkerUnpublish(_In_ HS_WORKER *Worker); /* TRUE: the table's reference is the caller's now */
 HS_WORKER *WorkerReference(_In_ ULONG Id);
 VOID WorkerDereference(_In_opt_ HS_WORKER *Worker);
-NTSTATUS WorkerForEach(_In_ NTSTATUS (*Action)(HS_WORKER *));
+NTSTATUS WorkerForEach(_In_ NTSTATUS (*Action)(HS_WORKER *), _In_ BOOLEAN EndAtFailure);
 ULONG WorkerCount(void);
 
 _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS WorkerCreate(_In_ const HOTSWAP_CREATE_WORKER *Parameters, _Out_ HOTSWAP_WORKER_CREATED *Created);

@@ -66,6 +66,8 @@ _Use_decl_annotations_ BOOLEAN NTAPI IterationRoutine(PVOID WorkerContext, NTSTA
     }
     if (InterlockedCompareExchange(&worker->Stop, HsStopTaken, HsStopRequested) != HsStopNone) {
         more = FALSE;
+    } else if (!more) {
+        InterlockedExchange(&worker->Finished, 1);
     }
     IterationCount(worker, version);
     HS_TRACE(IterationEnd, worker->Id, iteration, version, WaitStatus, more);

@@ -215,7 +215,7 @@ static NTSTATUS WorkerStopOne(HS_WORKER *Worker)
 
 VOID WorkerStopAll(void)
 {
-    (VOID)WorkerForEach(WorkerStopOne);
+    (VOID)WorkerForEach(WorkerStopOne, FALSE);
 }
 
 static NTSTATUS WorkerPauseOne(HS_WORKER *Worker)
@@ -225,14 +225,20 @@ static NTSTATUS WorkerPauseOne(HS_WORKER *Worker)
 
 _Use_decl_annotations_ NTSTATUS WorkerPauseAll(void)
 {
-    return WorkerForEach(WorkerPauseOne);
+    return WorkerForEach(WorkerPauseOne, TRUE);
 }
 
-/* Also after a restart that was given up, because a thread did not end in time: that one goes on. */
+/*
+ * Also after a restart that was given up, because a thread did not end in time: that one goes on. One that its routine has
+ * ended stays ended.
+ */
 static NTSTATUS WorkerResumeOne(HS_WORKER *Worker)
 {
     NTSTATUS status = STATUS_SUCCESS;
 
+    if (Worker->Finished) {
+        return STATUS_SUCCESS;
+    }
     if (Worker->ThreadObject != NULL) {
         if (InterlockedCompareExchange(&Worker->Stop, HsStopNone, HsStopRequested) != HsStopTaken) {
             return STATUS_SUCCESS;
@@ -244,7 +250,7 @@ static NTSTATUS WorkerResumeOne(HS_WORKER *Worker)
 
 _Use_decl_annotations_ NTSTATUS WorkerResumeAll(void)
 {
-    return WorkerForEach(WorkerResumeOne);
+    return WorkerForEach(WorkerResumeOne, FALSE);
 }
 
 /* ---- Questions ---- */
@@ -258,10 +264,10 @@ _Use_decl_annotations_ NTSTATUS WorkerQuery(ULONG Id, HOTSWAP_WORKER_INFO *Info)
     }
     RtlZeroMemory(Info, sizeof(*Info));
     Info->WorkerId = Id;
-    Info->State = worker->Ended     ? HotswapWorkerEnded
-                  : worker->Stop    ? HotswapWorkerStopping
-                  : worker->Running ? HotswapWorkerRunning
-                                    : HotswapWorkerWaiting;
+    Info->State = worker->Ended || worker->Finished ? HotswapWorkerEnded
+                  : worker->Stop                    ? HotswapWorkerStopping
+                  : worker->Running                 ? HotswapWorkerRunning
+                                                    : HotswapWorkerWaiting;
     Info->Iterations = worker->Context.Iteration;
     Info->LastWaitStatus = worker->LastWaitStatus;
     Info->ThreadId = worker->ThreadId;

@@ -92,14 +92,15 @@ _Use_decl_annotations_ BOOLEAN WorkerUnpublish(HS_WORKER *Worker)
     return done;
 }
 
-/* Calls Action for each worker there is; ends at the first failure. */
-_Use_decl_annotations_ NTSTATUS WorkerForEach(NTSTATUS (*Action)(HS_WORKER *))
+/* Calls Action for each worker there is; returns the first failure. */
+_Use_decl_annotations_ NTSTATUS WorkerForEach(NTSTATUS (*Action)(HS_WORKER *), BOOLEAN EndAtFailure)
 {
     NTSTATUS status = STATUS_SUCCESS;
     ULONG i;
 
-    for (i = 0; i < HOTSWAP_MAX_WORKERS && NT_SUCCESS(status); i++) {
+    for (i = 0; i < HOTSWAP_MAX_WORKERS && (NT_SUCCESS(status) || !EndAtFailure); i++) {
         HS_WORKER *worker;
+        NTSTATUS one;
         KIRQL irql;
 
         KeAcquireSpinLock(&WorkerLock, &irql);
@@ -109,7 +110,8 @@ _Use_decl_annotations_ NTSTATUS WorkerForEach(NTSTATUS (*Action)(HS_WORKER *))
         }
         KeReleaseSpinLock(&WorkerLock, irql);
         if (worker != NULL) {
-            status = Action(worker);
+            one = Action(worker);
+            status = NT_SUCCESS(status) ? one : status;
             WorkerDereference(worker);
         }
     }

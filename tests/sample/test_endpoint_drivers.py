@@ -12,7 +12,7 @@ from hotswap.deadline import Deadline
 from hotswap.errors import GuestFault, HotswapError
 from hotswap.swap.lab import Lab
 from hotswap.trace.etl import EtlFile
-from support.host_driver import RUNNING, held_once, iterations, load, signal, trace_of, turn, worker_of
+from support.host_driver import ENDED, RUNNING, held_once, iterations, load, signal, trace_of, turn, worker_of
 
 Endpoint = Callable[[str], str]
 PLAIN = 3
@@ -123,6 +123,7 @@ def test_a_worker_that_is_ended_by_its_routine_ends_in_the_third_iteration_of_th
     load(lab, endpoint("ends-worker"), deadline)
     turn(lab, second, deadline, 4)
     turn(lab, first, deadline, 3)
+    assert lab.device.query_worker(worker_id=first, deadline=deadline).state == ENDED
     assert lab.device.stop_worker(worker_id=first, deadline=deadline).status == 0
     events = trace_of(lab).events
     ends, gone, stop = (events.events(name) for name in ("IterationEnd", "WorkerThreadEnd", "WorkerStop"))
@@ -130,6 +131,23 @@ def test_a_worker_that_is_ended_by_its_routine_ends_in_the_third_iteration_of_th
     assert ends["Continue"][mine].tolist() == [1, 1, 1, 1, 0]
     assert gone.tick[gone["Worker"] == first][0] < stop.tick[stop["Worker"] == first][0], "before it was stopped"
     assert (ends["Worker"] == second).sum() == 5
+
+
+def test_a_restart_update_does_not_revive_a_worker_that_its_routine_has_ended(
+    lab: Lab, endpoint: Endpoint, deadline: Deadline
+) -> None:
+    lab.device.configure(runtime="plain", deadline=deadline)
+    load(lab, endpoint("ends-worker"), deadline)
+    first, second = worker_of(lab, deadline), worker_of(lab, deadline)
+    turn(lab, first, deadline, 3)
+    assert load(lab, "hotswap_v1", deadline).status == 0
+    turn(lab, second, deadline, 1)
+    signal(lab, first, deadline)
+    assert lab.device.query_worker(worker_id=first, deadline=deadline).state == ENDED
+    events = trace_of(lab).events
+    starts = events.events("WorkerThreadStart")["Worker"].tolist()
+    assert (starts.count(first), starts.count(second)) == (1, 2)
+    assert (events.events("IterationBegin")["Worker"] == first).sum() == 3
 
 
 def test_a_corrupt_context_leaves_a_gap_in_the_iterations_of_worker_1(

@@ -9,7 +9,7 @@ from hotswap.swap.lab import Lab
 from hotswap.trace.etl import EtlFile, read_etl
 
 WAIT_ALL, WAIT_ANY = 0, 1
-RUNNING = 1
+WAITING, RUNNING, ENDED = 0, 1, 3
 
 
 def load(lab: Lab, service: str, deadline: Deadline) -> Any:
@@ -18,11 +18,11 @@ def load(lab: Lab, service: str, deadline: Deadline) -> Any:
 
 
 def iterations(lab: Lab, worker: int, at_least: int, deadline: Deadline) -> Any:
-    """Query a worker until it has run this often and waits again."""
+    """Query a worker until it has run this often, and waits again or was ended by its routine."""
 
     def ran() -> Any:
         info = lab.device.query_worker(worker_id=worker, deadline=deadline)
-        return info if info.iterations >= at_least and info.state == 0 else None
+        return info if info.iterations >= at_least and info.state in (WAITING, ENDED) else None
 
     return deadline.within(10).wait_for(ran, f"{at_least} iterations of worker {worker}", interval=0.002)
 
