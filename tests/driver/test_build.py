@@ -208,7 +208,7 @@ def test_a_cache_that_cannot_be_written_is_said_so(tmp_path: Path, monkeypatch: 
         build_drivers()
 
 
-@pytest.mark.parametrize("name", ["hotswap_v1.sys", "ioctl.json", "hsagent.exe", "build.json"])
+@pytest.mark.parametrize("name", ["hotswap_v1.sys", "ioctl.json", "conformance.json", "hsagent.exe", "build.json"])
 def test_a_damaged_build_is_made_again(tiny_build: TinyBuild, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_module, "_build", quick_build)
     first, _ = tiny_build()
@@ -246,7 +246,8 @@ def test_old_builds_go_but_never_one_that_is_in_use(
 def quick_build(sources: Path, target: Path, digest: str, *_others: object) -> None:
     (target / "quick").write_text("")
     (target / "codes.json").write_text('{"ntstatus": {}, "win32": {}}')
-    (target / "ioctl.json").write_text('{"constants": {}, "enums": {}, "structs": {}, "ioctls": {}}')
+    for contract in ("ioctl.json", "conformance.json"):
+        (target / contract).write_text('{"constants": {}, "enums": {}, "structs": {}, "ioctls": {}}')
     (target / "build.json").write_text(json.dumps({"drivers": [], "toolchain": {}, "files": {}}))
 
 
