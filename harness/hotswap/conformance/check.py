@@ -37,6 +37,7 @@ RUNTIMES: Mapping[str, str] = {
 
 _WORKING = ("compat", "native")
 _WAIT_SECONDS = 10.0
+_LARGEST_DECIMAL = 99_999_999
 _MODULES = "checks_"
 
 
@@ -59,18 +60,25 @@ class Check:
     run: Callable[[ConformanceDriver], None] = field(repr=False, compare=False)
     on: tuple[str, ...] = _WORKING
     """Kinds of runtime (`RUNTIMES`) that it can be made on."""
+    spends: bool = False
+    """Leaves what cannot be released: not held against it, but the guest serves no other check."""
 
 
 _registry: dict[str, Check] = {}
 
 
 def check(
-    clause: str, statement: str, *, on: Iterable[str] = _WORKING, each: Iterable[Any] | None = None
+    clause: str,
+    statement: str,
+    *,
+    on: Iterable[str] = _WORKING,
+    each: Iterable[Any] | None = None,
+    spends: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a check; may be repeated, for a function that shows several clauses.
 
     `on`: kinds of runtime; `("compat",)` for what needs its switches. `each`: one check for each of these values, which
-    the function gets as second argument and its id ends in: `W50-events-63`.
+    the function gets as second argument and its id ends in: `W50-events-63`. `spends`: as in Check.
     """
     assert clause in clauses(), clause
     assert set(on) <= RUNTIMES.keys(), on
@@ -78,11 +86,12 @@ def check(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         name = f"{clause}-{function.__name__.strip('_').replace('_', '-')}"
         if each is None:
-            _add(Check(name, clause, statement, function, tuple(on)))
+            _add(Check(name, clause, statement, function, tuple(on), spends))
         else:
             for value in each:
                 run = _with(function, value)
-                _add(Check(f"{name}-{_plain(value)}", clause, f"{statement} ({value})", run, tuple(on)))
+                label = _label(value)
+                _add(Check(f"{name}-{label}", clause, f"{statement} ({label})", run, tuple(on), spends))
         return function
 
     return register
@@ -96,8 +105,12 @@ def _call(function: Callable[..., None], value: object, c: ConformanceDriver) ->
     function(c, value)
 
 
-def _plain(value: object) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in str(value)).strip("-").lower()
+def _label(value: object) -> str:
+    """`64`, `minus-1`, `0xffff8000`, `proxy-stalled`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = f"{abs(value):#x}" if abs(value) > _LARGEST_DECIMAL else str(abs(value))
+        return f"minus-{number}" if value < 0 else number
+    return "".join(letter if letter.isalnum() else "-" for letter in str(value)).lower()
 
 
 def _add(new: Check) -> None:

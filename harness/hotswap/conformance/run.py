@@ -10,8 +10,12 @@ from typing import Self
 from hotswap.conformance.check import Check, Inconclusive
 from hotswap.conformance.clauses import Clause
 from hotswap.conformance.driver import ConformanceDriver
+from hotswap.conformance.guest import brought_back, start_conformance
+from hotswap.conformance.replies import ResetReply, Runtime
+from hotswap.conformance.requests import SelectRuntime
 from hotswap.conformance.result import CheckResult, Outcome, applicable
 from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
+from hotswap.swap.lab import Lab
 from hotswap.testing.guest import GuestMachine
 
 _TRIES = 2
@@ -26,11 +30,14 @@ class CheckRunner:
         self._guest = guest
         self._wanted = runtime
         self._driver: ConformanceDriver | None = None
+        self._lab: Lab | None = None
+        self._runtime = ""
 
     @property
     def runtime(self) -> str:
         """What is under test, one of `check.RUNTIMES`."""
-        return self._open().runtime
+        self._open()
+        return self._runtime
 
     def run(self, check: Check) -> CheckResult:
         """Make one check. Never raises for what the guest does. Raises LabFault when the lab failed twice."""
@@ -81,52 +88,54 @@ class CheckRunner:
         except GuestFault as error:
             outcome, message = Outcome.FAIL, _told(error)
         except DeadlineExpired as error:
-            # The driver pends whatever may wait, and the checks' own waits have limits: here the runtime hangs.
+            # Whatever may wait is pended, and the checks' own waits have limits: it is the runtime that hangs.
             self._raise_if_lab_is_gone(error)
-            self._discard(f"{check.id}: {error}")
-            return Outcome.FAIL, f"the runtime did not answer: {_told(error)}"
+            outcome, message = Outcome.FAIL, f"the runtime did not answer: {_told(error)}"
         left = self._reset(driver, check)
-        if left and outcome is not Outcome.FAIL:
-            return Outcome.FAIL, f"left behind: {'; '.join(left)}"
+        if left and outcome is not Outcome.FAIL and not check.spends:
+            return Outcome.FAIL, left
         return outcome, message
 
-    def _reset(self, driver: ConformanceDriver, check: Check) -> list[str]:
+    def _reset(self, driver: ConformanceDriver, check: Check) -> str | None:
         """Release what the check made. Returns what stayed; then this guest serves no other check."""
         try:
-            left = list(driver.reset())
+            left = _left(brought_back(driver.reset()))
         except (GuestFault, DeadlineExpired) as error:
             self._raise_if_lab_is_gone(error)
-            left = [_told(error)]
+            left = _told(error)
         if left:
-            self._discard(f"{check.id} left behind: {'; '.join(left)}")
+            self._discard(f"{check.id}: {left}")
         return left
 
     def _raise_if_lab_is_gone(self, error: HotswapError) -> None:
-        """A guest that ended under the driver is the lab's matter, unless its driver host died first."""
-        gone = self._guest.current.alive() if self._driver is not None else None
+        """A guest that ended under the driver is the lab's matter."""
+        gone = self._lab.machine.alive() if self._lab is not None else None
         if gone is not None:
             raise LabFault(f"the guest is gone: {gone}") from error
 
     def _open(self) -> ConformanceDriver:
-        if self._driver is None:
-            self._driver = ConformanceDriver.open(self._guest, runtime=self._wanted)
+        # Others may have used the guest since: what runs in it is asked for, and chosen, each time.
+        self._lab = self._guest.lab()
+        self._driver = start_conformance(self._lab, self._guest.build)
+        if not self._runtime:
+            brought_back(self._driver.reset())
+        self._runtime = _select(self._driver, self._wanted)
         return self._driver
 
     def _discard(self, why: str) -> None:
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            driver.abandon()
+        self._driver = self._lab = None
         self._guest.discard(why)
 
     def close(self) -> None:
-        """Stop the driver in an orderly way; what fails then is the guest's, and it is discarded."""
-        driver, self._driver = self._driver, None
+        """Leave the driver as it was found; a guest in which that fails is thrown away."""
+        driver, self._driver, self._lab = self._driver, None, None
         if driver is None:
             return
         try:
-            driver.close()
+            brought_back(driver.reset())
+            driver.run(SelectRuntime(Runtime.AUTO))
         except HotswapError as error:
-            self._guest.discard(f"stopping the conformance driver: {error}")
+            self._guest.discard(f"leaving the conformance driver: {error}")
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +144,32 @@ class CheckRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _select(driver: ConformanceDriver, wanted: str) -> str:
+    """Choose the runtime; returns what is under test then, one of `check.RUNTIMES`."""
+    status = driver.run(SelectRuntime(Runtime.AUTO)).native_status
+    if wanted == "compat" or (wanted == "auto" and status.name != "STATUS_SUCCESS"):
+        driver.run(SelectRuntime(Runtime.COMPAT))
+        return "compat"
+    if status.name == "STATUS_PROCEDURE_NOT_FOUND":
+        return "absent"
+    driver.run(SelectRuntime(Runtime.NATIVE))
+    return "native" if status.succeeded else "stub"
+
+
+def _left(reply: ResetReply) -> str | None:
+    """What the runtime still counts of a driver that holds nothing any more."""
+    counts = {
+        "extensions": reply.extensions,
+        "wrappers": reply.wrappers,
+        "worker threads": reply.proxy_threads,
+        "allocations": reply.proxy_allocations,
+        "calls inside": reply.active_calls,
+        "held calls": reply.held_calls,
+    }
+    told = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"the runtime keeps {', '.join(told)} after all was released" if told else None
 
 
 def _told(error: HotswapError) -> str:
