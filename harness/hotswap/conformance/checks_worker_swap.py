@@ -1,15 +1,14 @@
-"""Checks of workers and swaps (W53-W60)."""
+"""Checks of swaps while a worker waits and while its routine runs (W53, W54, W56, W57)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
-from hotswap.conformance.objects import Action, Callback, Condition, Phase
+from hotswap.conformance.objects import Callback
 from hotswap.conformance.rig import (
     MS,
-    SUCCESS,
     TIMEOUT,
     UNSUCCESSFUL,
     WAIT_ALL,
@@ -18,19 +17,20 @@ from hotswap.conformance.rig import (
     Rig,
     Worker,
     expect_status,
-    wait,
 )
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
 
-_REFUSED = 0xC0000022  # STATUS_ACCESS_DENIED: no runtime makes that up
 _SHORT_DRAIN_MS = 60
-_PHASES: Mapping[str, Callable[[Phase], Callback]] = {
-    "pre-process": lambda phase: Callback(pre_process=phase),
-    "proxy-stalled": lambda phase: Callback(proxy_stalled=phase),
-    "post-process": lambda phase: Callback(post_process=phase),
+_POINTS: Mapping[str, tuple[str, bool, int]] = {
+    "after-its-wait": ("ProxyWoken", False, 2),
+    "before-it-counts": ("ProxyCallEntering", False, 2),
+    "as-it-counts": ("ProxyCallInside", True, 1),
+    "after-the-routine": ("ProxyCallReturned", True, 1),
+    "behind-its-wrapper": ("ProxyCallLeft", False, 1),
 }
+"""Trace event, whether a swap waits for the thread that stands there, and the version that its call runs in."""
 
 
 @check(
@@ -79,7 +79,7 @@ def swap_while_running(c: ConformanceDriver) -> None:
     """Until then nothing is switched; the iteration ends in the version it began in."""
     rig = Rig(c)
     worker, gate = _running_worker(rig)
-    swap = rig.begin_swap(2, _tell_all())
+    swap = rig.begin_swap(2, Callback())
     swap.expect_under_way("a call is inside the old version")
     gate.open()
     reply = swap.succeeds()
@@ -94,7 +94,7 @@ def drain_limit(c: ConformanceDriver) -> None:
     """Not before the limit; the old version stays, and the next swap goes through once the routine has returned."""
     rig = Rig(c, drain_timeout_ms=_SHORT_DRAIN_MS)
     worker, gate = _running_worker(rig)
-    reply = rig.try_swap(2, _tell_all())
+    reply = rig.try_swap(2, Callback())
     expect_status(reply.status, UNSUCCESSFUL, "the swap while a routine does not return")
     expect_equal([phase.phase for phase in reply.phases], [0], "phases that were told")
     gate.open()
@@ -105,78 +105,31 @@ def drain_limit(c: ConformanceDriver) -> None:
     expect_equal(worker.wait_for(3).last_version, 2, "version after the swap that went through")
 
 
-@check("W55", "an event signalled while calls are stalled is not lost: its call reaches the new version", each=(1, 4))
-def signalled_in_stall(c: ConformanceDriver, workers: int) -> None:
-    """Held in the middle of the swap, each by another index; nothing runs before the end of the stall."""
-    rig = Rig(c)
-    made = [rig.worker(workers) for _ in range(workers)]
-    gate = rig.gate()
-    swap = rig.begin_swap(2, Callback(proxy_stalled=Phase(gate=gate.number)))
-    gate.wait_for()
-    for at, worker in enumerate(made):
-        worker.events[at].set()
-    wait(c, f"{workers} held calls", Condition.held(workers))
-    for worker in made:
-        worker.expect_only(0, "calls are stalled")
-    gate.open()
-    swap.succeeds()
-    for at, worker in enumerate(made):
-        info = worker.wait_for(1)
-        seen = (info.last_version, info.last_status[0])
-        expect_equal(seen, (2, at), "version and wait status of a call that was held")
-        worker.expect_only(1, "one event was signalled")
-
-
-@check("W55", "what is signalled again while its call is held is one further iteration")
-def signalled_twice_in_stall(c: ConformanceDriver) -> None:
-    """The first signal is consumed by the wait whose call is held; the second one waits in the event."""
-    rig = Rig(c)
-    worker = rig.worker(2)
-    gate = rig.gate()
-    swap = rig.begin_swap(2, Callback(proxy_stalled=Phase(gate=gate.number)))
-    gate.wait_for()
-    worker.events[1].set()
-    wait(c, "a held call", Condition.held())
-    worker.events[0].set()
-    gate.open()
-    swap.succeeds()
-    expect_equal(worker.statuses(2), [1, 0], "wait statuses")
-    expect_equal(worker.info().version_iterations[1:3], (0, 2), "iterations by version")
-
-
-@check("W55", "rolled back: what was signalled meanwhile runs in the old version")
-def signalled_and_rolled_back(c: ConformanceDriver) -> None:
-    """ProxyStalled refuses."""
-    rig = Rig(c)
+@check(
+    "W54",
+    "only a call that is counted holds a swap up: a thread before its wrapper or behind it does not",
+    on=("compat",),
+    each=_POINTS,
+)
+def thread_stopped_at(c: ConformanceDriver, point: str) -> None:
+    """Stopped between wait and wrapper, in it before and after it is counted, and on its way back to the wait."""
+    rig = Rig(c, verbose=1)
     worker = rig.worker(1)
-    gate = rig.gate()
-    swap = rig.begin_swap(2, Callback(proxy_stalled=Phase(_REFUSED, gate.number)))
-    gate.wait_for()
+    event, held_up, version = _POINTS[point]
+    arrived = c.paused().arrivals
+    c.pause_at(event, nth=1)
     worker.events[0].set()
-    wait(c, "a held call", Condition.held())
-    gate.open()
-    expect(not swap.result().status.succeeded, "a swap that was refused succeeded")
-    expect_equal(worker.wait_for(1).last_version, 1, "version of the call that was held")
-    worker.expect_only(1, "one event was signalled")
-
-
-@check("W55", "swap after swap under signals: no wake-up is lost or doubled, none runs in a version not in force")
-def many_swaps(c: ConformanceDriver) -> None:
-    """Each signal is followed by a swap at once, so that its call comes before, in and after the stall."""
-    rig = Rig(c)
-    workers = [rig.worker(1) for _ in range(4)]
-    version = 1
-    for count in range(1, 31):
-        for worker in workers:
-            worker.events[0].set()
-        version = version % 4 + 1
-        rig.swap(version)
-        for worker in workers:
-            info = worker.wait_for(count)
-            expect_equal(info.iterations, count, f"iterations of worker {worker.number} after {count} signals")
-            previous = (version - 2) % 4 + 1
-            expect(info.last_version in (previous, version), f"version {info.last_version} ran, not in force any more")
-            expect_equal((info.overlaps, info.other_context), (0, 0), "overlaps and foreign contexts")
+    c.paused(after=arrived)
+    swap = rig.begin_swap(2)
+    if held_up:
+        swap.expect_under_way(f"a counted call stands {point}")
+        c.let_go()
+    swap.succeeds()
+    c.let_go()
+    info = worker.wait_for(1)
+    expect_equal((info.iterations, info.last_version), (1, version), f"iterations, version of a call stopped {point}")
+    worker.events[0].set()
+    expect_equal(worker.wait_for(2).last_version, 2, "version of the next iteration")
 
 
 @check("W56", "thread, handle and client id are the same before and after swaps")
@@ -239,122 +192,6 @@ def context_over_swap(c: ConformanceDriver, context: int) -> None:
     expect_equal(worker.info().other_context, 0, "iterations with another context")
 
 
-@check("W58", "a swap that the routine itself starts ends, without effect, and the worker goes on", on=("compat",))
-def swap_from_inside(c: ConformanceDriver) -> None:
-    """It would have to wait for the call that it is made in."""
-    rig = Rig(c, drain_timeout_ms=_SHORT_DRAIN_MS)
-    prepared = c.prepare(rig.registration(2))
-    rig.behave(version=1, action=Action.PREPARED, prepared=prepared.number)
-    worker = rig.worker(1)
-    worker.events[0].set()
-    worker.wait_for(1)
-    wait(c, "the end of the routine", Condition.endpoint_inside(1, 0, 0))
-    told = c.prepared(prepared)
-    state, reply = told
-    expect_equal(state.runs, 1, "registrations from inside the routine that have ended")
-    expect(reply is not None and not reply.status.succeeded, "a swap succeeded while the routine that made it ran")
-    rig.behave(version=1)
-    worker.events[0].set()
-    expect_equal(worker.wait_for(2).last_version, 1, "version in force")
-    rig.swap(2)
-    worker.events[0].set()
-    expect_equal(worker.wait_for(3).last_version, 2, "version after a swap from outside")
-
-
-@check(
-    "W58",
-    "a routine that ends its thread itself is never seen to return: swaps fail, and do not hang",
-    on=("compat",),
-    spends=True,
-)
-def terminates_itself(c: ConformanceDriver) -> None:
-    """The extension is not deleted under a call that counts; the guest is given up afterwards."""
-    rig = Rig(c, drain_timeout_ms=_SHORT_DRAIN_MS)
-    rig.behave(version=1, action=Action.TERMINATE_THREAD)
-    worker = rig.worker(1)
-    worker.events[0].set()
-    worker.join()
-    expect_status(rig.try_swap(2).status, UNSUCCESSFUL, "a swap after a routine has ended its own thread")
-    expect(not rig.delete().succeeded, "the extension was deleted though a call is still counted")
-
-
-@check("W59", "workers may share a wrapper, and a swap drains them all", each=(2, 8))
-def shared_wrapper(c: ConformanceDriver, workers: int) -> None:
-    """It is under way until the last one has returned."""
-    rig = Rig(c)
-    gate = rig.gate()
-    rig.behave(version=1, gate_before=gate.number)
-    made = [rig.worker(1) for _ in range(workers)]
-    for worker in made:
-        worker.events[0].set()
-    gate.wait_for(workers)
-    swap = rig.begin_swap(2, _tell_all())
-    for left in range(workers, 1, -1):
-        gate.let_pass()
-        wait(c, f"{left - 1} calls inside", Condition.endpoint_inside(1, 0, left - 1))
-    swap.expect_under_way("one of the workers is still inside")
-    gate.let_pass()
-    expect_equal(swap.succeeds().phases[1].inside, 0, "calls inside at ProxyStalled")
-    for worker in made:
-        worker.events[0].set()
-        expect_equal(worker.wait_for(2).version_iterations[1:3], (1, 1), "iterations by version")
-
-
-@check("W59", "workers of different endpoints of one extension are drained by any swap of it")
-def endpoints_drained(c: ConformanceDriver) -> None:
-    """Only endpoint 0 is replaced; a routine of endpoint 1 is inside (R19)."""
-    rig = Rig(c, endpoints=2)
-    gate = rig.gate()
-    rig.behave(version=1, endpoint=1, gate_before=gate.number)
-    worker = rig.worker(1, routine=rig.wrapper(1))
-    worker.events[0].set()
-    gate.wait_for()
-    swap = rig.begin_swap(2, ids=[0])
-    swap.expect_under_way("a routine of another endpoint is inside")
-    gate.open()
-    swap.succeeds()
-    worker.events[0].set()
-    expect_equal(worker.wait_for(2).last_version, 1, "version of the endpoint that was not replaced")
-
-
-@check(
-    "W60",
-    "a swap that is refused: the thread goes on with the old version",
-    each=_PHASES,
-)
-def refused_swap(c: ConformanceDriver, phase: str) -> None:
-    """In each phase; with a worker that waits and one that is woken meanwhile."""
-    rig = Rig(c)
-    waiting, woken = rig.worker(1), rig.worker(1)
-    gate = rig.gate()
-    refusal = Phase(_REFUSED, gate.number)
-    swap = rig.begin_swap(2, _PHASES[phase](refusal))
-    gate.wait_for()
-    woken.events[0].set()
-    if phase == "post-process":
-        # Calls flow in the new version already: that one is not undone.
-        expect_equal(woken.wait_for(1).last_version, 2, "version in PostProcess")
-    gate.open()
-    expect_status(swap.result().status, _REFUSED, f"a swap refused in {phase}")
-    for worker, count in ((woken, 2), (waiting, 1)):
-        worker.events[0].set()
-        expect_equal(worker.wait_for(count).last_version, 1, f"version after a swap refused in {phase}")
-    for worker in (waiting, woken):
-        worker.expect_alive("a failed swap does not end it")
-        expect_equal(worker.info().threads, 1, "threads that the routine was called on")
-
-
-@check("W60", "KeepAfterPostProcess: the new version stays, and the thread goes on with it", on=("compat",))
-def kept_after_post_process(c: ConformanceDriver) -> None:
-    """The switch's other position (R25)."""
-    rig = Rig(c, keep_after_post_process=1)
-    worker = rig.worker(1)
-    status = rig.try_swap(2, Callback(post_process=Phase(_REFUSED))).status
-    expect_status(status, _REFUSED, "a swap refused in PostProcess")
-    worker.events[0].set()
-    expect_equal(worker.wait_for(1).last_version, 2, "version after a PostProcess that was only reported")
-
-
 def _running_worker(rig: Rig) -> tuple[Worker, Gate]:
     """A worker whose first iteration stands at a gate in version 1."""
     gate = rig.gate()
@@ -363,8 +200,3 @@ def _running_worker(rig: Rig) -> tuple[Worker, Gate]:
     worker.events[0].set()
     gate.wait_for()
     return worker, gate
-
-
-def _tell_all() -> Callback:
-    """A callback that agrees to everything."""
-    return Callback(pre_process=Phase(SUCCESS))
