@@ -11,7 +11,12 @@ _NO_ALERT: Mapping[str, str] = {"wine": "Wine alerts no thread: KeAlertThread an
 
 WORKER: tuple[Clause, ...] = (
     # 4.1 Creation
-    Clause("W1", "D", "A worker thread is created at PASSIVE_LEVEL only.", _NO_IRQL),
+    Clause(
+        "W1",
+        "D",
+        "A worker thread is created at PASSIVE_LEVEL only.",
+        {**_NO_IRQL, "*": "the rule is the caller's: what happens to one who breaks it is not described"},
+    ),
     Clause("W2", "D", "Without a worker routine: STATUS_INVALID_PARAMETER, and no thread."),
     Clause("W3", "D/K/?", "An invalid number of events, more than 64 or (switch) none: STATUS_INVALID_PARAMETER."),
     Clause("W4", "D", "Where DriverProxy is not available: STATUS_NOT_SUPPORTED."),
@@ -45,7 +50,10 @@ WORKER: tuple[Clause, ...] = (
         "W23",
         "K/?",
         "The thread runs as a system thread, with normal kernel APCs disabled.",
-        {"wine": "Wine has no kernel APCs: KeQueueApc and KeAreApcsDisabled are absent or do nothing"},
+        {
+            "wine": "Wine has no kernel APCs: KeQueueApc and KeAreApcsDisabled are absent or do nothing",
+            "*": "whether the kernel enters a critical region around the loop is not described",
+        },
     ),
     # 4.3 WaitAny
     Clause("W24", "K", "WaitAny: event n signalled gives STATUS_WAIT_0 + n."),
@@ -83,13 +91,19 @@ WORKER: tuple[Clause, ...] = (
         "W45",
         "K",
         "UserMode: a user APC may end the wait, with STATUS_USER_APC.",
-        {"wine": "Wine's driver threads get no user APCs, and its kernel stacks are not pageable"},
+        {
+            "wine": "Wine's driver threads get no user APCs, and its kernel stacks are not pageable",
+            "*": "a system thread gets no user APC by any documented means",
+        },
     ),
     Clause(
         "W46",
         "K",
         "UserMode: nothing that is waited on, nor the wait blocks, lies on the thread's stack.",
-        {"wine": "Wine pages no kernel stack out, and its waits use no wait blocks"},
+        {
+            "wine": "Wine pages no kernel stack out, and its waits use no wait blocks",
+            "*": "a rule for who implements the wait; a stack that is paged out cannot be brought about from a driver",
+        },
     ),
     Clause("W47", "D", "Drivers below the top of the stack wait in KernelMode, and the mode is taken as given."),
     Clause("W48", "K", "STATUS_ALERTED and STATUS_USER_APC consume no event and do not end the loop.", _NO_ALERT),
