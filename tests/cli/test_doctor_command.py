@@ -57,9 +57,16 @@ def test_where_swaps_run_the_doctor_says_so_in_under_two_seconds_and_makes_nothi
     assert {"chromium", "node", "wine template", "leases", "cores", "memory", "real samples", "trace kernel"} <= {
         *checks
     }
-    assert "numpy" in str(checks["trace kernel"]["found"])
+    assert (checks["trace kernel"]["state"], checks["trace kernel"]["found"]) == ("ok", "native")
     assert not runs.exists()
     assert {lease.id for lease in leases() if lease.owner.pid == os.getpid()} == before
+
+
+def test_the_doctor_says_when_traces_are_decoded_the_slow_way(runs: Path) -> None:
+    code, checks = diagnosis(runs, {"HOTSWAP_ETL_KERNEL": "python"})
+    assert code == 0
+    kernel = checks["trace kernel"]
+    assert (kernel["state"], kernel["found"]) == ("degraded", "python (HOTSWAP_ETL_KERNEL is set)")
 
 
 def test_machines_that_this_version_cannot_run_are_planned_and_never_claimed(runs: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from dissect.util.compression import lzxpress
 
 from hotswap.cli.main import run
+from hotswap.trace import native
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.framing import BUFFER_HEADER_SIZE
 from hotswap.trace.table import system_time
@@ -43,6 +44,22 @@ def test_the_samples_are_there() -> None:
     assert FOLDER, "HOTSWAP_REQUIRE_SAMPLES=1 and no samples: set HOTSWAP_ETL_SAMPLES to their folder"
     assert len(ALL) >= 22
     assert len(COMPRESSED) >= 4
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_native_kernel_and_its_twins_read_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(native.CHOICE, "python")
+    mine, twin = opened(name), read_etl(sample(name))
+    assert native.describe().startswith("python")
+    assert (mine.problems, mine.loss) == (twin.problems, twin.loss)
+    for column in ("offset", "size", "type", "buffer"):
+        assert np.array_equal(getattr(mine.frames, column), getattr(twin.frames, column))
+    assert np.array_equal(mine.ticks, twin.ticks)
+    assert mine.events.data == twin.events.data
+
+
+def test_the_files_were_read_with_the_native_kernel() -> None:
+    assert native.describe() == "native"
 
 
 @pytest.mark.parametrize("name", ALL)

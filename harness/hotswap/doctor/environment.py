@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hotswap.doctor.check import Check, State
+from hotswap.errors import HotswapError
 
 _DISTRIBUTION = "hotswap-harness"
 _MINIMUM = (3, 11)
@@ -93,9 +94,18 @@ def _plain(name: str) -> str:
 
 def _kernel() -> Check:
     """Which code decodes traces: one that silently falls back would make figures meaningless (design, D9)."""
-    name, purpose = "trace kernel", "decoding traces"
+    name, purpose = "trace kernel", "decoding traces fast"
     try:
         version = distribution("numpy").version
     except PackageNotFoundError:
         return Check(name, State.MISSING, "numpy is not installed", purpose, "ci/setup", True)
-    return Check(name, State.OK, "numpy (the only one there is)", purpose, None, True, version)
+    # Here, for it imports numpy.
+    from hotswap.trace import native
+
+    try:
+        described = native.describe()
+    except HotswapError as error:
+        return Check(name, State.MISSING, str(error), purpose, "ci/setup", True, version)
+    if described == "native":
+        return Check(name, State.OK, "native", purpose, None, True, version, native.FOLDER / native.LIBRARY)
+    return Check(name, State.DEGRADED, described, purpose, "ci/setup", True, version)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hotswap.trace.compression import Compression, inflate
 from hotswap.trace.framing import BUFFER_DTYPE, BUFFER_HEADER_SIZE, BufferFlag, FrameWalk, Problem, Tail, gather
+from hotswap.trace.native import kernel
 
 MODE_COMPRESSED = 0x04000000
 _MOST_PLAIN = 1 << 26
@@ -85,7 +86,7 @@ def _table(data: bytes, offsets: list[int]) -> NDArray[np.void]:
 
 
 def _read_plain(data: bytes, stride: int) -> BufferImage:
-    walk = FrameWalk(data)
+    walk = FrameWalk(data, kernel())
     problems = walk.problems
     kept: list[int] = []
     empty_from: int | None = None
@@ -202,7 +203,7 @@ class _CompressedFile:
             parts += [self.data[span.start : span.start + BUFFER_HEADER_SIZE], content, bytes(-len(content) % 8)]
             place = ends[-1][0] + len(parts[-1])
         data = b"".join(parts)
-        image = BufferImage(buffers, data, FrameWalk(data))
+        image = BufferImage(buffers, data, FrameWalk(data, kernel()))
         image.walk.problems, image.walk.locate = self.problems, image.file_offset
         for index, (end, tail) in enumerate(ends):
             image.walk.walk(index, int(buffers["place"][index]), end, tail)

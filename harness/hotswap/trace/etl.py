@@ -31,6 +31,7 @@ from hotswap.trace.framing import (
     gather,
     header_name,
 )
+from hotswap.trace.grouping import group_rows
 from hotswap.trace.table import EventKind, EventTable
 from hotswap.trace.tracelogging import EventSchema, MetadataError, parse_schema, parse_traits
 
@@ -248,28 +249,25 @@ def _kinds(
     problems: list[Problem],
 ) -> tuple[tuple[EventKind, ...], NDArray[np.int32]]:
     """Group events by all that identifies them: header type, provider, descriptor, whole schema and traits."""
-    data = image.data
-    seen: dict[tuple[int, bytes, bytes, bytes], int] = {}
-    codes = []
-    for kind, at, schema_at, schema_len, traits_at, traits_len in zip(
-        types.tolist(),
-        offset.tolist(),
-        items.schema_offset.tolist(),
-        items.schema_length.tolist(),
-        items.traits_offset.tolist(),
-        items.traits_length.tolist(),
-        strict=True,
-    ):
-        schema = data[schema_at : schema_at + schema_len]
-        key = (kind, data[at + 24 : at + 48], schema, data[traits_at : traits_at + traits_len])
-        codes.append(seen.setdefault(key, len(seen)))
-    column = np.array(codes, np.int32)
-    first = np.unique(column, return_index=True)[1].tolist()
-    kinds = [
-        _event_kind(key, heads[row], image.file_offset(int(offset[row])), problems)
-        for key, row in zip(seen, first, strict=True)
-    ]
-    return tuple(kinds), column
+    data, one = image.data, np.ones_like(offset)
+    parts = (
+        (offset + 2, one),
+        (offset + 24, one * 24),
+        (items.schema_offset, items.schema_length),
+        (items.traits_offset, items.traits_length),
+    )
+    code, first = group_rows(data, parts)
+    kinds = []
+    for row in first.tolist():
+        schema_at, traits_at = int(items.schema_offset[row]), int(items.traits_offset[row])
+        key = (
+            int(types[row]),
+            data[int(offset[row]) + 24 : int(offset[row]) + 48],
+            data[schema_at : schema_at + int(items.schema_length[row])],
+            data[traits_at : traits_at + int(items.traits_length[row])],
+        )
+        kinds.append(_event_kind(key, heads[row], image.file_offset(int(offset[row])), problems))
+    return tuple(kinds), code
 
 
 def _event_kind(key: tuple[int, bytes, bytes, bytes], head: np.void, offset: int, problems: list[Problem]) -> EventKind:

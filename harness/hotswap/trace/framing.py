@@ -10,6 +10,8 @@ from enum import Enum, IntEnum, IntFlag, auto
 import numpy as np
 from numpy.typing import NDArray
 
+from hotswap.trace.native import Kernel, NativeWalked
+
 BUFFER_HEADER_SIZE = 0x48
 EVENT_HEADER_SIZE = 0x50
 
@@ -99,8 +101,8 @@ _MINIMUM = {
     HeaderType.EVENT64: EVENT_HEADER_SIZE,
 }
 # By type byte: where the size is in the first 8 bytes (as a shift), and how small an event of it can be.
-_SIZE_SHIFT = [32 if t in (*_SYSTEM_FAMILY, *_PERFINFO_FAMILY) else 0 for t in range(256)]
-_MIN_SIZE = [_MINIMUM.get(t, 8) for t in range(256)]  # type: ignore[call-overload]
+_SIZE_SHIFT = np.array([32 if t in (*_SYSTEM_FAMILY, *_PERFINFO_FAMILY) else 0 for t in range(256)], np.uint8)
+_MIN_SIZE = np.array([_MINIMUM.get(t, 8) for t in range(256)], np.uint8)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,69 +137,93 @@ class Tail(Enum):
     """The rest of the buffer is lost, and that is among the problems already."""
 
 
+class Stop(IntEnum):
+    """Why the walk of a buffer stopped (HS_STOP of native/walk.c)."""
+
+    END = 0
+    NO_HEADER = 1
+    TOO_SMALL = 2
+    PASSES_END = 3
+
+
 class FrameWalk:
     """Walks buffers and collects the frames found and the problems met.
 
-    `locate` turns an offset of `data` into one of the file.
+    `locate` turns an offset of `data` into one of the file. Without a `native` kernel the twin in Python walks.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, native: Kernel | None = None) -> None:
         self.data = data
         self.problems: list[Problem] = []
         self.locate: Callable[[int], int] = int
-        self._offset: list[int] = []
-        self._size: list[int] = []
-        self._type: list[int] = []
-        self._buffer: list[int] = []
+        self._native = native
+        self._parts: list[NativeWalked] = []
+        self._buffers: list[int] = []
 
-    def walk(self, buffer: int, start: int, end: int, tail: Tail) -> int:
-        """Frame the events of the buffer at `start`, whose valid bytes end at `end`; return the offset reached."""
-        data, unpack = self.data, struct.Struct("<Q").unpack_from
-        shifts, minima = _SIZE_SHIFT, _MIN_SIZE
-        add_offset, add_size, add_type = self._offset.append, self._size.append, self._type.append
-        before = len(self._offset)
-        pos = start + BUFFER_HEADER_SIZE
-        while pos + 8 <= end:
-            head = unpack(data, pos)[0]
-            if head & 0xFFFFFFFF == 0xFFFFFFFF:
-                break
-            marker, kind = head >> 24 & 0xFF, head >> 16 & 0xFF
-            if marker == 0xC0:
-                size = head >> shifts[kind] & 0xFFFF
-            elif marker & 0x90 == 0x90:
-                kind, size = 0x0F, head & 0xFFFF
-            else:
-                self._report("bad-event", f"no event header (marker flags 0x{marker:02x})", pos, buffer, end)
-                break
-            if size < minima[kind]:
-                self._report("bad-event", f"an event of type 0x{kind:02x} that says {size} bytes", pos, buffer, end)
-                break
-            if pos + size > end:
-                if tail is Tail.CUT:
-                    text = f"the file ends inside an event of {size} bytes"
-                    self.problems.append(Problem("cut", text, self.locate(pos)))
-                elif tail is Tail.WHOLE:
-                    self._report("bad-event", f"an event of {size} bytes that passes the end", pos, buffer, end)
-                break
-            add_offset(pos)
-            add_size(size)
-            add_type(kind)
-            pos += (size + 7) & ~7
-        self._buffer.extend([buffer] * (len(self._offset) - before))
-        return min(pos, end)
+    def walk(self, buffer: int, start: int, end: int, tail: Tail) -> None:
+        """Frame the events of the buffer at `start`, whose valid bytes end at `end`."""
+        start += BUFFER_HEADER_SIZE
+        if self._native is not None:
+            part = self._native.walk(self.data, start, end, _SIZE_SHIFT, _MIN_SIZE)
+        else:
+            part = walk_in_python(self.data, start, end)
+        self._parts.append(part)
+        self._buffers.append(buffer)
+        if part.stop == Stop.NO_HEADER:
+            self._report(f"no event header (marker flags 0x{part.stop_size:02x})", part.at, buffer, end)
+        elif part.stop == Stop.TOO_SMALL:
+            text = f"an event of type 0x{part.stop_type:02x} that says {part.stop_size} bytes"
+            self._report(text, part.at, buffer, end)
+        elif part.stop == Stop.PASSES_END and tail is Tail.CUT:
+            text = f"the file ends inside an event of {part.stop_size} bytes"
+            self.problems.append(Problem("cut", text, self.locate(part.at)))
+        elif part.stop == Stop.PASSES_END and tail is Tail.WHOLE:
+            self._report(f"an event of {part.stop_size} bytes that passes the end", part.at, buffer, end)
 
-    def _report(self, code: str, message: str, pos: int, buffer: int, end: int) -> None:
+    def _report(self, message: str, pos: int, buffer: int, end: int) -> None:
         text = f"buffer {buffer}: {message}; {end - pos} bytes of the buffer are not decoded"
-        self.problems.append(Problem(code, text, self.locate(pos)))
+        self.problems.append(Problem("bad-event", text, self.locate(pos)))
 
     def frames(self) -> Frames:
         """What was found so far."""
+        counts = [len(part.offset) for part in self._parts]
         return Frames(
-            np.array(self._offset, np.int64),
-            np.array(self._size, np.int64),
-            np.array(self._type, np.uint8),
-            np.array(self._buffer, np.int64),
+            np.concatenate([np.empty(0, np.int64), *(part.offset for part in self._parts)]),
+            np.concatenate([np.empty(0, np.int64), *(part.size for part in self._parts)]),
+            np.concatenate([np.empty(0, np.uint8), *(part.type for part in self._parts)]),
+            np.repeat(np.array(self._buffers, np.int64), counts),
         )
+
+
+def walk_in_python(data: bytes, start: int, end: int) -> NativeWalked:
+    """The frames in data[start:end]: the twin of the native kernel's walk."""
+    unpack, shifts, minima = struct.Struct("<Q").unpack_from, _SIZE_SHIFT.tolist(), _MIN_SIZE.tolist()
+    offsets, sizes, kinds = list[int](), list[int](), list[int]()
+    pos, stop, kind, size = start, Stop.END, 0, 0
+    while pos + 8 <= end:
+        head = unpack(data, pos)[0]
+        if head & 0xFFFFFFFF == 0xFFFFFFFF:
+            break
+        marker, kind = head >> 24 & 0xFF, head >> 16 & 0xFF
+        if marker == 0xC0:
+            size = head >> shifts[kind] & 0xFFFF
+        elif marker & 0x90 == 0x90:
+            kind, size = HeaderType.MESSAGE, head & 0xFFFF
+        else:
+            stop, size = Stop.NO_HEADER, marker
+            break
+        if size < minima[kind]:
+            stop = Stop.TOO_SMALL
+            break
+        if pos + size > end:
+            stop = Stop.PASSES_END
+            break
+        offsets.append(pos)
+        sizes.append(size)
+        kinds.append(kind)
+        pos += (size + 7) & ~7
+    arrays = np.array(offsets, np.int64), np.array(sizes, np.int64), np.array(kinds, np.uint8)
+    return NativeWalked(*arrays, pos, stop, kind, size)
 
 
 def gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], dtype: np.dtype[np.void]) -> NDArray[np.void]:

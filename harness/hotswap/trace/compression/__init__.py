@@ -7,8 +7,9 @@ from enum import IntEnum
 
 from hotswap.trace.compression import huffman, lz77, lznt1
 from hotswap.trace.compression.stream import Inflated
+from hotswap.trace.native import kernel
 
-__all__ = ["Compression", "Inflated", "compress", "inflate"]
+__all__ = ["Compression", "Inflated", "compress", "inflate", "inflate_in_python"]
 
 
 class Compression(IntEnum):
@@ -19,6 +20,7 @@ class Compression(IntEnum):
     XPRESS_HUFFMAN = 4
 
 
+_NATIVE = {Compression.LZNT1: "lznt1", Compression.XPRESS: "xpress", Compression.XPRESS_HUFFMAN: "huffman"}
 _INFLATERS: dict[Compression, Callable[[bytes, int], Inflated]] = {
     Compression.LZNT1: lznt1.inflate,
     Compression.XPRESS: lz77.inflate,
@@ -33,6 +35,17 @@ _COMPRESSORS: dict[Compression, Callable[[bytes], bytes]] = {
 
 def inflate(compression: Compression, stream: bytes, size: int) -> Inflated:
     """The `size` bytes of a stream, or those before its first error."""
+    native = kernel()
+    if native is not None:
+        result = native.inflate(_NATIVE[compression], stream, size)
+        if not result.error:
+            return Inflated(result.data)
+        # The twin comes to the same end, and has the words for it.
+    return inflate_in_python(compression, stream, size)
+
+
+def inflate_in_python(compression: Compression, stream: bytes, size: int) -> Inflated:
+    """As `inflate`, by the twins of the native kernel."""
     return _INFLATERS[compression](stream, size)
 
 

@@ -2,8 +2,8 @@
 
 Every inflater is a function `inflate(stream, size)` of bytes and the exact number of bytes to come: less is an error,
 and so is a stream that goes on, since its size is then not the true one. It never raises for what is in the stream,
-needs memory for `size` bytes only and time in proportion to the stream and `size`. A native kernel that replaces one
-must give the same `data` and the same `broken_at`; only the words of `error` are its own.
+needs memory for `size` bytes only and time in proportion to the stream and `size`. The native kernel's
+give the same.
 """
 
 from __future__ import annotations
