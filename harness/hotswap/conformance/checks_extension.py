@@ -1,0 +1,252 @@
+"""Checks of extensions and their owners (R1-R5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hotswap.conformance.check import check, expect, expect_equal
+from hotswap.conformance.objects import (
+    NO_DRIVER,
+    NONE,
+    OWN_DRIVER,
+    UNREADY_DRIVER,
+    UNTOUCHED,
+    Callback,
+    Condition,
+    DriverObject,
+    Function,
+    Phase,
+    helper_driver,
+)
+from hotswap.conformance.requests import (
+    CreateExtension,
+    Features,
+    FromDriver,
+    LoadHelper,
+    LookupPointer,
+    UnloadHelper,
+)
+from hotswap.conformance.swap_rig import (
+    DRIVER_BLOCKED,
+    INVALID_PARAMETER_2,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    RESOURCE_IN_USE,
+    SUCCESS,
+    Extension,
+    expect_held,
+    expect_status,
+    expect_under_way,
+    held,
+)
+
+if TYPE_CHECKING:
+    from hotswap.conformance.driver import ConformanceDriver
+
+_ANY = ("compat", "native", "stub")
+_ENABLED = 1
+_OWNERS = {"none": NO_DRIVER, "own": OWN_DRIVER}
+
+
+def owned_by(c: ConformanceDriver, driver: DriverObject) -> int:
+    """The pointer that a driver object leads to, 0 for none."""
+    return c.run(FromDriver(driver)).pointer
+
+
+# R1
+
+
+@check("R1", "Enabled is set where an extension can be made, and clear where Create refuses with NULL", on=_ANY)
+def create_does_as_features_say(c: ConformanceDriver) -> None:
+    """Either both or none."""
+    enabled = c.run(Features()).flags & _ENABLED
+    reply = c.run(CreateExtension(0))
+    if enabled:
+        expect_status(reply.status, SUCCESS, "creating an extension where Enabled is set")
+        expect(reply.pointer not in (0, UNTOUCHED), f"the extension's pointer is {reply.pointer:#x}")
+    else:
+        refused = (NOT_SUPPORTED, DRIVER_BLOCKED)
+        expect(reply.status in refused, f"creating an extension where Enabled is clear: {reply.status}")
+        expect_equal(reply.pointer, 0, "the extension's pointer after a refusal")
+
+
+@check("R1", "Features writes 4 bytes, of which bit 0 is defined, asked for", on=_ANY, each=tuple(_OWNERS))
+def features_are_four_bytes(c: ConformanceDriver, owner: str) -> None:
+    """The flags are a union of one ULONG; the variable held a pattern before."""
+    reply = c.run(Features(_OWNERS[owner]))
+    expect(reply.flags != reply.before, "the flags were not written")
+    expect_equal(reply.guard, reply.before, "the 4 bytes behind the flags")
+    expect_equal(reply.flags & ~_ENABLED, 0, "the reserved bits")
+
+
+@check(
+    "R1", "a creation flag is STATUS_INVALID_PARAMETER_2 (our choice)", on=("compat",), each=(1, 0x80000000, 0xFFFFFFFF)
+)
+def creation_flags(c: ConformanceDriver, flags: int) -> None:
+    """No flag is defined. The refusal leaves the owner free."""
+    before = held(c)
+    reply = c.run(CreateExtension(0, OWN_DRIVER, flags))
+    expect_status(reply.status, INVALID_PARAMETER_2, f"creating an extension with flags {flags:#x}")
+    expect_equal(reply.pointer, 0, "the extension's pointer")
+    expect_held(c, before, "after the refusal")
+    expect_equal(owned_by(c, OWN_DRIVER), 0, "what the owner leads to")
+
+
+# R2
+
+
+@check("R2", "a second extension of one owner is STATUS_RESOURCE_IN_USE, and the first one still works", on=("compat",))
+def second_of_one_owner(c: ConformanceDriver) -> None:
+    """Found, called and swapped as before; nothing stays of the refusal."""
+    first = Extension(c, driver=OWN_DRIVER)
+    before = held(c)
+    reply = c.run(CreateExtension(1, OWN_DRIVER))
+    expect_status(reply.status, RESOURCE_IN_USE, "creating a second extension")
+    expect_equal(reply.pointer, 0, "the second extension's pointer")
+    expect_held(c, before, "after the refusal")
+    expect_equal(owned_by(c, OWN_DRIVER), first.pointer, "what the owner leads to")
+    first.expect_version(1, why="after the refusal")
+    first.swap(2)
+    first.expect_version(2)
+
+
+@check("R2", "an owner whose extension was deleted may make another", on=("compat",))
+def owner_again(c: ConformanceDriver) -> None:
+    """Ten times over."""
+    for _ in range(10):
+        extension = Extension(c, driver=OWN_DRIVER)
+        expect_equal(owned_by(c, OWN_DRIVER), extension.pointer, "what the owner leads to")
+        expect_status(extension.delete(), SUCCESS, "deleting the extension")
+        expect_equal(owned_by(c, OWN_DRIVER), 0, "what the owner leads to after the deletion")
+
+
+@check("R2", "different driver objects each own one", on=("compat",))
+def one_for_each_owner(c: ConformanceDriver) -> None:
+    """Three owners and none at all, side by side."""
+    services = ("conformance_owner", "conformance_owner_b")
+    for helper, service in enumerate(services):
+        expect_status(c.run(LoadHelper(helper, service)).status, SUCCESS, f"loading {service}")
+    owners = (OWN_DRIVER, helper_driver(0), helper_driver(1))
+    made = [Extension(c, number=number, driver=owner) for number, owner in enumerate((*owners, NO_DRIVER))]
+    expect_equal(len({extension.pointer for extension in made}), 4, "different extensions")
+    for extension, owner in zip(made, owners, strict=False):
+        expect_equal(owned_by(c, owner), extension.pointer, f"what {owner} leads to")
+
+
+# R3
+
+
+@check("R3", "an extension without an owner works, and no driver object leads to it")
+def without_owner(c: ConformanceDriver) -> None:
+    """Nor does NULL."""
+    extension = Extension(c)
+    for owner in (NO_DRIVER, OWN_DRIVER):
+        expect_equal(owned_by(c, owner), 0, f"what {owner} leads to")
+    extension.swap(2)
+    extension.expect_version(2)
+
+
+@check("R3", "several extensions without an owner are independent (our choice)", on=("compat",))
+def several_without_owner(c: ConformanceDriver) -> None:
+    """Same ids, other wrappers; a stall of one holds no call of the other."""
+    one, other = Extension(c, number=0), Extension(c, number=1)
+    expect(one.address() != other.address(), "two extensions have the same wrapper")
+    swap = one.begin_stalled(2, gate=0)
+    other.expect_version(1, why="while another extension is stalled")
+    other.swap(3)
+    other.expect_version(3, why="after a swap beside another one")
+    expect_under_way(c, swap, "its ProxyStalled callback has not returned")
+    c.open_gate(0)
+    expect_status(swap.result().status, SUCCESS, "the swap of the first extension")
+    one.expect_version(2)
+    other.expect_version(3, why="after the swap of the other extension")
+
+
+# R4
+
+
+@check("R4", "an owner leads to its extension once that is made, and not before", on=("compat",))
+def found_once_made(c: ConformanceDriver) -> None:
+    """By the same pointer that Create gave."""
+    expect_equal(owned_by(c, OWN_DRIVER), 0, "what the owner leads to before the creation")
+    expect_equal(owned_by(c, OWN_DRIVER), Extension(c, driver=OWN_DRIVER).pointer, "what the owner leads to")
+
+
+@check("R4", "a driver object that is NULL or not set up leads to nothing", on=("compat",))
+def unready_owner(c: ConformanceDriver) -> None:
+    """Its DriverExtension is NULL."""
+    Extension(c, driver=OWN_DRIVER)
+    for owner in (NO_DRIVER, UNREADY_DRIVER):
+        reply = c.run(FromDriver(owner))
+        expect_equal((reply.pointer, reply.extension), (0, NONE), f"what {owner} leads to")
+
+
+@check("R4", "the extension goes with its owner: after the unload neither it nor its wrappers are held", on=("compat",))
+def goes_with_its_owner(c: ConformanceDriver) -> None:
+    """Used before: registered, called and swapped. Loaded again, the owner may make another."""
+    before = held(c)
+    for round_ in range(3):
+        expect_status(c.run(LoadHelper(0)).status, SUCCESS, "loading the owner")
+        extension = Extension(c, 4, driver=helper_driver(0))
+        extension.swap(2, range(4))
+        extension.expect_version(2, range(4))
+        expect_equal(owned_by(c, helper_driver(0)), extension.pointer, "what the owner leads to")
+        expect_status(c.run(UnloadHelper(0)).status, SUCCESS, f"unloading the owner, round {round_}")
+        expect_held(c, before, "after the owner's unload")
+
+
+@check("R4", "another owner's extension stays when one owner unloads", on=("compat",))
+def only_its_own(c: ConformanceDriver) -> None:
+    """It is found, called and swapped."""
+    for helper, service in enumerate(("conformance_owner", "conformance_owner_b")):
+        expect_status(c.run(LoadHelper(helper, service)).status, SUCCESS, f"loading {service}")
+    Extension(c, number=0, driver=helper_driver(0))
+    stays = Extension(c, number=1, driver=helper_driver(1))
+    expect_status(c.run(UnloadHelper(0)).status, SUCCESS, "unloading the first owner")
+    expect_equal(owned_by(c, helper_driver(1)), stays.pointer, "what the second owner leads to")
+    stays.swap(2)
+    stays.expect_version(2)
+
+
+@check("R4", "an owner that deletes its extension first unloads as any driver", on=("compat",))
+def deleted_before_the_unload(c: ConformanceDriver) -> None:
+    """Nothing of the runtime is left in its driver object."""
+    before = held(c)
+    expect_status(c.run(LoadHelper(0)).status, SUCCESS, "loading the owner")
+    extension = Extension(c, driver=helper_driver(0))
+    expect_status(extension.delete(), SUCCESS, "deleting the extension")
+    expect_status(c.run(UnloadHelper(0)).status, SUCCESS, "unloading the owner")
+    expect_held(c, before, "after the unload")
+
+
+@check("R4", "an extension is not deleted under a registration, nor from its callback", on=("compat",), each=(0, 1, 2))
+def busy_while_registering(c: ConformanceDriver, phase: int) -> None:
+    """STATUS_DEVICE_BUSY in each phase, from another thread; afterwards it goes."""
+    from hotswap.conformance.requests import DeleteExtension
+    from hotswap.conformance.swap_rig import DEVICE_BUSY, in_phase
+
+    extension = Extension(c)
+    inside = c.prepare(DeleteExtension(0))
+    stays: Callback = in_phase(phase, Phase(gate=0, prepared=inside.number))
+    swap = extension.begin_swap(2, callback=stays)
+    c.wait(Condition.at_gate(0))
+    expect_status(extension.delete(), DEVICE_BUSY, "deleting the extension while it registers")
+    c.open_gate(0)
+    expect_status(swap.result().status, SUCCESS, "the registration")
+    refused = c.prepared(inside)[1]
+    expect(refused is not None and refused.status == DEVICE_BUSY, f"deleting it from its callback: {refused}")
+    extension.expect_version(2)
+    expect_status(extension.delete(), SUCCESS, "deleting the extension after the registration")
+
+
+# R5
+
+
+@check("R5", "an owner without an endpoint table has no wrapper before it registers one", on=("compat",))
+def no_table_no_wrappers(c: ConformanceDriver) -> None:
+    """Neither by id nor by pointer."""
+    extension = Extension(c, 0, driver=OWN_DRIVER)
+    extension.expect_unknown(range(16), "nothing was registered")
+    reply = c.run(LookupPointer(0, Function.echo(1, 0)))
+    expect_status(reply.status, NOT_FOUND, "looking up a function before any registration")
+    expect_equal(c.counters().wrappers, 0, "wrappers")
