@@ -22,6 +22,7 @@ from hotswap.conformance.replies import Registered, WithResult
 from hotswap.conformance.requests import Behave, CreateExtension, FromDriver, LoadHelper, Register, UnloadHelper
 from hotswap.conformance.swap_calls import begin_repeated, end_repeated
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     INSUFFICIENT_RESOURCES,
     SUCCESS,
     Extension,
@@ -67,9 +68,7 @@ def fail_each(c: ConformanceDriver, call: Callable[[int], R], refused: Callable[
     raise CheckFailed(f"the call makes more than {_MOST} allocations")
 
 
-@check(
-    "R2", "no memory for an extension: no owner is taken, and the next try works", on=("compat",), each=tuple(_OWNERS)
-)
+@check("R2", "no memory for an extension: no owner is taken, and the next try works", on=COMPAT, each=tuple(_OWNERS))
 def no_memory_for_extension(c: ConformanceDriver, name: str) -> None:
     """STATUS_INSUFFICIENT_RESOURCES and NULL, at every allocation."""
     owner = _OWNERS[name]
@@ -90,7 +89,7 @@ def no_memory_for_extension(c: ConformanceDriver, name: str) -> None:
         expect_status(c.run(UnloadHelper(0)).status, SUCCESS, "unloading the owner")
 
 
-@check("R10", "no memory for a registration: none of it, and no phase", on=("compat",), each=tuple(_REGISTRATIONS))
+@check("R10", "no memory for a registration: none of it, and no phase", on=COMPAT, each=tuple(_REGISTRATIONS))
 def no_memory_for_registration(c: ConformanceDriver, name: str) -> None:
     """STATUS_INSUFFICIENT_RESOURCES at every allocation, with a callback and without; then it succeeds."""
     known, ids = _REGISTRATIONS[name]
@@ -114,7 +113,7 @@ def no_memory_for_registration(c: ConformanceDriver, name: str) -> None:
         extension.expect_version(2, ids, "after the registration that succeeded")
 
 
-@check("R10", "registrations without memory disturb no call", on=("compat",))
+@check("R10", "registrations without memory disturb no call", on=COMPAT)
 def no_memory_under_load(c: ConformanceDriver) -> None:
     """Four threads call; every second swap fails."""
     extension = Extension(c, 2)

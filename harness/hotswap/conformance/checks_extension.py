@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import (
     NO_DRIVER,
-    NONE,
     OWN_DRIVER,
-    UNREADY_DRIVER,
     UNTOUCHED,
-    Callback,
-    Condition,
     DriverObject,
     Function,
-    Phase,
     helper_driver,
 )
 from hotswap.conformance.requests import (
@@ -24,9 +19,9 @@ from hotswap.conformance.requests import (
     FromDriver,
     LoadHelper,
     LookupPointer,
-    UnloadHelper,
 )
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     DRIVER_BLOCKED,
     INVALID_PARAMETER_2,
     NOT_FOUND,
@@ -79,9 +74,7 @@ def features_are_four_bytes(c: ConformanceDriver, owner: str) -> None:
     expect_equal(reply.flags & ~_ENABLED, 0, "the reserved bits")
 
 
-@check(
-    "R1", "a creation flag is STATUS_INVALID_PARAMETER_2 (our choice)", on=("compat",), each=(1, 0x80000000, 0xFFFFFFFF)
-)
+@check("R1", "a creation flag is STATUS_INVALID_PARAMETER_2 (our choice)", on=COMPAT, each=(1, 0x80000000, 0xFFFFFFFF))
 def creation_flags(c: ConformanceDriver, flags: int) -> None:
     """No flag is defined. The refusal leaves the owner free."""
     before = held(c)
@@ -95,7 +88,7 @@ def creation_flags(c: ConformanceDriver, flags: int) -> None:
 # R2
 
 
-@check("R2", "a second extension of one owner is STATUS_RESOURCE_IN_USE, and the first one still works", on=("compat",))
+@check("R2", "a second extension of one owner is STATUS_RESOURCE_IN_USE, and the first one still works", on=COMPAT)
 def second_of_one_owner(c: ConformanceDriver) -> None:
     """Found, called and swapped as before; nothing stays of the refusal."""
     first = Extension(c, driver=OWN_DRIVER)
@@ -110,7 +103,7 @@ def second_of_one_owner(c: ConformanceDriver) -> None:
     first.expect_version(2)
 
 
-@check("R2", "an owner whose extension was deleted may make another", on=("compat",))
+@check("R2", "an owner whose extension was deleted may make another", on=COMPAT)
 def owner_again(c: ConformanceDriver) -> None:
     """Ten times over."""
     for _ in range(10):
@@ -120,7 +113,7 @@ def owner_again(c: ConformanceDriver) -> None:
         expect_equal(owned_by(c, OWN_DRIVER), 0, "what the owner leads to after the deletion")
 
 
-@check("R2", "different driver objects each own one", on=("compat",))
+@check("R2", "different driver objects each own one", on=COMPAT)
 def one_for_each_owner(c: ConformanceDriver) -> None:
     """Three owners and none at all, side by side."""
     services = ("conformance_owner", "conformance_owner_b")
@@ -146,7 +139,7 @@ def without_owner(c: ConformanceDriver) -> None:
     extension.expect_version(2)
 
 
-@check("R3", "several extensions without an owner are independent (our choice)", on=("compat",))
+@check("R3", "several extensions without an owner are independent (our choice)", on=COMPAT)
 def several_without_owner(c: ConformanceDriver) -> None:
     """Same ids, other wrappers; a stall of one holds no call of the other."""
     one, other = Extension(c, number=0), Extension(c, number=1)
@@ -162,87 +155,10 @@ def several_without_owner(c: ConformanceDriver) -> None:
     other.expect_version(3, why="after the swap of the other extension")
 
 
-# R4
-
-
-@check("R4", "an owner leads to its extension once that is made, and not before", on=("compat",))
-def found_once_made(c: ConformanceDriver) -> None:
-    """By the same pointer that Create gave."""
-    expect_equal(owned_by(c, OWN_DRIVER), 0, "what the owner leads to before the creation")
-    expect_equal(owned_by(c, OWN_DRIVER), Extension(c, driver=OWN_DRIVER).pointer, "what the owner leads to")
-
-
-@check("R4", "a driver object that is NULL or not set up leads to nothing", on=("compat",))
-def unready_owner(c: ConformanceDriver) -> None:
-    """Its DriverExtension is NULL."""
-    Extension(c, driver=OWN_DRIVER)
-    for owner in (NO_DRIVER, UNREADY_DRIVER):
-        reply = c.run(FromDriver(owner))
-        expect_equal((reply.pointer, reply.extension), (0, NONE), f"what {owner} leads to")
-
-
-@check("R4", "the extension goes with its owner: after the unload neither it nor its wrappers are held", on=("compat",))
-def goes_with_its_owner(c: ConformanceDriver) -> None:
-    """Used before: registered, called and swapped. Loaded again, the owner may make another."""
-    before = held(c)
-    for round_ in range(3):
-        expect_status(c.run(LoadHelper(0)).status, SUCCESS, "loading the owner")
-        extension = Extension(c, 4, driver=helper_driver(0))
-        extension.swap(2, range(4))
-        extension.expect_version(2, range(4))
-        expect_equal(owned_by(c, helper_driver(0)), extension.pointer, "what the owner leads to")
-        expect_status(c.run(UnloadHelper(0)).status, SUCCESS, f"unloading the owner, round {round_}")
-        expect_held(c, before, "after the owner's unload")
-
-
-@check("R4", "another owner's extension stays when one owner unloads", on=("compat",))
-def only_its_own(c: ConformanceDriver) -> None:
-    """It is found, called and swapped."""
-    for helper, service in enumerate(("conformance_owner", "conformance_owner_b")):
-        expect_status(c.run(LoadHelper(helper, service)).status, SUCCESS, f"loading {service}")
-    Extension(c, number=0, driver=helper_driver(0))
-    stays = Extension(c, number=1, driver=helper_driver(1))
-    expect_status(c.run(UnloadHelper(0)).status, SUCCESS, "unloading the first owner")
-    expect_equal(owned_by(c, helper_driver(1)), stays.pointer, "what the second owner leads to")
-    stays.swap(2)
-    stays.expect_version(2)
-
-
-@check("R4", "an owner that deletes its extension first unloads as any driver", on=("compat",))
-def deleted_before_the_unload(c: ConformanceDriver) -> None:
-    """Nothing of the runtime is left in its driver object."""
-    before = held(c)
-    expect_status(c.run(LoadHelper(0)).status, SUCCESS, "loading the owner")
-    extension = Extension(c, driver=helper_driver(0))
-    expect_status(extension.delete(), SUCCESS, "deleting the extension")
-    expect_status(c.run(UnloadHelper(0)).status, SUCCESS, "unloading the owner")
-    expect_held(c, before, "after the unload")
-
-
-@check("R4", "an extension is not deleted under a registration, nor from its callback", on=("compat",), each=(0, 1, 2))
-def busy_while_registering(c: ConformanceDriver, phase: int) -> None:
-    """STATUS_DEVICE_BUSY in each phase, from another thread; afterwards it goes."""
-    from hotswap.conformance.requests import DeleteExtension
-    from hotswap.conformance.swap_rig import DEVICE_BUSY, in_phase
-
-    extension = Extension(c)
-    inside = c.prepare(DeleteExtension(0))
-    stays: Callback = in_phase(phase, Phase(gate=0, prepared=inside.number))
-    swap = extension.begin_swap(2, callback=stays)
-    c.wait(Condition.at_gate(0))
-    expect_status(extension.delete(), DEVICE_BUSY, "deleting the extension while it registers")
-    c.open_gate(0)
-    expect_status(swap.result().status, SUCCESS, "the registration")
-    refused = c.prepared(inside)[1]
-    expect(refused is not None and refused.status == DEVICE_BUSY, f"deleting it from its callback: {refused}")
-    extension.expect_version(2)
-    expect_status(extension.delete(), SUCCESS, "deleting the extension after the registration")
-
-
 # R5
 
 
-@check("R5", "an owner without an endpoint table has no wrapper before it registers one", on=("compat",))
+@check("R5", "an owner without an endpoint table has no wrapper before it registers one", on=COMPAT)
 def no_table_no_wrappers(c: ConformanceDriver) -> None:
     """Neither by id nor by pointer."""
     extension = Extension(c, 0, driver=OWN_DRIVER)

@@ -1,4 +1,4 @@
-"""Checks of registration by id: wrappers, lookups, replacement (R6-R8, R11, R15, R16)."""
+"""Checks of registration by id: wrappers and replacement (R6-R8, R11, R15)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import (
     NONE,
-    OWN_DRIVER,
     Callback,
     CallKind,
     Condition,
@@ -18,15 +17,15 @@ from hotswap.conformance.objects import (
 )
 from hotswap.conformance.requests import Behave, Call, LookupAll, LookupId, LookupPointer, Register
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     INSUFFICIENT_RESOURCES,
     NOT_FOUND,
     SUCCESS,
     UNSUCCESSFUL,
     Extension,
-    callback,
+    expect_found,
     expect_held,
     expect_phases,
-    expect_refused,
     expect_status,
     held,
     in_phase,
@@ -35,19 +34,7 @@ from hotswap.conformance.swap_rig import (
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
 
-WRAPPERS = 256
-"""What the compat runtime has (DP_WRAPPER_COUNT)."""
-
-
-def expect_found(c: ConformanceDriver, extension: Extension, function: Function, id_: int | None, why: str) -> None:
-    """CheckFailed unless this function leads to the wrapper of the id; None: to none."""
-    reply = c.run(LookupPointer(extension.number, function))
-    if id_ is None:
-        expect_status(reply.status, NOT_FOUND, f"looking up {function}, {why}")
-        expect(not reply.found, f"{function} has a wrapper at {reply.address:#x}, {why}")
-    else:
-        expect_status(reply.status, SUCCESS, f"looking up {function}, {why}")
-        expect_equal(reply.address, extension.address(id_), f"the wrapper that {function} leads to, {why}")
+_FEWEST_WRAPPERS, _MOST_WRAPPERS = 255, 65536
 
 
 # R6
@@ -64,14 +51,14 @@ def first_without_callback(c: ConformanceDriver) -> None:
     extension.expect_version(2, range(1, 33), "after their first registration")
 
 
-@check("R6", "a callback given at the first registration runs through all phases (our choice)", on=("compat",))
+@check("R6", "a callback given at the first registration runs through all phases (our choice)", on=COMPAT)
 def first_with_callback(c: ConformanceDriver) -> None:
     """With nothing to drain."""
     reply = Extension(c, 0).swap(1, callback=Callback(context=0x1234))
     expect_phases(reply, (0, 1, 2), "the first registration")
 
 
-@check("R6", "a first registration that a phase refuses leaves no wrapper", on=("compat",), each=(0, 1, 2))
+@check("R6", "a first registration that a phase refuses leaves no wrapper", on=COMPAT, each=(0, 1, 2))
 def first_refused(c: ConformanceDriver, phase: int) -> None:
     """The ids stay unknown, nothing is held, and the next try works."""
     extension = Extension(c, 0)
@@ -126,7 +113,7 @@ def by_pointer(c: ConformanceDriver) -> None:
         expect_found(c, extension, function, None, "which was not registered")
 
 
-@check("R7", "a pointer that is not found sets *Wrapper to NULL (our choice)", on=("compat",))
+@check("R7", "a pointer that is not found sets *Wrapper to NULL (our choice)", on=COMPAT)
 def wrapper_null_when_not_found(c: ConformanceDriver) -> None:
     """One page says so, the other nothing."""
     Extension(c)
@@ -134,7 +121,7 @@ def wrapper_null_when_not_found(c: ConformanceDriver) -> None:
     expect_equal((reply.status, reply.address), (NOT_FOUND, 0), "status and *Wrapper")
 
 
-@check("R7", "a NULL extension has no wrapper (our choice)", on=("compat",))
+@check("R7", "a NULL extension has no wrapper (our choice)", on=COMPAT)
 def null_extension(c: ConformanceDriver) -> None:
     """Not even one that is free."""
     for registered in (False, True):
@@ -147,23 +134,31 @@ def null_extension(c: ConformanceDriver) -> None:
             expect_equal((reply.status, reply.address), (NOT_FOUND, 0), f"looking {function} up in no extension")
 
 
-@check("R7", "256 ids have 256 wrappers; one more is STATUS_INSUFFICIENT_RESOURCES, all or none", on=("compat",))
+@check("R7", "every id has a wrapper until there is no more: then STATUS_INSUFFICIENT_RESOURCES", on=COMPAT)
+@check("R10", "a registration for which there are not wrappers enough makes none", on=COMPAT)
 def as_many_as_there_are(c: ConformanceDriver) -> None:
-    """And what was there before is as it was; deleted, the room is there again."""
+    """What was there before is as it was; once the extension is deleted the room is there again, to the last one."""
     extension = Extension(c, 1)
-    free = WRAPPERS - c.counters().wrappers
-    before = held(c)
-    first = Endpoint(1, Function.echo(1, 1))
-    reply = c.run(Register(0, [first], fill=free + 1))
-    expect_status(reply.status, INSUFFICIENT_RESOURCES, f"registering {free + 1} ids where {free} have room")
-    expect_held(c, before, "after the refusal")
-    extension.expect_unknown((1, 2, free, free + 1), "there was no room for all")
-    extension.expect_version(1, why="after the refusal")
-    expect_status(c.run(Register(0, [first], fill=free)).status, SUCCESS, f"registering {free} ids")
-    addresses = [address for at in range(0, free + 1, 16) for address in extension.addresses(range(at, at + 16))]
-    expect_equal(len(set(addresses) - {0}), free + 1, "different wrappers")
+    before, room = held(c), 0
+    for block in (256, 64, 16, 4, 1):
+        while c.run(Register(0, [Endpoint(1 + room, Function.echo(1, 1))], fill=block)).status == SUCCESS:
+            room += block
+            expect(room < _MOST_WRAPPERS, f"there is no end to wrappers after {room}")
+    expect(room >= _FEWEST_WRAPPERS, f"there are {room} wrappers only")
+    expect_equal(c.counters().wrappers, 1 + room, "wrappers in use")
+    addresses = [address for at in range(0, 256, 16) for address in extension.addresses(range(at, at + 16))]
+    expect_equal(len(set(addresses) - {0}), 256, "different wrappers of the first 256 ids")
     expect_status(extension.delete(), SUCCESS, "deleting the extension")
-    expect_status(c.run(Register(Extension(c, 0).number, [first], fill=free)).status, SUCCESS, "registering again")
+
+    extension = Extension(c, 1)
+    array = [Endpoint(1, Function.echo(1, 1))]
+    reply = c.run(Register(0, array, Callback(), fill=room + 1))
+    expect_status(reply.status, INSUFFICIENT_RESOURCES, f"registering {room + 1} ids where {room} have room")
+    expect_phases(reply, (), "the refused registration")
+    expect_held(c, before, "after the refusal")
+    extension.expect_unknown((1, 2, room, room + 1), "there was no room for all")
+    extension.expect_version(1, why="after the refusal")
+    expect_status(c.run(Register(0, array, fill=room)).status, SUCCESS, f"registering {room} ids")
 
 
 # R8
@@ -213,7 +208,7 @@ def ids_not_named(c: ConformanceDriver) -> None:
     extension.expect_versions({0: 1, 1: 3, 2: 2, 3: 2}, "after one was replaced")
 
 
-@check("R11", "one array may replace ids and add others (our choice)", on=("compat",))
+@check("R11", "one array may replace ids and add others (our choice)", on=COMPAT)
 def replaced_and_added(c: ConformanceDriver) -> None:
     """In any order; also with a callback, and while a call is inside what is replaced."""
     extension = Extension(c, 3)
@@ -230,7 +225,7 @@ def replaced_and_added(c: ConformanceDriver) -> None:
     extension.expect_versions({0: 2, 1: 3, 2: 1, 3: 2, 4: 2, 5: 3}, "after the second mixed registration")
 
 
-@check("R11", "a new id is found only when its registration has succeeded (our choice)", on=("compat",), each=(0, 1, 2))
+@check("R11", "a new id is found only when its registration has succeeded (our choice)", on=COMPAT, each=(0, 1, 2))
 def found_in_the_end(c: ConformanceDriver, phase: int) -> None:
     """In no phase, so that a rollback takes nothing from anybody."""
     extension = Extension(c, 1)
@@ -273,64 +268,3 @@ def direct_call_inside(c: ConformanceDriver) -> None:
     extension.expect_version(2, why="while a direct call is inside the old function")
     c.open_gate(0)
     expect_equal(direct.result().seen_version, 1, "what the direct call reached")
-
-
-# R16
-
-
-@check(
-    "R16", "after a replacement the new pointer finds the wrapper and the old one does not (our choice)", on=("compat",)
-)
-def pointer_in_force(c: ConformanceDriver) -> None:
-    """Only what is in force is an endpoint."""
-    extension = Extension(c, 2)
-    for old, new in ((1, 2), (2, 3), (3, 1)):
-        extension.swap(new, (0,))
-        expect_found(c, extension, Function.echo(new, 0), 0, "which is in force")
-        expect_found(c, extension, Function.echo(old, 0), None, "which was replaced")
-        expect_found(c, extension, Function.echo(1, 1), 1, "which was not replaced")
-
-
-@check("R16", "in ProxyStalled the old pointer finds the wrapper, in PostProcess the new one", on=("compat",))
-def pointer_in_phases(c: ConformanceDriver) -> None:
-    """The pointers change in between."""
-    extension = Extension(c)
-    functions = [Function.echo(1, 0), Function.echo(2, 0)]
-    looks = [c.prepare(LookupAll(0, functions=functions)) for _ in range(3)]
-    extension.swap(2, callback=callback({at: Phase(prepared=look.number) for at, look in enumerate(looks)}))
-    for look, wanted in zip(looks, ((0, NOT_FOUND), (0, NOT_FOUND), (NOT_FOUND, 0)), strict=True):
-        found = c.prepared(look)[1]
-        seen = None if found is None else tuple(one.status for one in found.by_pointer[:2])
-        expect_equal(seen, wanted, f"old and new pointer in phase {look.number}")
-
-
-@check(
-    "R16",
-    "after a rollback the old pointer finds the wrapper again and the new one does not",
-    on=("compat",),
-    each=(1, 2),
-)
-def pointer_after_rollback(c: ConformanceDriver, phase: int) -> None:
-    """Refused in ProxyStalled or PostProcess."""
-    extension = Extension(c)
-    expect_refused(extension.try_swap(2, callback=in_phase(phase, Phase(UNSUCCESSFUL))).status, "the refused swap")
-    expect_found(c, extension, Function.echo(1, 0), 0, "which is in force again")
-    expect_found(c, extension, Function.echo(2, 0), None, "which was rolled back")
-
-
-@check(
-    "R16",
-    "a function of two ids leads to one of their wrappers, and to the other when that is replaced",
-    on=("compat",),
-)
-def function_of_two_ids(c: ConformanceDriver) -> None:
-    """It is an endpoint as long as an id leads to it."""
-    extension = Extension(c, 0, driver=OWN_DRIVER)
-    shared = Function.echo(1, 0)
-    expect_status(extension.register(Endpoint(1, shared), Endpoint(2, shared)).status, SUCCESS, "registering")
-    both = extension.addresses((1, 2))
-    first = c.run(LookupPointer(0, shared)).address
-    expect(first in both, f"the function leads to {first:#x}, the ids to {both}")
-    replaced, stays = (1, 2) if first == both[0] else (2, 1)
-    expect_status(extension.register(Endpoint(replaced, Function.echo(2, 0))).status, SUCCESS, "replacing one")
-    expect_found(c, extension, shared, stays, "which one id still leads to")

@@ -9,6 +9,7 @@ from hotswap.conformance.objects import Callback, Condition
 from hotswap.conformance.requests import Behave, GetVersion
 from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, nest, succeeded
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     UNSUCCESSFUL,
     Extension,
     expect_held,
@@ -38,9 +39,7 @@ def milliseconds(c: ConformanceDriver, ticks: int) -> float:
 # R12
 
 
-@check(
-    "R12", "a call that stays inside beyond the limit: STATUS_UNSUCCESSFUL, and no change", on=("compat",), each=(0, 1)
-)
+@check("R12", "a call that stays inside beyond the limit: STATUS_UNSUCCESSFUL, and no change", on=COMPAT, each=(0, 1))
 def drain_limit(c: ConformanceDriver, id_: int) -> None:
     """Id 0 would be replaced, id 1 not. New ids stay unknown; ProxyStalled is not called; afterwards all works."""
     extension = Extension(c, 2, drain_timeout_ms=_LIMIT_MS)
@@ -60,8 +59,8 @@ def drain_limit(c: ConformanceDriver, id_: int) -> None:
     extension.expect_versions({0: 2, 1: 1, 2: 2}, "after a swap that drained")
 
 
-@check("R12", "calls that a swap held in vain go on, in the old version", on=("compat",))
-@check("R20", "calls that were held when the drain limit came run in the old version", on=("compat",))
+@check("R12", "calls that a swap held in vain go on, in the old version", on=COMPAT)
+@check("R20", "calls that were held when the drain limit came run in the old version", on=COMPAT)
 def held_in_vain(c: ConformanceDriver) -> None:
     """While the call that stays inside is still there."""
     extension = Extension(c, 2, drain_timeout_ms=300)
@@ -78,7 +77,7 @@ def held_in_vain(c: ConformanceDriver) -> None:
     ran_in(inside.result(), 1, "the call that was inside")
 
 
-@check("R12", "the limit is the one that was set, and no shorter", on=("compat",), each=(20, 60, 180))
+@check("R12", "the limit is the one that was set, and no shorter", on=COMPAT, each=(20, 60, 180))
 def limit_as_set(c: ConformanceDriver, limit: int) -> None:
     """There is no bound above on a loaded machine."""
     extension = Extension(c, drain_timeout_ms=limit)
@@ -90,7 +89,7 @@ def limit_as_set(c: ConformanceDriver, limit: int) -> None:
     expect(took >= limit - _TICK_MS, f"the swap gave up after {took:.1f} ms of {limit}")
 
 
-@check("R12", "the default limit is 5 s", on=("compat",))
+@check("R12", "the default limit is 5 s", on=COMPAT)
 def default_limit(c: ConformanceDriver) -> None:
     """Nothing is set; a limit of 0 is the default too, and so does the first check of the worker's drain rest on it."""
     extension = Extension(c)
@@ -102,7 +101,7 @@ def default_limit(c: ConformanceDriver) -> None:
     expect(took >= _DEFAULT_MS - _TICK_MS, f"the swap gave up after {took:.0f} ms")
 
 
-@check("R12", "a call that leaves before the limit lets the swap succeed", on=("compat",))
+@check("R12", "a call that leaves before the limit lets the swap succeed", on=COMPAT)
 def leaves_in_time(c: ConformanceDriver) -> None:
     """And the limit counts anew for each swap."""
     extension = Extension(c, drain_timeout_ms=3000)
@@ -117,7 +116,7 @@ def leaves_in_time(c: ConformanceDriver) -> None:
         ran_in(begun[0].result(), version + 1, "the call that was held")
 
 
-@check("R12", "limit after limit: nothing is used up", on=("compat",))
+@check("R12", "limit after limit: nothing is used up", on=COMPAT)
 def limit_after_limit(c: ConformanceDriver) -> None:
     """Eight in a row, under load, then one that succeeds."""
     extension = Extension(c, 2, drain_timeout_ms=10)
@@ -138,7 +137,7 @@ def limit_after_limit(c: ConformanceDriver) -> None:
     extension.expect_version(2, range(2))
 
 
-@check("R12", "the drain limit is told as a rollback, with the old version in force", on=("compat",))
+@check("R12", "the drain limit is told as a rollback, with the old version in force", on=COMPAT)
 def steps_of_the_limit(c: ConformanceDriver) -> None:
     """One stall, one drain, one release."""
     extension = Extension(c, drain_timeout_ms=_LIMIT_MS)
@@ -149,9 +148,7 @@ def steps_of_the_limit(c: ConformanceDriver) -> None:
     expect_equal(steps(c), ["PreProcess", "Stalled", "Drained", "RolledBack", "Released"], "steps of the swap")
 
 
-@check(
-    "R12", "a swap begun from inside a call of its own extension ends with the limit, and does not hang", on=("compat",)
-)
+@check("R12", "a swap begun from inside a call of its own extension ends with the limit, and does not hang", on=COMPAT)
 def swap_from_inside(c: ConformanceDriver) -> None:
     """It waits for the call that it is in."""
     from hotswap.conformance.objects import Action
@@ -173,7 +170,7 @@ def swap_from_inside(c: ConformanceDriver) -> None:
 # R28
 
 
-@check("R28", "a call is counted while it is inside, and no longer", on=("compat",), each=(1, 2, _MOST_INSIDE))
+@check("R28", "a call is counted while it is inside, and no longer", on=COMPAT, each=(1, 2, _MOST_INSIDE))
 def counted_in_and_out(c: ConformanceDriver, calls: int) -> None:
     """So many threads, which leave one by one."""
     extension = Extension(c)
@@ -188,7 +185,7 @@ def counted_in_and_out(c: ConformanceDriver, calls: int) -> None:
         ran_in(call.result(), 1, "a call that was inside")
 
 
-@check("R28", "a nested call counts again", on=("compat",), each=(2, 3, 8))
+@check("R28", "a nested call counts again", on=COMPAT, each=(2, 3, 8))
 def nested_counts_each(c: ConformanceDriver, depth: int) -> None:
     """A chain through so many endpoints, each inside the one before, on one thread."""
     extension = Extension(c, depth)
@@ -203,7 +200,7 @@ def nested_counts_each(c: ConformanceDriver, depth: int) -> None:
     c.wait(Condition.active(0))
 
 
-@check("R28", "an endpoint that calls itself counts each time", on=("compat",), each=(2, 5, 20))
+@check("R28", "an endpoint that calls itself counts each time", on=COMPAT, each=(2, 5, 20))
 def recursion_counts_each(c: ConformanceDriver, depth: int) -> None:
     """The innermost waits at the gate."""
     extension = Extension(c)

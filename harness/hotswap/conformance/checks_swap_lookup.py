@@ -18,6 +18,7 @@ from hotswap.conformance.requests import (
 )
 from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, succeeded
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     NOT_FOUND,
     SUCCESS,
     Extension,
@@ -55,7 +56,7 @@ def lookup_during_stall(c: ConformanceDriver, name: str) -> None:
     ran_in(late.result(), 2, "the call that was held")
 
 
-@check("R30", "a lookup by driver object answers during a stall of its extension", on=("compat",))
+@check("R30", "a lookup by driver object answers during a stall of its extension", on=COMPAT)
 def owner_during_stall(c: ConformanceDriver) -> None:
     """And a driver object that is not set up gives NULL."""
     extension = Extension(c, driver=OWN_DRIVER)
@@ -67,7 +68,7 @@ def owner_during_stall(c: ConformanceDriver) -> None:
     succeeded(swap, "the swap")
 
 
-@check("R30", "lookups allocate nothing", on=("compat",))
+@check("R30", "lookups allocate nothing", on=COMPAT)
 def lookup_without_memory(c: ConformanceDriver) -> None:
     """They answer where every allocation would fail, and try none."""
     extension = Extension(c, driver=OWN_DRIVER)

@@ -11,6 +11,7 @@ from hotswap.conformance.replies import Registered
 from hotswap.conformance.requests import Behave
 from hotswap.conformance.swap_calls import begin_repeated, end_repeated, run_beside, succeeded
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     PHASES,
     UNSUCCESSFUL,
     Extension,
@@ -43,7 +44,7 @@ def expect_one_after_the_other(replies: list[Registered]) -> list[Registered]:
 @check(
     "R32",
     "registrations at once come one after the other, and the last one stays (our choice)",
-    on=("compat",),
+    on=COMPAT,
     each=(2, 8),
 )
 def one_after_the_other(c: ConformanceDriver, count: int) -> None:
@@ -58,7 +59,7 @@ def one_after_the_other(c: ConformanceDriver, count: int) -> None:
         extension.expect_version(version, range(2), "which was registered last")
 
 
-@check("R32", "a second registration waits for the first, whatever phase that is in", on=("compat",), each=(0, 1, 2))
+@check("R32", "a second registration waits for the first, whatever phase that is in", on=COMPAT, each=(0, 1, 2))
 def second_waits(c: ConformanceDriver, phase: int) -> None:
     """None of its phases comes before."""
     extension = Extension(c)
@@ -75,7 +76,7 @@ def second_waits(c: ConformanceDriver, phase: int) -> None:
     extension.expect_version(3)
 
 
-@check("R32", "a registration goes on when the one before it was refused", on=("compat",), each=(0, 1, 2))
+@check("R32", "a registration goes on when the one before it was refused", on=COMPAT, each=(0, 1, 2))
 def after_one_that_was_refused(c: ConformanceDriver, phase: int) -> None:
     """Or when that did not drain; and so does the one behind it."""
     extension = Extension(c)
@@ -89,7 +90,7 @@ def after_one_that_was_refused(c: ConformanceDriver, phase: int) -> None:
     extension.expect_version(3 + replies.index(last), why="which was registered last")
 
 
-@check("R32", "registrations of different ids at once all take effect (our choice)", on=("compat",))
+@check("R32", "registrations of different ids at once all take effect (our choice)", on=COMPAT)
 def different_ids(c: ConformanceDriver) -> None:
     """Eight threads, new ids and known ones, while two others call."""
     extension = Extension(c, 4)
@@ -107,7 +108,7 @@ def different_ids(c: ConformanceDriver) -> None:
     end_repeated(c, calls)
 
 
-@check("R32", "registrations in different extensions do not wait for each other", on=("compat",))
+@check("R32", "registrations in different extensions do not wait for each other", on=COMPAT)
 def different_extensions(c: ConformanceDriver) -> None:
     """Eight extensions, all of them stalled at the same time."""
     made = [Extension(c, number=number) for number in range(8)]
@@ -150,9 +151,7 @@ def no_call_goes_back(c: ConformanceDriver) -> None:
             expect(called.changes <= 3, f"{called.changes} changes of version in three swaps")
 
 
-@check(
-    "R20", "swaps from several threads against calls from others: every call is of a registered version", on=("compat",)
-)
+@check("R20", "swaps from several threads against calls from others: every call is of a registered version", on=COMPAT)
 def swaps_and_calls_of_many(c: ConformanceDriver) -> None:
     """Four threads swap, some refused, eight call."""
     extension = Extension(c, 2)

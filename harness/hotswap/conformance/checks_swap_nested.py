@@ -10,6 +10,7 @@ from hotswap.conformance.replies import Called
 from hotswap.conformance.requests import Behave
 from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, nest, succeeded
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     SUCCESS,
     UNSUCCESSFUL,
     Extension,
@@ -125,7 +126,7 @@ def nested_through_another_extension(c: ConformanceDriver) -> None:
     ran_in(outsider.result(), 2, "the call that was held")
 
 
-@check("R29", "two extensions that stall with calls nested in each other end with the drain limit", on=("compat",))
+@check("R29", "two extensions that stall with calls nested in each other end with the drain limit", on=COMPAT)
 def nested_in_each_other(c: ConformanceDriver) -> None:
     """Nobody can drain: each waits for a call that the other holds. Nothing hangs, and afterwards all works."""
     one, other = Extension(c, drain_timeout_ms=200), Extension(c, number=1, drain_timeout_ms=200)
@@ -149,7 +150,7 @@ def nested_in_each_other(c: ConformanceDriver) -> None:
     other.expect_version(1)
 
 
-@check("R29", "a nested call after the outer one was told to wait in vain passes as well", on=("compat",))
+@check("R29", "a nested call after the outer one was told to wait in vain passes as well", on=COMPAT)
 def nested_after_the_limit(c: ConformanceDriver) -> None:
     """The drain limit came while the outer call was inside; the next swap stalls, and then it nests."""
     extension = Extension(c, 2, drain_timeout_ms=30)

@@ -9,6 +9,7 @@ from hotswap.conformance.objects import Callback, Condition, Phase
 from hotswap.conformance.requests import Behave, LookupAll
 from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, run_beside, succeeded
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     Extension,
     expect_phases,
     expect_under_way,
@@ -41,7 +42,7 @@ def phases_in_order(c: ConformanceDriver, calls: int) -> None:
     end_repeated(c, pending)
 
 
-@check("R17", "stall, drain, switch and release come once each, at their places between the phases", on=("compat",))
+@check("R17", "stall, drain, switch and release come once each, at their places between the phases", on=COMPAT)
 def steps_in_order(c: ConformanceDriver) -> None:
     """Also with a call inside at first, and with one that is held."""
     extension = Extension(c)
@@ -62,7 +63,7 @@ def steps_in_order(c: ConformanceDriver) -> None:
         expect_equal(told, _SWAP, f"steps of a swap with {len(pending)} calls")
 
 
-@check("R17", "every call before the switch is of the old version, every call after it of the new one", on=("compat",))
+@check("R17", "every call before the switch is of the old version, every call after it of the new one", on=COMPAT)
 def switched_at_once(c: ConformanceDriver) -> None:
     """Four threads, two endpoints, twelve swaps: by the order of the trace."""
     extension = Extension(c, 2)
@@ -249,7 +250,7 @@ def what_the_callback_gets(c: ConformanceDriver) -> None:
 # R27
 
 
-@check("R27", "without a callback: the same swap", on=("compat",))
+@check("R27", "without a callback: the same swap", on=COMPAT)
 def same_without_callback(c: ConformanceDriver) -> None:
     """It drains, holds, switches and releases; the steps are the same."""
     extension = Extension(c)
@@ -280,7 +281,7 @@ def lookup_in_callback(c: ConformanceDriver, phase: int) -> None:
     expect(found is not None and found.by_id[1].address == address, f"the lookup in the callback gave {found}")
 
 
-@check("R22", "the callback may take long: the swap waits for it, and the drain limit is not for it", on=("compat",))
+@check("R22", "the callback may take long: the swap waits for it, and the drain limit is not for it", on=COMPAT)
 def slow_callback(c: ConformanceDriver) -> None:
     """Three times as long as the limit."""
     extension = Extension(c, drain_timeout_ms=20)

@@ -1,4 +1,4 @@
-"""Checks of swaps that a phase refuses, and of what the callback must not do (R20, R23-R26)."""
+"""Checks of swaps that a phase refuses (R20, R23-R25)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import Condition, Phase
-from hotswap.conformance.requests import Behave, Call, Register
-from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, succeeded
+from hotswap.conformance.requests import Behave
+from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated
 from hotswap.conformance.swap_rig import (
+    COMPAT,
     PHASES,
-    POSSIBLE_DEADLOCK,
-    SUCCESS,
     UNSUCCESSFUL,
     Extension,
     expect_held,
@@ -83,9 +82,9 @@ def refused_in_post_process(c: ConformanceDriver, name: str) -> None:
     refuse(c, 2, STATUSES[name])
 
 
-@check("R23", "the callback's status is the call's; a success code is STATUS_UNSUCCESSFUL (our choice)", on=("compat",))
-@check("R24", "the callback's status is the call's; a success code is STATUS_UNSUCCESSFUL (our choice)", on=("compat",))
-@check("R25", "the callback's status is the call's; a success code is STATUS_UNSUCCESSFUL (our choice)", on=("compat",))
+@check("R23", "the callback's status is the call's; a success code is STATUS_UNSUCCESSFUL (our choice)", on=COMPAT)
+@check("R24", "the callback's status is the call's; a success code is STATUS_UNSUCCESSFUL (our choice)", on=COMPAT)
+@check("R25", "the callback's status is the call's; a success code is STATUS_UNSUCCESSFUL (our choice)", on=COMPAT)
 def status_of_a_refusal(c: ConformanceDriver) -> None:
     """In each phase, each kind of status."""
     extension = Extension(c)
@@ -112,7 +111,7 @@ def pre_process_stalls_nothing(c: ConformanceDriver) -> None:
     extension.expect_version(1, why="after the refusal")
 
 
-@check("R23", "a refusal in PreProcess makes no step of a swap", on=("compat",))
+@check("R23", "a refusal in PreProcess makes no step of a swap", on=COMPAT)
 def pre_process_makes_no_step(c: ConformanceDriver) -> None:
     """Not even a rollback, for there is nothing to roll back."""
     extension = Extension(c)
@@ -140,7 +139,7 @@ def held_calls_after_refusal(c: ConformanceDriver) -> None:
     extension.expect_version(1, range(2), "after the refusal")
 
 
-@check("R24", "a refusal in ProxyStalled switches nothing, and the stall is released once", on=("compat",))
+@check("R24", "a refusal in ProxyStalled switches nothing, and the stall is released once", on=COMPAT)
 def steps_of_proxy_stalled(c: ConformanceDriver) -> None:
     """No pointer was the new one for a moment."""
     extension = Extension(c)
@@ -154,8 +153,8 @@ def steps_of_proxy_stalled(c: ConformanceDriver) -> None:
 # R25
 
 
-@check("R25", "the rollback waits for calls that are inside the new version; held ones run in the old", on=("compat",))
-@check("R20", "calls that were held by the second drain of a rollback run in the old version", on=("compat",))
+@check("R25", "the rollback waits for calls that are inside the new version; held ones run in the old", on=COMPAT)
+@check("R20", "calls that were held by the second drain of a rollback run in the old version", on=COMPAT)
 def rollback_drains(c: ConformanceDriver) -> None:
     """Calls flowed to the new version before PostProcess refused."""
     extension = Extension(c)
@@ -175,7 +174,7 @@ def rollback_drains(c: ConformanceDriver) -> None:
     extension.expect_version(1, why="after the rollback")
 
 
-@check("R25", "the rollback is a second stall and drain, and no phase is called again (our choice)", on=("compat",))
+@check("R25", "the rollback is a second stall and drain, and no phase is called again (our choice)", on=COMPAT)
 def steps_of_rollback(c: ConformanceDriver) -> None:
     """Then the pointers change back, and calls are released."""
     extension = Extension(c)
@@ -186,7 +185,7 @@ def steps_of_rollback(c: ConformanceDriver) -> None:
     expect_equal(steps(c), [*forward, "Stalled", "Drained", "RolledBack", "Released"], "steps of the rollback")
 
 
-@check("R25", "KeepAfterPostProcess: the refusal is reported, and the new version stays", on=("compat",))
+@check("R25", "KeepAfterPostProcess: the refusal is reported, and the new version stays", on=COMPAT)
 def kept_after_post_process(c: ConformanceDriver) -> None:
     """The other reading: new ids are found then, too. No second stall."""
     extension = Extension(c, 1, keep_after_post_process=True)
@@ -199,7 +198,7 @@ def kept_after_post_process(c: ConformanceDriver) -> None:
         extension.expect_version(2, (0, 1), "though PostProcess refused")
 
 
-@check("R25", "KeepAfterPostProcess: the earlier phases refuse as ever", on=("compat",), each=(0, 1))
+@check("R25", "KeepAfterPostProcess: the earlier phases refuse as ever", on=COMPAT, each=(0, 1))
 def kept_only_after_post_process(c: ConformanceDriver, phase: int) -> None:
     """The switch is for PostProcess alone."""
     extension = Extension(c, 1, keep_after_post_process=True)
@@ -209,9 +208,7 @@ def kept_only_after_post_process(c: ConformanceDriver, phase: int) -> None:
     extension.expect_unknown((1,), "its registration was refused")
 
 
-@check(
-    "R25", "a rollback that cannot drain: STATUS_UNSUCCESSFUL, and the new version stays (our choice)", on=("compat",)
-)
+@check("R25", "a rollback that cannot drain: STATUS_UNSUCCESSFUL, and the new version stays (our choice)", on=COMPAT)
 def rollback_cannot_drain(c: ConformanceDriver) -> None:
     """Nobody may take the code from under a call. All is well again when it has left."""
     extension = Extension(c, drain_timeout_ms=50)
@@ -230,7 +227,7 @@ def rollback_cannot_drain(c: ConformanceDriver) -> None:
     extension.expect_version(3)
 
 
-@check("R25", "under load a swap that is rolled back loses no call", on=("compat",), each=(0, 1, 2))
+@check("R25", "under load a swap that is rolled back loses no call", on=COMPAT, each=(0, 1, 2))
 def refused_under_load(c: ConformanceDriver, phase: int) -> None:
     """Five threads, twenty refusals, and every result fits version and arguments."""
     extension = Extension(c, 2)
@@ -245,63 +242,3 @@ def refused_under_load(c: ConformanceDriver, phase: int) -> None:
         if phase < 2:
             expect_equal(called.version_calls[1], called.calls, "calls of the old version")
     extension.expect_version(1, range(2), "after the refusals")
-
-
-# R26
-
-
-@check(
-    "R26",
-    "a registration from the callback does not hang: STATUS_POSSIBLE_DEADLOCK (our choice)",
-    on=("compat",),
-    each=(0, 1, 2),
-)
-def register_from_callback(c: ConformanceDriver, phase: int) -> None:
-    """And the swap that it is part of goes on."""
-    extension = Extension(c, 2)
-    again = c.prepare(extension.request(3, range(2)))
-    extension.swap(2, range(2), in_phase(phase, Phase(prepared=again.number)))
-    refused = c.prepared(again)[1]
-    expect(refused is not None, "the registration from the callback was not made")
-    if refused is not None:
-        expect_status(refused.status, POSSIBLE_DEADLOCK, "a registration from the callback")
-    extension.expect_version(2, range(2))
-
-
-@check("R26", "a wrapper called from the callback does not hang the swap (our choice)", on=("compat",), each=(0, 1, 2))
-def call_from_callback(c: ConformanceDriver, phase: int) -> None:
-    """It runs in the version in force."""
-    extension = Extension(c, 2)
-    call = c.prepare(Call(extension.wrapper()))
-    extension.swap(2, range(2), in_phase(phase, Phase(prepared=call.number)))
-    called = c.prepared(call)[1]
-    expect(called is not None, "the call from the callback was not made")
-    if called is not None:
-        ran_in(called, 2 if phase == 2 else 1, "the call from the callback")
-    extension.expect_version(2, range(2))
-
-
-@check("R26", "the callback may register in another extension", on=("compat",), each=(0, 1, 2))
-def register_elsewhere(c: ConformanceDriver, phase: int) -> None:
-    """It may not only in its own."""
-    extension, other = Extension(c), Extension(c, number=1)
-    there = c.prepare(Register(1, other.endpoints(4)))
-    extension.swap(2, callback=in_phase(phase, Phase(prepared=there.number)))
-    done = c.prepared(there)[1]
-    expect(done is not None and done.status == SUCCESS, f"the registration in the other extension: {done}")
-    extension.expect_version(2)
-    other.expect_version(4)
-
-
-@check("R26", "while the callback calls a wrapper, the calls of others are held as ever", on=("compat",))
-def others_stay_held(c: ConformanceDriver) -> None:
-    """What is granted to the swapping thread is granted to nobody else."""
-    extension = Extension(c)
-    c.run(Behave(1, 0, gate_after=0))
-    call = c.prepare(Call(extension.wrapper()))
-    swap = extension.begin_swap(2, callback=in_phase(1, Phase(prepared=call.number)))
-    c.wait(Condition.at_gate(0))
-    (late,) = begin_held(c, extension, (0,), lane=3)
-    c.open_gate(0)
-    succeeded(swap, "the swap")
-    ran_in(late.result(), 2, "the call that was held")

@@ -6,7 +6,7 @@ Id i of an `Extension` leads to endpoint i, an echo function, of the version in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hotswap.conformance.check import CheckFailed, expect, expect_equal
 from hotswap.conformance.objects import (
@@ -27,6 +27,7 @@ from hotswap.conformance.requests import (
     DeleteExtension,
     LookupAll,
     LookupId,
+    LookupPointer,
     Register,
     SetOptions,
     Wait,
@@ -42,6 +43,7 @@ TIMEOUT = 0x00000102
 PENDING = 0x00000103
 DEVICE_BUSY = 0x80000011
 UNSUCCESSFUL = 0xC0000001
+DELETE_PENDING = 0xC0000056
 INSUFFICIENT_RESOURCES = 0xC000009A
 NOT_SUPPORTED = 0xC00000BB
 INVALID_PARAMETER_1 = 0xC00000EF
@@ -52,6 +54,9 @@ NOT_FOUND = 0xC0000225
 PROCEDURE_NOT_FOUND = 0xC000007A
 DRIVER_BLOCKED = 0xC000036C
 RESOURCE_IN_USE = 0xC0000708
+
+COMPAT = ("compat",)
+"""For checks that need the switches of the compat runtime, or hold it to a choice that is ours."""
 
 _NAMES = {value: f"STATUS_{name}" for name, value in dict(globals()).items() if name.isupper()}
 
@@ -246,7 +251,7 @@ def quiet_moment(c: ConformanceDriver) -> None:
     c.run(Wait([Condition.held(NONE)], _QUIET_MS))
 
 
-def expect_under_way(c: ConformanceDriver, pending: Pending[Registered] | Pending[Called], why: str) -> None:
+def expect_under_way(c: ConformanceDriver, pending: Pending[Any], why: str) -> None:
     """CheckFailed when it ends in a quiet moment."""
     quiet_moment(c)
     expect(not pending.done, f"it ended, though {why}")
@@ -266,3 +271,14 @@ def steps(c: ConformanceDriver, number: int = 0) -> list[str]:
 def is_step(name: str) -> bool:
     """Whether a trace event is a step that the runtime told."""
     return name.startswith(_STEPS)
+
+
+def expect_found(c: ConformanceDriver, extension: Extension, function: Function, id_: int | None, why: str) -> None:
+    """CheckFailed unless this function leads to the wrapper of the id; None: to none."""
+    reply = c.run(LookupPointer(extension.number, function))
+    if id_ is None:
+        expect_status(reply.status, NOT_FOUND, f"looking up {function}, {why}")
+        expect(not reply.found, f"{function} has a wrapper at {reply.address:#x}, {why}")
+    else:
+        expect_status(reply.status, SUCCESS, f"looking up {function}, {why}")
+        expect_equal(reply.address, extension.address(id_), f"the wrapper that {function} leads to, {why}")
