@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import Callback, Condition
 from hotswap.conformance.requests import Behave, GetVersion
-from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, nest, succeeded
+from hotswap.conformance.swap_calls import begin_held, begin_repeated, begin_stopped, end_repeated, nest, succeeded
 from hotswap.conformance.swap_rig import (
     COMPAT,
     UNSUCCESSFUL,
@@ -63,12 +63,13 @@ def drain_limit(c: ConformanceDriver, id_: int) -> None:
 @check("R20", "calls that were held when the drain limit came run in the old version", on=COMPAT)
 def held_in_vain(c: ConformanceDriver) -> None:
     """While the call that stays inside is still there."""
-    extension = Extension(c, 2, drain_timeout_ms=300)
+    extension = Extension(c, 2, drain_timeout_ms=_LIMIT_MS, verbose=True)
     c.run(Behave(1, 0, gate_after=0))
     inside = extension.begin_inside(lane=2)
     extension.wrapper(1)
-    swap = extension.begin_swap(2, range(2))
+    (swap,) = begin_stopped(c, (extension, 2, range(2)))
     pending = begin_held(c, extension, (1, 1, 1), lane=3)
+    c.clear_pauses()
     expect_status(swap.result().status, UNSUCCESSFUL, "a swap that cannot drain")
     for call in pending:
         ran_in(call.result(), 1, "a call that was held in vain")

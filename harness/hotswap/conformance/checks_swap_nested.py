@@ -8,7 +8,7 @@ from hotswap.conformance.check import CheckFailed, check, expect, expect_equal
 from hotswap.conformance.objects import Condition
 from hotswap.conformance.replies import Called
 from hotswap.conformance.requests import Behave
-from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, nest, succeeded
+from hotswap.conformance.swap_calls import begin_held, begin_repeated, begin_stopped, end_repeated, nest, succeeded
 from hotswap.conformance.swap_rig import (
     COMPAT,
     SUCCESS,
@@ -129,15 +129,17 @@ def nested_through_another_extension(c: ConformanceDriver) -> None:
 @check("R29", "two extensions that stall with calls nested in each other end with the drain limit", on=COMPAT)
 def nested_in_each_other(c: ConformanceDriver) -> None:
     """Nobody can drain: each waits for a call that the other holds. Nothing hangs, and afterwards all works."""
-    one, other = Extension(c, drain_timeout_ms=200), Extension(c, number=1, drain_timeout_ms=200)
+    one, other = (Extension(c, number=number, drain_timeout_ms=200, verbose=True) for number in (0, 1))
     other.swap(3)
     nest(c, one, 0, 0, version=1, gate_before=0, inner_extension=other)
     nest(c, other, 0, 0, version=3, gate_before=0, inner_extension=one)
     calls = [one.begin_call(lane=2), other.begin_call(lane=3)]
     c.wait(Condition.at_gate(0, 2))
-    swaps = [one.begin_swap(2, lane=4), other.begin_swap(4, lane=5)]
-    outsiders = begin_held(c, one, (0,), lane=6) + begin_held(c, other, (0,), lane=7)
+    swaps = begin_stopped(c, (one, 2, (0,)), (other, 4, (0,)), lane=4)
     c.open_gate(0)
+    c.wait(Condition.held(2))
+    outsiders = begin_held(c, one, (0,), lane=6) + begin_held(c, other, (0,), lane=7)
+    c.clear_pauses()
     statuses = [swap.result().status for swap in swaps]
     expect(set(statuses) <= {SUCCESS, UNSUCCESSFUL}, f"the swaps returned {statuses}")
     expect(UNSUCCESSFUL in statuses, "both swaps succeeded, though each waited for a call that the other held")

@@ -92,6 +92,21 @@ def end_repeated(c: ConformanceDriver, pending: Sequence[Pending[Called]]) -> li
     return [one.result() for one in pending]
 
 
+def begin_stopped(
+    c: ConformanceDriver, *swaps: tuple[Extension, int, Sequence[int]], lane: int = 1
+) -> list[Pending[Registered]]:
+    """Begin swaps (extension, version, ids), each on a lane of its own, and stop them where their stall has begun.
+
+    The drain limit does not run yet: `c.clear_pauses()` lets them go on. The extensions have to be verbose.
+    """
+    arrived = c.paused().arrivals
+    c.pause_at("ProxyStallSet")
+    pending = [extension.begin_swap(version, ids, lane=lane + at) for at, (extension, version, ids) in enumerate(swaps)]
+    for at in range(len(pending)):
+        c.paused(after=arrived + at)
+    return pending
+
+
 def begin_held(
     c: ConformanceDriver, extension: Extension, ids: Sequence[int], *, lane: int = 2
 ) -> list[Pending[Called]]:
