@@ -33,6 +33,12 @@ def null_routine(c: ConformanceDriver) -> None:
     expect(event.signalled, "an event was consumed, though no thread was made")
 
 
+@check("W2", "AllowRawRoutine: a NULL worker routine is refused all the same", on=("compat",))
+def null_routine_among_raw_ones(c: ConformanceDriver) -> None:
+    """No wrapper is asked for then, but a routine is."""
+    Rig(c, allow_raw_routine=1).expect_refused("a NULL routine", routine=Function.null())
+
+
 @check("W2", "a refused creation writes neither handle nor client id (our choice)", on=("compat",))
 def writes_nothing(c: ConformanceDriver) -> None:
     """Undocumented: a caller's variables stay as they were."""

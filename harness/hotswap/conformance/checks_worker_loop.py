@@ -26,6 +26,20 @@ def waits_first(c: ConformanceDriver, wait_type: int) -> None:
     idle.expect_alive("nothing was signalled")
 
 
+@check("W15", "a wait without a time-out does not end by itself, however long it is", each=(WAIT_ALL, WAIT_ANY))
+def waits_long(c: ConformanceDriver, wait_type: int) -> None:
+    """With one of two events signalled where both are needed: it stays signalled all the time (W32)."""
+    rig = Rig(c)
+    worker = rig.worker(2, wait_type=wait_type)
+    if wait_type == WAIT_ALL:
+        worker.events[0].set()
+    for _ in range(8):
+        worker.expect_only(0, "nothing more was signalled", milliseconds=100)
+        expect_equal(worker.events[0].signalled, wait_type == WAIT_ALL, "whether event 0 is signalled")
+    worker.events[1].set()
+    expect_equal(worker.statuses(1), [wait_type], "wait statuses")
+
+
 @check("W16", "each completed wait makes one call, with the given context", each=(0, 0xFFFF_8000_1234_5678, _ALL_ONES))
 def one_call_with_context(c: ConformanceDriver, context: int) -> None:
     """NULL, an address, and what is none: nobody but the routine looks at it."""
@@ -197,6 +211,16 @@ def dirty_bits_reversed(c: ConformanceDriver) -> None:
     """The switch's other position."""
     rig = Rig(c, true_ends_thread=1)
     rig.behave(return_value=0xFFFFFFFF_FFFFFF00, return_limit=2, later_value=0x80)
+    worker = rig.worker(1)
+    _iterate(worker, 3)
+    worker.join()
+
+
+@check("W22", "the switch is BOOLEAN too: any non-zero value reverses the polarity", on=("compat",), each=(2, 0xFF))
+def true_switch(c: ConformanceDriver, value: int) -> None:
+    """TRUE ends the thread, FALSE does not."""
+    rig = Rig(c, true_ends_thread=value)
+    rig.return_true(2, inverted=True)
     worker = rig.worker(1)
     _iterate(worker, 3)
     worker.join()

@@ -149,9 +149,9 @@ class Worker:
         expect_equal(info.iterations, iterations, f"iterations of worker {self.number}")
         return [int(status) for status in info.last_status[: info.last_status_count]][::-1]
 
-    def expect_only(self, iterations: int, why: str) -> None:
-        """CheckFailed when one more than these comes in a quiet moment, or when there are fewer."""
-        if come(self.c, Condition.iterations(self.number, iterations + 1)):
+    def expect_only(self, iterations: int, why: str, *, milliseconds: int = _QUIET_MS) -> None:
+        """CheckFailed when one more than these comes in a quiet moment, or in so much time, or when there are fewer."""
+        if come(self.c, Condition.iterations(self.number, iterations + 1), milliseconds=milliseconds):
             raise CheckFailed(f"worker {self.number} made more than {iterations} iterations, though {why}")
         expect_equal(self.info().iterations, iterations, f"iterations of worker {self.number}, as {why}")
 
