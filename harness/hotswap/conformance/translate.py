@@ -1,0 +1,313 @@
+"""Steps in the words of the conformance driver, and its answers in those of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hotswap.conformance import objects, requests
+from hotswap.conformance.driver import reply_of
+from hotswap.conformance.model_world import Wrapper
+from hotswap.conformance.objects import NO_DRIVER, NULL_EVENT, OWN_DRIVER, Action, Callback, DriverObject, helper_driver
+from hotswap.conformance.replies import LookupAllReply, PreparedResult
+from hotswap.conformance.requests import Request
+from hotswap.conformance.script import (
+    ECHO_IDS,
+    ENDPOINTS,
+    IDS,
+    NONE,
+    VERSIONS,
+    Behave,
+    Call,
+    Clear,
+    CloseGate,
+    CloseHandle,
+    CreateExtension,
+    CreateWorker,
+    DeleteExtension,
+    ForgetWorker,
+    Function,
+    InitEvent,
+    LoadOwner,
+    OpenGate,
+    Register,
+    SetOptions,
+    Signal,
+    Step,
+    UnloadOwner,
+)
+from hotswap.driver.ioctl import IoctlContract
+
+WORK_LANE = 15
+"""Of what does not wait."""
+PREPARED_LANES = 32
+"""The prepared request of lane n is this + n; those of nested calls are below."""
+HELPER = 1
+_SHORT_DRAIN_MS = 20
+_LONG_DRAIN_MS = 20_000
+_CONTEXT = 0x0000_5AFE_0000_0000
+_FUNCTIONS = tuple((version, endpoint) for version in VERSIONS for endpoint in range(ENDPOINTS))
+_TIMEOUTS = {
+    "none": (0, 0),
+    "ignored": (0, -10),
+    "long": (1, -36_000_000_000),
+    "far": (1, 1 << 62),
+    "short": (1, -10_000),
+    "zero": (1, 0),
+    "past": (1, 1),
+}
+"""HasTimeout, and Timeout in 100 ns: relative ones are negative."""
+
+
+Start = Callable[[Request[Any], int | None, int], requests.Prepare]
+"""Encodes a request to be started on a lane (None: only kept) under a number of its own."""
+
+
+class Labels:
+    """Which wrapper is which: an address is named by the endpoint for which it was first found."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, Wrapper] = {}
+        self._numbers: dict[Wrapper, int] = {}
+        self._addresses: dict[int, int] = {}
+
+    def number(self, wrapper: Wrapper) -> int:
+        """The driver's number of a wrapper that was found before."""
+        return self._numbers[wrapper]
+
+    def known(self, wrapper: Wrapper) -> bool:
+        """Whether it was found before."""
+        return wrapper in self._numbers
+
+    def address(self) -> int:
+        """Of some wrapper; 0 when none was found."""
+        return next(iter(self._addresses.values()), 0)
+
+    def forget(self, extension: int) -> None:
+        """Its addresses may come to be those of others."""
+        for wrapper in [wrapper for wrapper in self._numbers if wrapper[0] == extension]:
+            self._drop(wrapper)
+
+    def _drop(self, wrapper: Wrapper) -> None:
+        number = self._numbers.pop(wrapper, None)
+        if number is not None:
+            self._names.pop(number, None)
+            self._addresses.pop(number, None)
+
+    def read(self, extension: int, reply: LookupAllReply, view: dict[tuple[Any, ...], Any]) -> None:
+        """Put lookups of all ids and functions into a view."""
+        for id, found in zip(IDS, reply.by_id, strict=True):
+            wrapper = (extension, id)
+            if found.wrapper == objects.NONE:
+                self._drop(wrapper)
+            elif found.wrapper not in self._names and wrapper not in self._numbers:
+                self._names[found.wrapper] = wrapper
+                self._numbers[wrapper] = found.wrapper
+                self._addresses[found.wrapper] = found.address
+            view["wrapper of id", extension, id] = self._name(found.wrapper)
+        for function, found in zip(_FUNCTIONS, reply.by_pointer, strict=True):
+            view["wrapper of function", extension, function] = self._name(found.wrapper)
+            if (found.wrapper == objects.NONE) == found.status.succeeded:
+                view["wrapper of function", extension, function] = (str(found.status), found.wrapper)
+
+    def _name(self, number: int) -> Any:
+        return None if number == objects.NONE else self._names.get(number, ("another address",))
+
+
+class Translator:
+    """Of one script."""
+
+    def __init__(self, labels: Labels, start: Start) -> None:
+        self._labels = labels
+        self._start = start
+        self._owner_loaded = False
+        self._kinds: dict[int, Request[Any]] = {}
+
+    @staticmethod
+    def function(function: Function) -> objects.Function:
+        """Of the driver."""
+        version, endpoint = function
+        if not version:
+            return objects.Function.null()
+        kind = objects.Function.routine if endpoint < ECHO_IDS else objects.Function.echo
+        return kind(version, endpoint)
+
+    def has_owner(self, owner: int) -> bool:
+        """Whether its driver object is there."""
+        return owner != HELPER or self._owner_loaded
+
+    @staticmethod
+    def owner(owner: int) -> DriverObject:
+        """Its driver object."""
+        return NO_DRIVER if owner == NONE else helper_driver(0) if owner == HELPER else OWN_DRIVER
+
+    def requests(self, step: Step) -> Sequence[Request[Any]]:
+        """That make it."""
+        found: Sequence[Request[Any]] = getattr(self, "_" + step.kind.replace("-", "_"))(step)
+        return found
+
+    def _create_extension(self, step: CreateExtension) -> Sequence[Request[Any]]:
+        return [requests.CreateExtension(step.extension, self.owner(step.owner), step.flags)]
+
+    def _delete_extension(self, step: DeleteExtension) -> Sequence[Request[Any]]:
+        return [requests.DeleteExtension(step.extension)]
+
+    def _set_options(self, step: SetOptions) -> Sequence[Request[Any]]:
+        return [
+            requests.SetOptions(
+                step.extension,
+                _SHORT_DRAIN_MS if step.short_drain else _LONG_DRAIN_MS,
+                step.true_ends,
+                step.zero_events,
+                step.raw_routine,
+                step.keep_after_post,
+            )
+        ]
+
+    def _on_lane(self, lane: int, request: Request[Any]) -> Sequence[Request[Any]]:
+        self._kinds[lane] = request
+        return [self._start(request, lane, PREPARED_LANES + lane)]
+
+    def _register(self, step: Register) -> Sequence[Request[Any]]:
+        callback = None
+        if step.callback is not None:
+            phases = [objects.Phase(_signed(phase.status), _maybe(phase.gate)) for phase in step.callback]
+            callback = Callback(*phases, context=_CONTEXT + step.lane)
+        endpoints = [
+            objects.Endpoint(entry.id, self.function((entry.version, entry.endpoint)), entry.parameters)
+            for entry in step.entries
+        ]
+        request = requests.Register(
+            _object(step.extension), endpoints, callback, null_array=step.null_array, fail_allocation=step.fail
+        )
+        return self._on_lane(step.lane, request)
+
+    def _call(self, step: Call) -> Sequence[Request[Any]]:
+        wrapper = objects.Function.wrapper(self._labels.number((step.extension, step.id)))
+        return self._on_lane(step.lane, requests.Call(wrapper, (step.lane, step.id)))
+
+    def _init_event(self, step: InitEvent) -> Sequence[Request[Any]]:
+        return [requests.InitEvent(step.event, step.notification, step.signalled)]
+
+    def _signal(self, step: Signal) -> Sequence[Request[Any]]:
+        return [requests.SetEvent(event) for event in step.events]
+
+    def _clear(self, step: Clear) -> Sequence[Request[Any]]:
+        return [requests.ClearEvent(step.event)]
+
+    def _open_gate(self, step: OpenGate) -> Sequence[Request[Any]]:
+        return [requests.SetGate(step.gate, open=True)]
+
+    def _close_gate(self, step: CloseGate) -> Sequence[Request[Any]]:
+        return [requests.SetGate(step.gate)]
+
+    def _behave(self, step: Behave) -> Sequence[Request[Any]]:
+        nested: list[Request[Any]] = []
+        number = (step.version - 1) * ENDPOINTS + step.endpoint
+        if step.nested is not None:
+            inner = requests.Call(objects.Function.wrapper(self._labels.number(step.nested)), (number,))
+            nested = [self._start(inner, None, number)]
+        return [
+            *nested,
+            requests.Behave(
+                step.version,
+                step.endpoint,
+                step.value,
+                gate_before=_maybe(step.gate),
+                set_event=_maybe(step.sets),
+                clear_event=_maybe(step.clears),
+                action=Action.PREPARED if nested else Action.NONE,
+                prepared=number if nested else 0,
+                quiet=True,
+            ),
+        ]
+
+    def _create_worker(self, step: CreateWorker) -> Sequence[Request[Any]]:
+        has_timeout, timeout = _TIMEOUTS[step.timeout]
+        full = step.attributes
+        return [
+            requests.CreateWorker(
+                step.worker,
+                _object(step.extension),
+                self._routine(step),
+                [NULL_EVENT if event == NONE else event for event in step.events],
+                context=_CONTEXT + 0x1000 + step.worker,
+                wait_type=step.wait,
+                wait_reason=step.reason,
+                wait_mode=step.mode,
+                altertable=int(step.alertable),
+                has_timeout=has_timeout,
+                timeout=timeout,
+                count=None if step.count == NONE else step.count,
+                with_client_id=full,
+                with_attributes=full,
+                with_process=int(full),
+                guard=full and step.count == NONE,
+                fail_allocation=step.fail,
+            )
+        ]
+
+    def _routine(self, step: CreateWorker) -> objects.Function:
+        extension = step.foreign if step.routine == "foreign" else step.extension
+        if step.routine == "raw":
+            return self.function(step.function)
+        if step.routine == "garbage":
+            return objects.Function.raw(self._labels.address() + 4)
+        if step.routine == "null" or not self._labels.known((extension, step.id)):
+            return objects.Function.null()
+        return objects.Function.wrapper(self._labels.number((extension, step.id)))
+
+    def _close_handle(self, step: CloseHandle) -> Sequence[Request[Any]]:
+        return [requests.CloseWorker(step.worker)]
+
+    def _forget_worker(self, step: ForgetWorker) -> Sequence[Request[Any]]:
+        return [requests.ReleaseWorker(step.worker)]
+
+    def _load_owner(self, _step: LoadOwner) -> Sequence[Request[Any]]:
+        self._owner_loaded = True
+        return [requests.LoadHelper(0)]
+
+    def _unload_owner(self, _step: UnloadOwner) -> Sequence[Request[Any]]:
+        self._owner_loaded = False
+        return [requests.UnloadHelper(0)]
+
+    def result(self, step: Step, replies: Sequence[Any]) -> tuple[Any, ...]:
+        """What the step returned at once, as the model says it."""
+        if isinstance(step, Signal | Register | Call):
+            return ()
+        if isinstance(step, CreateWorker) and step.fail:
+            made = replies[0].result
+            return (_unsigned(made.status), *failing(step.fail, made.attempts))
+        status = getattr(replies[0], "status", 0)
+        return (_unsigned(status),)
+
+    def lane_result(self, lane: int, state: PreparedResult, contract: IoctlContract) -> tuple[int, tuple[Any, ...]]:
+        """Of the request that a lane has ended: allocations that it attempted, and its result."""
+        request = self._kinds[lane]
+        ioctl = contract.ioctl(request.method)
+        reply = reply_of(request, ioctl, state.output[: state.output_bytes])
+        if isinstance(request, requests.Call):
+            return 0, (reply.value, reply.seen_version, reply.seen_endpoint)
+        phases = tuple((phase.phase, _unsigned(phase.status)) for phase in reply.phases)
+        return reply.result.attempts, (_unsigned(reply.status), phases)
+
+
+def failing(nth: int, attempts: int) -> tuple[str]:
+    """Whether the allocation that was to fail was reached."""
+    return ("an allocation failed",) if attempts >= nth else ("reached no failing allocation",)
+
+
+def _unsigned(status: int) -> int:
+    return int(status) & 0xFFFFFFFF
+
+
+def _signed(status: int) -> int:
+    return status - (1 << 32) if status >= 1 << 31 else status
+
+
+def _maybe(number: int) -> int | None:
+    return None if number == NONE else number
+
+
+def _object(number: int) -> int:
+    return objects.NONE if number == NONE else number
