@@ -16,6 +16,7 @@
 #define HOTSWAP_KEYWORD_SIGNAL 0x2
 #define HOTSWAP_KEYWORD_ITERATION 0x4
 #define HOTSWAP_KEYWORD_SWAP 0x8
+#define HOTSWAP_KEYWORD_STEP 0x10
 
 /* clang-format off */
 #define HOTSWAP_SWAP_FIELDS(F) F(UINT32, Swap) F(UINT32, FromVersion) F(UINT32, ToVersion) F(NTSTATUS, Status)
@@ -49,7 +50,18 @@
     EVENT(SwapReleased,      4, 0, HOTSWAP_KEYWORD_SWAP,      HOTSWAP_SWAP_FIELDS) /* before held calls go on */ \
     EVENT(SwapPostProcess,   4, 0, HOTSWAP_KEYWORD_SWAP,      HOTSWAP_SWAP_FIELDS) /* callback returned */ \
     EVENT(SwapRolledBack,    3, 0, HOTSWAP_KEYWORD_SWAP,      HOTSWAP_SWAP_FIELDS) /* old version is in force */ \
-    EVENT(SwapEnd,           4, 2, HOTSWAP_KEYWORD_SWAP,      HOTSWAP_FIELDS_SwapEnd)
+    EVENT(SwapEnd,           4, 2, HOTSWAP_KEYWORD_SWAP,      HOTSWAP_FIELDS_SwapEnd) \
+    /* Fine steps of the runtime, only when configured; in the order of HS_PROXY_STEP. */ \
+    EVENT(ProxyWoken, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyCallEntering, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyCallInside, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyCallReturned, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyCallLeft, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyCallHeld, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyCallResumed, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyPointerSwitched, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyStallSet, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep) \
+    EVENT(ProxyReleaseDone, 5, 0, HOTSWAP_KEYWORD_STEP,      HOTSWAP_FIELDS_ProxyStep)
 
 #define HOTSWAP_FIELDS_HostStart(F) F(UINT32, ContractVersion) F(UINT32, RingSlots) F(UINT64, TickFrequency)
 #define HOTSWAP_FIELDS_HostStop(F) \
@@ -89,6 +101,8 @@
 /* Written on behalf of the endpoint driver: Version and Result are its own words. */
 #define HOTSWAP_FIELDS_EndpointWork(F) \
     F(UINT32, Worker) F(UINT64, Iteration) F(UINT32, Version) F(NTSTATUS, WaitStatus) F(UINT64, Result)
+/* Worker is that of the thread, 0 on others. EndpointId: HOTSWAP_ENDPOINT_ID, or 0xFFFFFFFF for a step of none. */
+#define HOTSWAP_FIELDS_ProxyStep(F) F(UINT32, Worker) F(UINT32, EndpointId) F(NTSTATUS, Status)
 #define HOTSWAP_FIELDS_SwapEnd(F) \
     F(UINT32, Swap) F(UINT32, FromVersion) F(UINT32, ToVersion) F(NTSTATUS, Status) F(UINT32, HeldCalls)
 /* clang-format on */

@@ -41,6 +41,11 @@
 #define IOCTL_HOTSWAP_PROBE_RUNTIME HOTSWAP_CTL(14) /* HOTSWAP_PROBE_RUNTIME  HOTSWAP_RUNTIME_INFO, pended */
 #define IOCTL_HOTSWAP_CALL_ENDPOINT HOTSWAP_CTL(15) /* HOTSWAP_CALL_ENDPOINT  HOTSWAP_CALL_REPLY, pended */
 #define IOCTL_HOTSWAP_SHUTDOWN HOTSWAP_CTL(16)      /* -                      HOTSWAP_COUNTERS, pended */
+#define IOCTL_HOTSWAP_PAUSE_ARM HOTSWAP_CTL(17)     /* TRACE_PAUSE_ARM        TRACE_PAUSE_ARMED (trace_pause.h) */
+#define IOCTL_HOTSWAP_PAUSE_WAIT HOTSWAP_CTL(18)    /* TRACE_PAUSE_WAIT       TRACE_PAUSE_STATE (trace_pause.h), pended */
+#define IOCTL_HOTSWAP_PAUSE_QUERY HOTSWAP_CTL(19)   /* -                      TRACE_PAUSE_STATE (trace_pause.h) */
+#define IOCTL_HOTSWAP_PAUSE_RELEASE HOTSWAP_CTL(20) /* TRACE_PAUSE_RELEASE    TRACE_PAUSE_STATE (trace_pause.h) */
+#define IOCTL_HOTSWAP_PAUSE_CLEAR HOTSWAP_CTL(21)   /* -                      TRACE_PAUSE_STATE (trace_pause.h) */
 
 /* Who implements the DriverProxy API. Auto: native when complete and enabled, otherwise compat. */
 typedef enum _HOTSWAP_RUNTIME {
@@ -95,7 +100,7 @@ typedef struct _HOTSWAP_CONFIGURATION {
     ULONG DrainTimeoutMs;   /* 0 = default, 5000 (R12) */
     ULONG InvertReturn;     /* 1 = worker routine TRUE ends the thread, as inbox drivers do (4.9 a) */
     ULONG HostFault;        /* HOTSWAP_HOST_FAULT */
-    ULONG Reserved;
+    ULONG Verbose;          /* 1 = the runtime's fine steps are traced as well (compat) */
 } HOTSWAP_CONFIGURATION;
 
 typedef struct _HOTSWAP_CREATE_WORKER {

@@ -63,6 +63,7 @@ static VOID ControlTakeDown(void)
 VOID ControlShutDown(void)
 {
     ControlEnding = TRUE;
+    PauseClear(NULL);
     LaneClose(&UpdateLane);
     LaneWaitIdle(&UpdateLane);
     ControlTakeDown();
@@ -73,11 +74,11 @@ _Use_decl_annotations_ NTSTATUS ControlDriverEntry(void)
 {
     NTSTATUS status;
 
-    status = LaneOpen(&ControlLane);
+    status = LaneOpen(&ControlLane, DispatchRunPended);
     if (!NT_SUCCESS(status)) {
         return status;
     }
-    status = LaneOpen(&UpdateLane);
+    status = LaneOpen(&UpdateLane, DispatchRunPended);
     if (!NT_SUCCESS(status)) {
         LaneEnd(&ControlLane);
     }
@@ -93,6 +94,7 @@ VOID ControlUnload(void)
 {
     ControlLeaving = TRUE;
     ControlEnding = TRUE;
+    PauseUnload();
     LaneEnd(&ControlLane);
     LaneEnd(&UpdateLane);
     if (!ControlEnded) {

@@ -1,24 +1,10 @@
-/*
- * IOCTLs: one table with the sizes of each, checked before any handler runs. METHOD_BUFFERED only: no user pointer is ever
- * seen, and a handler works on a copy of its input because output goes to the same buffer.
- */
+/* The IOCTLs of the host driver. */
 #include "host.h"
 
-typedef NTSTATUS DISPATCH_HANDLER(_In_ const VOID *Input, _Out_ VOID *Output);
-
 typedef enum _DISPATCH_WHERE {
-    DispatchHere,    /* never waits */
-    DispatchControl, /* pended, on the control lane */
-    DispatchUpdate   /* pended, on the update lane */
+    DispatchControl, /* on the control lane */
+    DispatchUpdate   /* on the update lane */
 } DISPATCH_WHERE;
-
-typedef struct _DISPATCH_ENTRY {
-    ULONG Code;
-    ULONG InputBytes;
-    ULONG OutputBytes;
-    DISPATCH_WHERE Where;
-    DISPATCH_HANDLER *Handler;
-} DISPATCH_ENTRY;
 
 static NTSTATUS OnGetVersion(const VOID *Input, VOID *Output)
 {
@@ -137,94 +123,40 @@ static NTSTATUS OnShutdown(const VOID *Input, VOID *Output)
     return STATUS_SUCCESS;
 }
 
-static const DISPATCH_ENTRY DispatchTable[] = {
-    { IOCTL_HOTSWAP_GET_VERSION, 0, sizeof(HOTSWAP_VERSION_INFO), DispatchHere, OnGetVersion },
-    { IOCTL_HOTSWAP_CONFIGURE, sizeof(HOTSWAP_CONFIGURATION), sizeof(HOTSWAP_VERSION_INFO), DispatchControl, OnConfigure },
-    { IOCTL_HOTSWAP_CREATE_WORKER, sizeof(HOTSWAP_CREATE_WORKER), sizeof(HOTSWAP_WORKER_CREATED), DispatchControl, OnCreateWorker },
-    { IOCTL_HOTSWAP_QUERY_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_INFO), DispatchHere, OnQueryWorker },
-    { IOCTL_HOTSWAP_STOP_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_STOPPED), DispatchControl, OnStopWorker },
-    { IOCTL_HOTSWAP_ALERT_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_STATUS_REPLY), DispatchControl, OnAlertWorker },
-    { IOCTL_HOTSWAP_SIGNAL_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), DispatchHere, OnSignalEvent },
-    { IOCTL_HOTSWAP_CLEAR_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), DispatchHere, OnClearEvent },
-    { IOCTL_HOTSWAP_QUERY_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), DispatchHere, OnQueryEvent },
-    { IOCTL_HOTSWAP_START_LOAD, sizeof(HOTSWAP_START_LOAD), sizeof(HOTSWAP_LOAD_ID), DispatchControl, OnStartLoad },
-    { IOCTL_HOTSWAP_STOP_LOAD, sizeof(HOTSWAP_LOAD_ID), sizeof(HOTSWAP_LOAD_STOPPED), DispatchControl, OnStopLoad },
-    { IOCTL_HOTSWAP_UPDATE, sizeof(HOTSWAP_UPDATE), sizeof(HOTSWAP_UPDATE_REPLY), DispatchUpdate, OnUpdate },
-    { IOCTL_HOTSWAP_QUERY_COUNTERS, 0, sizeof(HOTSWAP_COUNTERS), DispatchHere, OnQueryCounters },
-    { IOCTL_HOTSWAP_PROBE_RUNTIME, sizeof(HOTSWAP_PROBE_RUNTIME), sizeof(HOTSWAP_RUNTIME_INFO), DispatchControl, OnProbeRuntime },
-    { IOCTL_HOTSWAP_CALL_ENDPOINT, sizeof(HOTSWAP_CALL_ENDPOINT), sizeof(HOTSWAP_CALL_REPLY), DispatchControl, OnCallEndpoint },
-    { IOCTL_HOTSWAP_SHUTDOWN, 0, sizeof(HOTSWAP_COUNTERS), DispatchControl, OnShutdown },
+const HS_DISPATCH_ENTRY HsDispatchTable[] = {
+    { IOCTL_HOTSWAP_GET_VERSION, 0, sizeof(HOTSWAP_VERSION_INFO), HS_DISPATCH_HERE, OnGetVersion, NULL },
+    { IOCTL_HOTSWAP_CONFIGURE, sizeof(HOTSWAP_CONFIGURATION), sizeof(HOTSWAP_VERSION_INFO), DispatchControl, OnConfigure, NULL },
+    { IOCTL_HOTSWAP_CREATE_WORKER, sizeof(HOTSWAP_CREATE_WORKER), sizeof(HOTSWAP_WORKER_CREATED), DispatchControl, OnCreateWorker, NULL },
+    { IOCTL_HOTSWAP_QUERY_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_INFO), HS_DISPATCH_HERE, OnQueryWorker, NULL },
+    { IOCTL_HOTSWAP_STOP_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_WORKER_STOPPED), DispatchControl, OnStopWorker, NULL },
+    { IOCTL_HOTSWAP_ALERT_WORKER, sizeof(HOTSWAP_WORKER_ID), sizeof(HOTSWAP_STATUS_REPLY), DispatchControl, OnAlertWorker, NULL },
+    { IOCTL_HOTSWAP_SIGNAL_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), HS_DISPATCH_HERE, OnSignalEvent, NULL },
+    { IOCTL_HOTSWAP_CLEAR_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), HS_DISPATCH_HERE, OnClearEvent, NULL },
+    { IOCTL_HOTSWAP_QUERY_EVENT, sizeof(HOTSWAP_EVENT_REQUEST), sizeof(HOTSWAP_EVENT_REPLY), HS_DISPATCH_HERE, OnQueryEvent, NULL },
+    { IOCTL_HOTSWAP_START_LOAD, sizeof(HOTSWAP_START_LOAD), sizeof(HOTSWAP_LOAD_ID), DispatchControl, OnStartLoad, NULL },
+    { IOCTL_HOTSWAP_STOP_LOAD, sizeof(HOTSWAP_LOAD_ID), sizeof(HOTSWAP_LOAD_STOPPED), DispatchControl, OnStopLoad, NULL },
+    { IOCTL_HOTSWAP_UPDATE, sizeof(HOTSWAP_UPDATE), sizeof(HOTSWAP_UPDATE_REPLY), DispatchUpdate, OnUpdate, NULL },
+    { IOCTL_HOTSWAP_QUERY_COUNTERS, 0, sizeof(HOTSWAP_COUNTERS), HS_DISPATCH_HERE, OnQueryCounters, NULL },
+    { IOCTL_HOTSWAP_PROBE_RUNTIME, sizeof(HOTSWAP_PROBE_RUNTIME), sizeof(HOTSWAP_RUNTIME_INFO), DispatchControl, OnProbeRuntime, NULL },
+    { IOCTL_HOTSWAP_CALL_ENDPOINT, sizeof(HOTSWAP_CALL_ENDPOINT), sizeof(HOTSWAP_CALL_REPLY), DispatchControl, OnCallEndpoint, NULL },
+    { IOCTL_HOTSWAP_SHUTDOWN, 0, sizeof(HOTSWAP_COUNTERS), DispatchControl, OnShutdown, NULL },
+    { IOCTL_HOTSWAP_DRAIN_TRACE, 0, 0, HS_DISPATCH_HERE, NULL, DispatchDrainTrace },
+    { IOCTL_HOTSWAP_PAUSE_ARM, sizeof(TRACE_PAUSE_ARM), sizeof(TRACE_PAUSE_ARMED), HS_DISPATCH_HERE, NULL, DispatchPauseArm },
+    { IOCTL_HOTSWAP_PAUSE_WAIT, sizeof(TRACE_PAUSE_WAIT), sizeof(TRACE_PAUSE_STATE), HS_DISPATCH_HERE, NULL, DispatchPauseWait },
+    { IOCTL_HOTSWAP_PAUSE_QUERY, 0, sizeof(TRACE_PAUSE_STATE), HS_DISPATCH_HERE, DispatchPauseQuery, NULL },
+    { IOCTL_HOTSWAP_PAUSE_RELEASE, sizeof(TRACE_PAUSE_RELEASE), sizeof(TRACE_PAUSE_STATE), HS_DISPATCH_HERE, DispatchPauseRelease, NULL },
+    { IOCTL_HOTSWAP_PAUSE_CLEAR, 0, sizeof(TRACE_PAUSE_STATE), HS_DISPATCH_HERE, DispatchPauseClear, NULL },
 };
 
-static const DISPATCH_ENTRY *DispatchFind(ULONG Code)
-{
-    ULONG i;
+const ULONG HsDispatchCount = ARRAYSIZE(HsDispatchTable);
 
-    for (i = 0; i < ARRAYSIZE(DispatchTable); i++) {
-        if (DispatchTable[i].Code == Code) {
-            return &DispatchTable[i];
-        }
-    }
-    return NULL;
+_Use_decl_annotations_ NTSTATUS DispatchQueue(PIRP Irp, const HS_DISPATCH_ENTRY *Entry)
+{
+    return ControlQueue(Irp, Entry->Where == DispatchUpdate);
 }
 
-static NTSTATUS DispatchRun(const DISPATCH_ENTRY *Entry, PIRP Irp, VOID *Input, ULONG_PTR *Information)
+_Use_decl_annotations_ VOID DispatchCancelFile(PFILE_OBJECT FileObject)
 {
-    VOID *buffer = Irp->AssociatedIrp.SystemBuffer;
-    NTSTATUS status;
-
-    RtlCopyMemory(Input, buffer, Entry->InputBytes);
-    RtlZeroMemory(buffer, Entry->OutputBytes); /* nothing of ours leaks through padding */
-    status = Entry->Handler(Input, buffer);
-    *Information = NT_SUCCESS(status) ? Entry->OutputBytes : 0;
-    return status;
-}
-
-_Use_decl_annotations_ NTSTATUS DispatchPended(PIRP Irp, VOID *Input, ULONG_PTR *Information)
-{
-    const DISPATCH_ENTRY *entry = DispatchFind(IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.IoControlCode);
-
-    return entry == NULL ? STATUS_INVALID_DEVICE_REQUEST : DispatchRun(entry, Irp, Input, Information);
-}
-
-static NTSTATUS DispatchCheck(const DISPATCH_ENTRY *Entry, PIO_STACK_LOCATION Stack)
-{
-    if (Entry == NULL) {
-        return STATUS_INVALID_DEVICE_REQUEST;
-    }
-    if (Stack->Parameters.DeviceIoControl.InputBufferLength != Entry->InputBytes) {
-        return STATUS_INFO_LENGTH_MISMATCH;
-    }
-    return Stack->Parameters.DeviceIoControl.OutputBufferLength < Entry->OutputBytes ? STATUS_BUFFER_TOO_SMALL : STATUS_SUCCESS;
-}
-
-_Use_decl_annotations_ NTSTATUS NTAPI DispatchDeviceControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
-{
-    PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
-    const DISPATCH_ENTRY *entry = DispatchFind(stack->Parameters.DeviceIoControl.IoControlCode);
-    ULONG_PTR information = 0;
-    NTSTATUS status;
-
-    UNREFERENCED_PARAMETER(DeviceObject);
-    if (stack->Parameters.DeviceIoControl.IoControlCode == IOCTL_HOTSWAP_DRAIN_TRACE) {
-        ULONG returned;
-
-        status = RingDrain(Irp->AssociatedIrp.SystemBuffer, stack->Parameters.DeviceIoControl.OutputBufferLength, &returned);
-        information = returned;
-    } else {
-        status = DispatchCheck(entry, stack);
-        if (NT_SUCCESS(status) && entry->Where != DispatchHere) {
-            return ControlQueue(Irp, entry->Where == DispatchUpdate);
-        }
-        if (NT_SUCCESS(status)) {
-            HOTSWAP_EVENT_REQUEST input; /* the largest input that is not pended */
-
-            NT_ASSERT(entry->InputBytes <= sizeof(input));
-            status = DispatchRun(entry, Irp, &input, &information);
-        }
-    }
-    Irp->IoStatus.Status = status;
-    Irp->IoStatus.Information = information;
-    IoCompleteRequest(Irp, IO_NO_INCREMENT);
-    return status;
+    PauseCancelFile(FileObject);
+    ControlCancelFile(FileObject);
 }

@@ -1,150 +1,16 @@
 /* hotswap.sys, the host driver: what its parts share. One concept, one file; main.c is the map. */
 #pragma once
 
-#include "driverproxy_compat.h"
-#include "hotswap_events.h"
-#include "platform.h"
+#include "common.h"
 #include "verifier.h"
 
-#include "hotswap_ioctl.h"
-#include "trace_ring.h"
+/* ---- counters.c ---- */
 
-#define HS_TAG 'wStH'
-
-/* ---- memory.c: every pool block is counted ---- */
-
-_IRQL_requires_max_(DISPATCH_LEVEL) _Must_inspect_result_ PVOID HsAllocate(_In_ SIZE_T Bytes);
-_IRQL_requires_max_(DISPATCH_LEVEL) VOID HsFree(_In_opt_ PVOID Block);
-
-/* ---- counters.c: what the host holds ---- */
-
-typedef struct _HS_COUNTERS {
-    volatile LONG Threads;
-    volatile LONG Allocations;
-    volatile LONG64 AllocationBytes;
-    volatile LONG Events;
-    volatile LONG References;
-    volatile LONG EndpointDrivers;
-    volatile LONG64 Iterations;
-    volatile LONG64 Signals;
-} HS_COUNTERS;
-
-extern HS_COUNTERS HsCounters;
 VOID HsQueryCounters(_Out_ HOTSWAP_COUNTERS *Counters);
-
-/* ---- rundown.c: in use until closed ---- */
-
-typedef struct _HS_RUNDOWN {
-    volatile LONG State; /* bit 0 closed, users from bit 1 on */
-    KEVENT Idle;
-} HS_RUNDOWN;
-
-VOID HsRundownInitialize(_Out_ HS_RUNDOWN *Rundown);
-_Must_inspect_result_ BOOLEAN HsRundownAcquire(_Inout_ HS_RUNDOWN *Rundown);
-VOID HsRundownRelease(_Inout_ HS_RUNDOWN *Rundown);
-_IRQL_requires_(PASSIVE_LEVEL) VOID HsRundownClose(_Inout_ HS_RUNDOWN *Rundown);
-
-/* ---- lock.c ---- */
-
-typedef struct _HS_LOCK {
-    KEVENT Free;
-} HS_LOCK;
-
-VOID HsLockInitialize(_Out_ HS_LOCK *Lock);
-_IRQL_requires_(PASSIVE_LEVEL) VOID HsLockAcquire(_Inout_ HS_LOCK *Lock);
-VOID HsLockRelease(_Inout_ HS_LOCK *Lock);
-
-/* ---- trace.c, ring.c, etw.c ---- */
-
-/* Payload structures and write functions, from the list in hotswap_events.h. */
-#define HS_C_UINT32 ULONG
-#define HS_C_UINT64 ULONG64
-#define HS_C_HEX32 ULONG
-#define HS_C_HEX64 ULONG64
-#define HS_C_INT64 LONG64
-#define HS_C_NTSTATUS NTSTATUS
-#define HS_PAYLOAD_FIELD(Type, Name) HS_C_##Type Name;
-#define HS_PAYLOAD(Name, Level, Opcode, Keyword, Fields)                                                               \
-    typedef struct _HS_##Name {                                                                                        \
-        Fields(HS_PAYLOAD_FIELD)                                                                                       \
-    } HS_##Name;
-#pragma pack(push, 1)
-HOTSWAP_EVENTS(HS_PAYLOAD)
-#pragma pack(pop)
-
-#define HS_EVENT_ID(Name, Level, Opcode, Keyword, Fields) HsEvent##Name,
-typedef enum _HS_EVENT { HOTSWAP_EVENTS(HS_EVENT_ID) HsEventCount } HS_EVENT;
-
-_IRQL_requires_max_(DISPATCH_LEVEL) VOID HsTraceWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
-#define HS_TRACE(Name, ...)                                                                                            \
-    do {                                                                                                               \
-        const HS_##Name hsPayload = { __VA_ARGS__ };                                                                   \
-        HsTraceWrite(HsEvent##Name, &hsPayload, sizeof(hsPayload));                                                    \
-    } while (0)
-
-/* An event as ETW knows it: descriptor, and the two metadata blobs of TraceLogging. */
-typedef struct _HS_EVENT_TEMPLATE {
-    UCHAR Level;
-    UCHAR Opcode;
-    USHORT SchemaBytes;
-    ULONG64 Keyword;
-    const UCHAR *Schema;
-} HS_EVENT_TEMPLATE;
-
-extern const HS_EVENT_TEMPLATE HsEventTemplates[HsEventCount];
-extern const GUID HsProviderGuid;
-extern const UCHAR *const HsProviderTraits;
-extern const USHORT HsProviderTraitsBytes;
-
-#define HS_MAX_PAYLOAD 96
-#define HS_DEFAULT_RING_SLOTS 65536
-#define HS_MIN_RING_SLOTS 64
-#define HS_MAX_RING_SLOTS (1u << 20)
-
-typedef struct _HS_RING_SLOT {
-    volatile LONG64 Commit; /* position + 1 once written */
-    LONG64 Tick;
-    ULONG ThreadId;
-    ULONG ProcessId;
-    USHORT Event;
-    USHORT Processor;
-    USHORT Length;
-    USHORT Reserved;
-    UCHAR Payload[HS_MAX_PAYLOAD];
-} HS_RING_SLOT;
-C_ASSERT(sizeof(HS_RING_SLOT) == 128);
-
-_Must_inspect_result_ NTSTATUS RingDriverEntry(void);
-VOID RingUnload(void);
-_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS RingResize(_In_ ULONG Slots);
-_IRQL_requires_max_(DISPATCH_LEVEL) VOID RingWrite(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
-_IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS RingDrain(_Out_writes_bytes_to_(Bytes, *Returned) PVOID Buffer, _In_ ULONG Bytes,
-                                                       _Out_ ULONG *Returned);
-ULONG RingSlots(void);
-VOID RingTotals(_Out_ ULONG64 *Written, _Out_ ULONG64 *Dropped);
-
-VOID EtwDriverEntry(void);
-VOID EtwUnload(void);
-BOOLEAN EtwActive(void);
-_IRQL_requires_max_(DISPATCH_LEVEL) VOID EtwWriteEventRecord(_In_ HS_EVENT Event, _In_reads_bytes_(Length) const VOID *Payload, _In_ ULONG Length);
 
 /* ---- runtime.c: native, compat or plain ---- */
 
-typedef struct _HS_RUNTIME_TABLE {
-    VOID(NTAPI *GetFeatures)(PDRIVER_OBJECT, PDRIVER_PROXY_FEATURE_FLAGS);
-    NTSTATUS(NTAPI *CreateExtension)(PDRIVER_OBJECT, DRIVER_PROXY_EXTENSION_CREATION_FLAGS, PDRIVER_PROXY_EXTENSION *);
-    NTSTATUS(NTAPI *RegisterEndpoints)(PDRIVER_PROXY_EXTENSION, PDRIVER_PROXY_ENDPOINT_INFORMATION, ULONG, PDRIVER_PROXY_REGISTER_CALLBACK,
-                                       PVOID);
-    PDRIVER_PROXY_WRAPPED_ENDPOINT_FUNCTION(NTAPI *GetWrapper)(PDRIVER_PROXY_EXTENSION, DRIVER_PROXY_ENDPOINT_FUNCTION_ID);
-    NTSTATUS(NTAPI *GetWrapperFromEndpoint)(PDRIVER_PROXY_EXTENSION, PDRIVER_PROXY_ENDPOINT_FUNCTION,
-                                            PDRIVER_PROXY_WRAPPED_ENDPOINT_FUNCTION *);
-    PDRIVER_PROXY_EXTENSION(NTAPI *FromDriverObject)(PDRIVER_OBJECT);
-    NTSTATUS(NTAPI *CreateWorkerThread)(PDRIVER_PROXY_EXTENSION, PHANDLE, ULONG, POBJECT_ATTRIBUTES, HANDLE, PCLIENT_ID,
-                                        PDRIVER_PROXY_HOTSWAP_WORKER_ROUTINE_START_CONTEXT);
-} HS_RUNTIME_TABLE;
-C_ASSERT(sizeof(HS_RUNTIME_TABLE) == HotswapExportCount * sizeof(PVOID));
-
-typedef PVOID HS_RESOLVE(_In_opt_ PVOID Context, _In_ PCWSTR Name);
+C_ASSERT(HotswapExportCount == HS_NATIVE_EXPORTS);
 
 VOID RuntimeDriverEntry(void);
 /* Which runtime a kernel with these exports gets, and the extension made with it (NULL for plain). */
@@ -225,6 +91,7 @@ typedef struct _HS_WORKER {
 _Must_inspect_result_ BOOLEAN WorkerPublish(_Inout_ HS_WORKER *Worker); /* gives it its id; FALSE: the table is full */
 _Must_inspect_result_ BOOLEAN WorkerUnpublish(_In_ HS_WORKER *Worker); /* TRUE: the table's reference is the caller's now */
 HS_WORKER *WorkerReference(_In_ ULONG Id);
+_IRQL_requires_max_(DISPATCH_LEVEL) ULONG WorkerOfThread(_In_ ULONG ThreadId); /* 0: of none */
 VOID WorkerDereference(_In_opt_ HS_WORKER *Worker);
 NTSTATUS WorkerForEach(_In_ NTSTATUS (*Action)(HS_WORKER *), _In_ BOOLEAN EndAtFailure);
 ULONG WorkerCount(void);
@@ -254,13 +121,6 @@ typedef NTSTATUS SIGNAL_OPERATION(_In_ const HOTSWAP_EVENT_REQUEST *Request, _Ou
 SIGNAL_OPERATION SignalRequest;
 SIGNAL_OPERATION SignalClear;
 SIGNAL_OPERATION SignalQuery;
-
-/* ---- thread.c: threads that are joined by their object ---- */
-
-_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadCreate(_In_ PKSTART_ROUTINE Routine, _In_opt_ PVOID Context,
-                                                                            _Out_ PVOID *ThreadObject);
-_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadFromHandle(_In_ HANDLE Handle, _Out_ PVOID *ThreadObject);
-_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS HsThreadJoin(_In_ PVOID ThreadObject, _In_ ULONG TimeoutMs);
 
 /* ---- park.c: threads that endpoint drivers leave behind ---- */
 
@@ -299,28 +159,6 @@ _Must_inspect_result_ BOOLEAN FaultForgetImage(_Inout_ HS_IMAGE *Image, _In_ con
 _IRQL_requires_(PASSIVE_LEVEL) VOID UpdateRun(_In_ const HOTSWAP_UPDATE *Update, _Out_ HOTSWAP_UPDATE_REPLY *Reply);
 HS_PROXY_NOTIFY UpdateNotify;
 
-/* ---- lane.c: requests that may wait, run on a thread one after the other ---- */
-
-#define HS_MAX_INPUT sizeof(HOTSWAP_START_LOAD)
-
-typedef struct _HS_LANE {
-    KSPIN_LOCK Lock;
-    LIST_ENTRY Irps; /* Irp->Tail.Overlay.ListEntry */
-    KEVENT Work;     /* synchronization */
-    KEVENT Idle;     /* notification: no request is under way */
-    volatile BOOLEAN Closed;
-    volatile BOOLEAN End;
-    PVOID ThreadObject;
-    DECLSPEC_ALIGN(8) UCHAR Input[HS_MAX_INPUT]; /* of the request under way */
-} HS_LANE;
-
-_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS LaneOpen(_Out_ HS_LANE *Lane);
-_IRQL_requires_max_(DISPATCH_LEVEL) VOID LaneClose(_Inout_ HS_LANE *Lane);
-_IRQL_requires_(PASSIVE_LEVEL) VOID LaneWaitIdle(_Inout_ HS_LANE *Lane);
-_IRQL_requires_(PASSIVE_LEVEL) VOID LaneEnd(_Inout_ HS_LANE *Lane);
-_IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS LaneQueue(_Inout_ HS_LANE *Lane, _In_ PIRP Irp);
-_IRQL_requires_max_(DISPATCH_LEVEL) VOID LaneCancelFile(_Inout_ HS_LANE *Lane, _In_ PFILE_OBJECT FileObject);
-
 /* ---- control.c: the two lanes, and the end ---- */
 
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS ControlDriverEntry(void);
@@ -330,11 +168,3 @@ BOOLEAN ControlUnloading(void);    /* by DriverUnload: no image can be loaded or
 _IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS ControlQueue(_In_ PIRP Irp, _In_ BOOLEAN IsUpdate);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID ControlCancelFile(_In_ PFILE_OBJECT FileObject);
 _IRQL_requires_(PASSIVE_LEVEL) VOID ControlShutDown(void);
-
-/* ---- dispatch.c, device.c ---- */
-
-_Dispatch_type_(IRP_MJ_DEVICE_CONTROL) DRIVER_DISPATCH DispatchDeviceControl;
-NTSTATUS DispatchPended(_In_ PIRP Irp, _Out_writes_bytes_(HS_MAX_INPUT) VOID *Input, _Out_ ULONG_PTR *Information); /* on a lane */
-
-_Must_inspect_result_ NTSTATUS DeviceDriverEntry(_In_ PDRIVER_OBJECT DriverObject);
-VOID DeviceUnload(_In_ PDRIVER_OBJECT DriverObject);

@@ -4,46 +4,12 @@
  */
 #include "host.h"
 
-#define IMAGE_SERVICES L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\"
-
-typedef struct _IMAGE_PATH {
-    UNICODE_STRING String;
-    WCHAR Buffer[ARRAYSIZE(IMAGE_SERVICES) + HOTSWAP_SERVICE_NAME_CHARS];
-} IMAGE_PATH;
-
-static BOOLEAN ImageNameCharacter(WCHAR Character)
-{
-    return (Character >= L'a' && Character <= L'z') || (Character >= L'A' && Character <= L'Z') ||
-           (Character >= L'0' && Character <= L'9') || Character == L'_' || Character == L'-' || Character == L'.';
-}
-
-/* The name comes from user mode: one registry key, no path. STATUS_OBJECT_NAME_INVALID otherwise. */
-static NTSTATUS ImageServicePath(PCWSTR ServiceName, IMAGE_PATH *Path)
-{
-    ULONG prefix = ARRAYSIZE(IMAGE_SERVICES) - 1;
-    ULONG i;
-
-    RtlCopyMemory(Path->Buffer, IMAGE_SERVICES, prefix * sizeof(WCHAR));
-    for (i = 0; i < HOTSWAP_SERVICE_NAME_CHARS && ServiceName[i] != 0; i++) {
-        if (!ImageNameCharacter(ServiceName[i])) {
-            return STATUS_OBJECT_NAME_INVALID;
-        }
-        Path->Buffer[prefix + i] = ServiceName[i];
-    }
-    if (i == 0 || i == HOTSWAP_SERVICE_NAME_CHARS) {
-        return STATUS_OBJECT_NAME_INVALID;
-    }
-    Path->Buffer[prefix + i] = 0;
-    RtlInitUnicodeString(&Path->String, Path->Buffer);
-    return STATUS_SUCCESS;
-}
-
 /* On failure nothing stays loaded. STATUS_NOT_FOUND: the image offered no endpoints. */
 _Use_decl_annotations_ NTSTATUS ImageLoad(PCWSTR ServiceName, HS_IMAGE *Image, HS_ENDPOINTS *Endpoints)
 {
     const HS_ENDPOINT_DESCRIPTOR *descriptor;
-    IMAGE_PATH path;
-    NTSTATUS status = ImageServicePath(ServiceName, &path);
+    HS_SERVICE_PATH path;
+    NTSTATUS status = HsServicePath(ServiceName, &path);
 
     RtlZeroMemory(Image, sizeof(*Image));
     if (!NT_SUCCESS(status)) {
@@ -75,13 +41,13 @@ _Use_decl_annotations_ NTSTATUS ImageLoad(PCWSTR ServiceName, HS_IMAGE *Image, H
 /* Success of ZwUnloadDriver is no proof that the image is gone: absence from the module list is. */
 _Use_decl_annotations_ NTSTATUS ImageUnload(HS_IMAGE *Image)
 {
-    IMAGE_PATH path;
+    HS_SERVICE_PATH path;
     NTSTATUS status;
 
     if (!Image->Loaded) {
         return STATUS_SUCCESS;
     }
-    status = ImageServicePath(Image->ServiceName, &path);
+    status = HsServicePath(Image->ServiceName, &path);
     if (NT_SUCCESS(status)) {
         status = ZwUnloadDriver(&path.String);
     }

@@ -7,10 +7,11 @@ static DRIVER_UNLOAD HostUnload;
 /* PASSIVE_LEVEL. No handle is open. */
 static _Use_decl_annotations_ VOID NTAPI HostUnload(PDRIVER_OBJECT DriverObject)
 {
+    UNREFERENCED_PARAMETER(DriverObject);
     ControlUnload(); /* writes HostStop if no shutdown request did */
     ParkUnload();    /* their code is in this image */
     VerifierUnload();
-    DeviceUnload(DriverObject);
+    DeviceUnload(HsHostFault == HotswapFaultKeepLink);
     EtwUnload();
     RingUnload();
 }
@@ -27,6 +28,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, P
         return status;
     }
     EtwDriverEntry();
+    PauseDriverEntry();
     HS_TRACE(HostStart, HOTSWAP_CONTRACT_VERSION, RingSlots(), (ULONG64)HsTickFrequency());
     RuntimeDriverEntry();
     RestartDriverEntry();

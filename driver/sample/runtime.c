@@ -17,37 +17,8 @@ PDRIVER_OBJECT HsDriverObject;
 static HS_LOCK RuntimeLock; /* of choosing, configuring and stopping one: both lanes come here */
 static HOTSWAP_RUNTIME RuntimeWanted = HotswapRuntimeAuto;
 static ULONG RuntimeDrainTimeoutMs;
+static BOOLEAN RuntimeVerbose;
 static HOTSWAP_RUNTIME_INFO RuntimeInfo;
-
-/* In the order of HOTSWAP_NATIVE_EXPORT and of HS_RUNTIME_TABLE. */
-static const PCWSTR RuntimeExportNames[HotswapExportCount] = {
-    L"IoGetDriverProxyFeatures",
-    L"IoCreateDriverProxyExtension",
-    L"IoRegisterDriverProxyEndpoints",
-    L"IoGetDriverProxyEndpointWrapper",
-    L"IofGetDriverProxyWrapperFromEndpoint",
-    L"IoGetDriverProxyExtensionFromDriverObject",
-    L"IoDriverProxyCreateHotSwappableWorkerThread",
-};
-
-static const HS_RUNTIME_TABLE RuntimeCompatTable = {
-    HsIoGetDriverProxyFeatures,
-    HsIoCreateDriverProxyExtension,
-    HsIoRegisterDriverProxyEndpoints,
-    HsIoGetDriverProxyEndpointWrapper,
-    HsIofGetDriverProxyWrapperFromEndpoint,
-    HsIoGetDriverProxyExtensionFromDriverObject,
-    HsIoDriverProxyCreateHotSwappableWorkerThread,
-};
-
-static PVOID RuntimeResolveSystem(PVOID Context, PCWSTR Name)
-{
-    UNICODE_STRING name;
-
-    UNREFERENCED_PARAMETER(Context);
-    RtlInitUnicodeString(&name, Name);
-    return MmGetSystemRoutineAddress(&name);
-}
 
 /* STATUS_PROCEDURE_NOT_FOUND, STATUS_NOT_SUPPORTED, or what the create function answered. */
 static NTSTATUS RuntimeTryNative(HS_RESOLVE *Resolve, PVOID Context, PDRIVER_OBJECT Owner, HS_RUNTIME_TABLE *Table,
@@ -55,16 +26,9 @@ static NTSTATUS RuntimeTryNative(HS_RESOLVE *Resolve, PVOID Context, PDRIVER_OBJ
 {
     DRIVER_PROXY_EXTENSION_CREATION_FLAGS none = { 0 };
     DRIVER_PROXY_FEATURE_FLAGS features = { 0 }; /* zeroed first, as inbox drivers do */
-    PVOID *functions = (PVOID *)Table;
     NTSTATUS status;
-    ULONG i;
 
-    for (i = 0; i < HotswapExportCount; i++) {
-        functions[i] = Resolve(Context, RuntimeExportNames[i]);
-        if (functions[i] == NULL) {
-            Info->MissingMask |= 1u << i;
-        }
-    }
+    Info->MissingMask = HsFillNative(Resolve, Context, Table);
     if (Info->MissingMask != 0) {
         return STATUS_PROCEDURE_NOT_FOUND;
     }
@@ -85,7 +49,7 @@ static NTSTATUS RuntimeUseCompat(PDRIVER_OBJECT Owner, HS_RUNTIME_TABLE *Table, 
 {
     DRIVER_PROXY_EXTENSION_CREATION_FLAGS none = { 0 };
 
-    *Table = RuntimeCompatTable;
+    *Table = HsCompatTable;
     return Table->CreateExtension(Owner, none, Extension);
 }
 
@@ -150,7 +114,7 @@ static PVOID RuntimeResolveProbe(PVOID Context, PCWSTR Name)
     ULONG i;
 
     for (i = 0; i < HotswapExportCount; i++) {
-        if (RuntimeExportNames[i] != Name) {
+        if (HsNativeExportNames[i] != Name) {
             continue;
         }
         if ((probe->MissingMask & (1u << i)) != 0) {
@@ -162,7 +126,7 @@ static PVOID RuntimeResolveProbe(PVOID Context, PCWSTR Name)
         if (i == HotswapExportIoCreateDriverProxyExtension) {
             return (PVOID)(ULONG_PTR)ProbeCreateExtension;
         }
-        return ((PVOID const *)&RuntimeCompatTable)[i]; /* present; a probe does not call it */
+        return ((PVOID const *)&HsCompatTable)[i]; /* present; a probe does not call it */
     }
     return NULL;
 }
@@ -194,7 +158,7 @@ _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeConfigureLocked(const H
         return STATUS_INVALID_DEVICE_STATE;
     }
     if (Configuration->Runtime > HotswapRuntimePlain || Configuration->InvertReturn > 1 ||
-        Configuration->HostFault > HotswapFaultKeepExtension || Configuration->Reserved != 0) {
+        Configuration->HostFault > HotswapFaultKeepExtension || Configuration->Verbose > 1) {
         return STATUS_INVALID_PARAMETER;
     }
     if (Configuration->RingSlots != 0) { /* first, for it alone can fail: a refused configuration changes nothing */
@@ -205,6 +169,7 @@ _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeConfigureLocked(const H
     }
     RuntimeWanted = (HOTSWAP_RUNTIME)Configuration->Runtime;
     RuntimeDrainTimeoutMs = Configuration->DrainTimeoutMs;
+    RuntimeVerbose = (BOOLEAN)Configuration->Verbose;
     HsInvertReturn = (BOOLEAN)Configuration->InvertReturn;
     HsHostFault = (HOTSWAP_HOST_FAULT)Configuration->HostFault;
     return STATUS_SUCCESS;
@@ -233,6 +198,7 @@ _Use_decl_annotations_ NTSTATUS RuntimeSetOptions(ULONG DrainTimeoutMs)
     options.DrainTimeoutMs = DrainTimeoutMs != 0 ? DrainTimeoutMs : RuntimeDrainTimeoutMs;
     options.TrueEndsThread = HsInvertReturn;
     options.Notify = UpdateNotify;
+    options.Verbose = RuntimeVerbose;
     return HsSetDriverProxyOptions(HsExtension, &options);
 }
 
@@ -258,7 +224,7 @@ _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeStartLocked(void)
     if (HsRuntimeKind != HotswapRuntimeAuto) {
         return STATUS_SUCCESS;
     }
-    RuntimeChoose(RuntimeWanted, RuntimeResolveSystem, NULL, HsDriverObject, &HsRuntime, &HsExtension, &RuntimeInfo);
+    RuntimeChoose(RuntimeWanted, HsResolveSystem, NULL, HsDriverObject, &HsRuntime, &HsExtension, &RuntimeInfo);
     HS_TRACE(RuntimeChosen, RuntimeInfo.Runtime, RuntimeInfo.Status, RuntimeInfo.MissingMask, RuntimeInfo.FeatureFlags);
     if (RuntimeInfo.Runtime == HotswapRuntimeAuto) {
         return NT_SUCCESS(RuntimeInfo.Status) ? STATUS_NOT_SUPPORTED : RuntimeInfo.Status;

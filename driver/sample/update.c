@@ -61,15 +61,30 @@ static VOID UpdateStamp(LONG64 *Field, LONG64 Tick)
     }
 }
 
+/* Only when configured. The events of these steps are in their order, and alike. */
+static VOID UpdateFineStep(const HS_PROXY_NOTIFICATION *Notification, const HS_WORKER *Worker)
+{
+    C_ASSERT(HsEventProxyReleaseDone - HsEventProxyWoken == HsProxyStepReleaseDone - HsProxyStepWoken);
+    ULONG id = Worker != NULL ? Worker->Id : WorkerOfThread((ULONG)(ULONG_PTR)PsGetCurrentThreadId());
+    const HS_ProxyWoken payload = { id, Notification->EndpointId, Notification->Status };
+
+    HsTraceWrite((HS_EVENT)(HsEventProxyWoken + (Notification->Step - HsProxyStepWoken)), &payload, sizeof(payload));
+}
+
 /* The compat runtime tells of its steps. The first registration and worker threads come here as well. */
 _Use_decl_annotations_ VOID NTAPI UpdateNotify(PVOID Context, const HS_PROXY_NOTIFICATION *Notification)
 {
     HOTSWAP_UPDATE_REPLY *reply = Update.Reply;
-    const HS_WORKER *worker = Notification->Worker == NULL ? NULL : CONTAINING_RECORD((HS_WORKER_CONTEXT *)Notification->Worker, HS_WORKER, Context);
+    HS_WORKER *worker = Notification->Worker == NULL ? NULL : CONTAINING_RECORD((HS_WORKER_CONTEXT *)Notification->Worker, HS_WORKER, Context);
 
     UNREFERENCED_PARAMETER(Context);
+    if (Notification->Step >= HsProxyStepWoken) {
+        UpdateFineStep(Notification, worker);
+        return;
+    }
     if (worker != NULL) { /* on its own thread, at any time: no swap's business */
         if (Notification->Step == HsProxyStepThreadStart) {
+            worker->ThreadId = (ULONG)(ULONG_PTR)PsGetCurrentThreadId();
             HS_TRACE(WorkerThreadStart, worker->Id, (ULONG)(ULONG_PTR)PsGetCurrentThreadId());
         } else {
             HS_TRACE(WorkerThreadEnd, worker->Id, (ULONG)(ULONG_PTR)PsGetCurrentThreadId());

@@ -3,7 +3,6 @@
 
 #define WORKER_JOIN_MS 10000
 
-typedef NTSTATUS(NTAPI *ZW_ALERT_THREAD)(HANDLE ThreadHandle);
 
 /* ---- Creation ---- */
 
@@ -285,25 +284,15 @@ _Use_decl_annotations_ NTSTATUS WorkerQuery(ULONG Id, HOTSWAP_WORKER_INFO *Info)
 _Use_decl_annotations_ NTSTATUS WorkerAlert(ULONG Id, HOTSWAP_STATUS_REPLY *Reply)
 {
     HS_WORKER *worker = WorkerReference(Id);
-    ZW_ALERT_THREAD alertThread;
-    UNICODE_STRING name;
     BOOLEAN excluded;
-    HANDLE handle;
 
     if (worker == NULL) {
         return STATUS_NOT_FOUND;
     }
-    RtlInitUnicodeString(&name, L"ZwAlertThread");
-    alertThread = (ZW_ALERT_THREAD)(ULONG_PTR)MmGetSystemRoutineAddress(&name);
     Reply->Status = STATUS_NOT_IMPLEMENTED;
     excluded = RestartExclude();
-    if (alertThread != NULL && worker->ThreadObject != NULL) {
-        Reply->Status =
-            ObOpenObjectByPointer(worker->ThreadObject, OBJ_KERNEL_HANDLE, NULL, THREAD_ALL_ACCESS, HS_THREAD_OBJECT_TYPE, KernelMode, &handle);
-        if (NT_SUCCESS(Reply->Status)) {
-            Reply->Status = alertThread(handle);
-            ZwClose(handle);
-        }
+    if (worker->ThreadObject != NULL) {
+        Reply->Status = HsThreadAlert(worker->ThreadObject);
     }
     RestartInclude(excluded);
     WorkerDereference(worker);

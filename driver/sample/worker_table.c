@@ -31,6 +31,22 @@ _Use_decl_annotations_ HS_WORKER *WorkerReference(ULONG Id)
     return worker;
 }
 
+_Use_decl_annotations_ ULONG WorkerOfThread(ULONG ThreadId)
+{
+    ULONG id = 0;
+    KIRQL irql;
+    ULONG i;
+
+    KeAcquireSpinLock(&WorkerLock, &irql);
+    for (i = 0; i < HOTSWAP_MAX_WORKERS && id == 0; i++) {
+        if (Workers[i] != NULL && Workers[i]->ThreadId == ThreadId) {
+            id = Workers[i]->Id;
+        }
+    }
+    KeReleaseSpinLock(&WorkerLock, irql);
+    return id;
+}
+
 _Use_decl_annotations_ VOID WorkerDereference(HS_WORKER *Worker)
 {
     if (Worker != NULL && InterlockedDecrement(&Worker->References) == 0) {

@@ -18,7 +18,7 @@ from hotswap.testing.worker import MAX_VERSIONS
 
 NAMES = {"HOTSWAP_RUNTIME": RuntimeName, "WAIT_TYPE": WaitName, "HOTSWAP_HOST_FAULT": HostFaultName}
 REPLY_ENUMS = {"HOTSWAP_RUNTIME": Runtime, "HOTSWAP_WORKER_STATE": WorkerState}
-STRUCTURES = {"VersionCount": "HOTSWAP_VERSION_COUNT"}
+STRUCTURES = {"VersionCount": "HOTSWAP_VERSION_COUNT", "Paused": "TRACE_PAUSED"}
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def test_versions_are_counted_up_to_the_number_that_the_header_says(contract: Io
 def test_every_ioctl_is_a_method_of_its_own(contract: IoctlContract) -> None:
     methods = {name for name, value in vars(HostDevice).items() if inspect.isfunction(value) and name[0] != "_"}
     assert methods == set(contract.ioctls)
-    assert len(methods) == 17
+    assert len(methods) == 22
 
 
 def test_every_parameter_is_a_field_of_the_input_structure(contract: IoctlContract) -> None:

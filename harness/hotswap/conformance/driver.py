@@ -48,7 +48,7 @@ from hotswap.conformance.requests import (
 )
 from hotswap.deadline import Deadline
 from hotswap.driver.device import IoctlAgent, PendingIoctl
-from hotswap.driver.host_replies import typed
+from hotswap.driver.host_replies import PauseState, typed
 from hotswap.driver.ioctl import Ioctl, IoctlContract, NtStatus
 from hotswap.errors import GuestFault, HotswapError, UsageError
 
@@ -287,15 +287,15 @@ class ConformanceDriver:
             mask |= 1 << event_number(name)
         return self.run(PauseArm(mask, key, nth)).arm_id
 
-    def paused(self, *, after: int | None = None) -> replies.PauseState:
+    def paused(self, *, after: int | None = None) -> PauseState:
         """Who is stopped; with `after`, as soon as more threads than these have arrived since the driver started."""
         return self.run(PauseQuery() if after is None else PauseWait(after))
 
-    def let_go(self, arm_id: int = 0, thread_id: int = 0) -> replies.PauseState:
+    def let_go(self, arm_id: int = 0, thread_id: int = 0) -> PauseState:
         """Let stopped threads go on; what is armed for every event stays armed."""
         return self.run(PauseRelease(arm_id, thread_id))
 
-    def clear_pauses(self) -> replies.PauseState:
+    def clear_pauses(self) -> PauseState:
         """Disarm all, and let all go on."""
         return self.run(PauseClear())
 

@@ -324,34 +324,6 @@ class Waited:
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
-    """TRACE_PAUSED: a thread that is stopped at a trace event."""
-
-    arm_id: int
-    thread_id: int
-    event: int
-    key: int
-    arrival: int
-
-
-@dataclass(frozen=True, slots=True)
-class PauseState:
-    """TRACE_PAUSE_STATE: who is stopped now, in the order of arrival."""
-
-    arrivals: int
-    arms: int
-    waiting_count: int
-    waiting: tuple[Paused, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PauseArmed:
-    """TRACE_PAUSE_ARMED."""
-
-    arm_id: int
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """CONFORMANCE_SNAPSHOT_REPLY: all that can be compared at rest. Bit i of a mask: object i."""
 

@@ -27,6 +27,7 @@ from hotswap.conformance.objects import (
     Function,
     Phase,
 )
+from hotswap.driver.host_replies import PauseArmed, PauseState
 
 R = TypeVar("R")
 _NULL = Function()
@@ -594,52 +595,52 @@ class QueryHelper(Request[replies.HelperInfo]):
 
 
 @dataclass(frozen=True, slots=True)
-class PauseArm(Request[replies.PauseArmed]):
+class PauseArm(Request[PauseArmed]):
     """Stop threads that write one of these events (`event_mask`: bit i is event i of the list).
 
     `key`: the first field of the event, 0 any. `nth`: the Nth one, once; 0: every one.
     """
 
     method: ClassVar[str] = "pause_arm"
-    reply: ClassVar[Any] = replies.PauseArmed
+    reply: ClassVar[Any] = PauseArmed
     event_mask: int = 0
     key: int = 0
     nth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class PauseWait(Request[replies.PauseState]):
+class PauseWait(Request[PauseState]):
     """Wait until more than `arrivals` threads have arrived since the driver started."""
 
     method: ClassVar[str] = "pause_wait"
-    reply: ClassVar[Any] = replies.PauseState
+    reply: ClassVar[Any] = PauseState
     arrivals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class PauseQuery(Request[replies.PauseState]):
+class PauseQuery(Request[PauseState]):
     """Who is stopped now."""
 
     method: ClassVar[str] = "pause_query"
-    reply: ClassVar[Any] = replies.PauseState
+    reply: ClassVar[Any] = PauseState
 
 
 @dataclass(frozen=True, slots=True)
-class PauseRelease(Request[replies.PauseState]):
+class PauseRelease(Request[PauseState]):
     """Let a thread go on; 0: of any arm, any thread."""
 
     method: ClassVar[str] = "pause_release"
-    reply: ClassVar[Any] = replies.PauseState
+    reply: ClassVar[Any] = PauseState
     arm_id: int = 0
     thread_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class PauseClear(Request[replies.PauseState]):
+class PauseClear(Request[PauseState]):
     """Disarm all, and let all go on."""
 
     method: ClassVar[str] = "pause_clear"
-    reply: ClassVar[Any] = replies.PauseState
+    reply: ClassVar[Any] = PauseState
 
 
 def endpoint_number(version: int, endpoint: int) -> int:

@@ -17,6 +17,8 @@ from hotswap.driver.host_replies import (
     EventReply,
     LoadId,
     LoadStopped,
+    PauseArmed,
+    PauseState,
     RingChunk,
     RuntimeInfo,
     StatusReply,
@@ -54,10 +56,14 @@ class HostDevice(Device):
         drain_timeout_ms: int = 0,
         invert_return: int = 0,
         host_fault: int | HostFaultName = 0,
+        verbose: int = 0,
         *,
         deadline: Deadline | None = None,
     ) -> VersionInfo:
-        """Choose a runtime and limits; refused once the device was used. `host_fault` breaks the host on purpose."""
+        """Choose a runtime and limits; refused once the device was used. `host_fault` breaks the host on purpose.
+
+        `verbose` 1: the fine steps of the compat runtime become trace events (`ProxyWoken` to `ProxyReleaseDone`).
+        """
         return typed(
             VersionInfo,
             self._send(
@@ -68,6 +74,7 @@ class HostDevice(Device):
                 drain_timeout_ms=drain_timeout_ms,
                 invert_return=invert_return,
                 host_fault=host_fault.replace("-", "") if isinstance(host_fault, str) else host_fault,
+                verbose=verbose,
             ),
         )
 
@@ -215,6 +222,32 @@ class HostDevice(Device):
     def shutdown(self, *, deadline: Deadline | None = None) -> Counters:
         """Stop workers and loads, take the endpoint driver off, and tell what is still held."""
         return typed(Counters, self._send("shutdown", deadline))
+
+    def pause_arm(
+        self, event_mask: int = 0, key: int = 0, nth: int = 0, *, deadline: Deadline | None = None
+    ) -> PauseArmed:
+        """Stop threads that write one of these trace events, right after they have written it.
+
+        Bit i of `event_mask` is event i of hotswap_events.h. `key`: the event's first field, 0 any. `nth`: the Nth such
+        event from now on, once; 0: every one. Threads that dispatch requests are never stopped.
+        """
+        return typed(PauseArmed, self._send("pause_arm", deadline, event_mask=event_mask, key=key, nth=nth))
+
+    def pause_wait(self, arrivals: int = 0, *, deadline: Deadline | None = None) -> PauseState:
+        """Wait until more than `arrivals` threads have been stopped since the driver started."""
+        return typed(PauseState, self._send("pause_wait", deadline, arrivals=arrivals))
+
+    def pause_query(self, *, deadline: Deadline | None = None) -> PauseState:
+        """Who is stopped now."""
+        return typed(PauseState, self._send("pause_query", deadline))
+
+    def pause_release(self, arm_id: int = 0, thread_id: int = 0, *, deadline: Deadline | None = None) -> PauseState:
+        """Let stopped threads go on; 0: of any arm, any thread."""
+        return typed(PauseState, self._send("pause_release", deadline, arm_id=arm_id, thread_id=thread_id))
+
+    def pause_clear(self, *, deadline: Deadline | None = None) -> PauseState:
+        """Disarm all, and let all stopped threads go on; so does closing the device."""
+        return typed(PauseState, self._send("pause_clear", deadline))
 
     def _send(self, method: str, deadline: Deadline | None, **fields: object) -> Any:
         # Zero is what a field is that is not given, so a driver of an older contract is not asked for newer fields.

@@ -202,6 +202,34 @@ class CallReply:
     result: int
 
 
+@dataclass(frozen=True, slots=True)
+class PauseArmed:
+    """TRACE_PAUSE_ARMED: the number of the arm."""
+
+    arm_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """TRACE_PAUSED: a thread that is stopped at a trace event, whose number is that in the driver's list."""
+
+    arm_id: int
+    thread_id: int
+    event: int
+    key: int
+    arrival: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseState:
+    """TRACE_PAUSE_STATE: who is stopped now, in the order of arrival; `arrivals` since the driver started."""
+
+    arrivals: int
+    arms: int
+    waiting_count: int
+    waiting: tuple[Paused, ...]
+
+
 def typed(kind: type[T], reply: Any) -> T:
     """A reply of the dynamic contract as one of the classes above; what the class leaves out is reserved."""
     return kind(**{name: _value(hint, getattr(reply, name)) for name, hint in _members(cast(Any, kind))})

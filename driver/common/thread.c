@@ -1,5 +1,7 @@
-/* Threads of the host are referenced when made and joined by their object, never merely signalled. */
-#include "host.h"
+/* Threads of a driver are referenced when made and joined by their object, never merely signalled. */
+#include "common.h"
+
+typedef NTSTATUS(NTAPI *ZW_ALERT_THREAD)(HANDLE ThreadHandle);
 
 _Use_decl_annotations_ NTSTATUS HsThreadFromHandle(HANDLE Handle, PVOID *ThreadObject)
 {
@@ -40,6 +42,23 @@ _Use_decl_annotations_ NTSTATUS HsThreadJoin(PVOID ThreadObject, ULONG TimeoutMs
         ObDereferenceObject(ThreadObject);
         InterlockedDecrement(&HsCounters.References);
         InterlockedDecrement(&HsCounters.Threads);
+    }
+    return status;
+}
+
+_Use_decl_annotations_ NTSTATUS HsThreadAlert(PVOID ThreadObject)
+{
+    ZW_ALERT_THREAD alertThread = (ZW_ALERT_THREAD)(ULONG_PTR)HsResolveSystem(NULL, L"ZwAlertThread");
+    HANDLE handle;
+    NTSTATUS status;
+
+    if (alertThread == NULL) {
+        return STATUS_NOT_IMPLEMENTED;
+    }
+    status = ObOpenObjectByPointer(ThreadObject, OBJ_KERNEL_HANDLE, NULL, THREAD_ALL_ACCESS, HS_THREAD_OBJECT_TYPE, KernelMode, &handle);
+    if (NT_SUCCESS(status)) {
+        status = alertThread(handle);
+        ZwClose(handle);
     }
     return status;
 }

@@ -1,5 +1,5 @@
 /* A lock to be held over waits, by the host's own threads only: they are never suspended. Not recursive. */
-#include "host.h"
+#include "common.h"
 
 _Use_decl_annotations_ VOID HsLockInitialize(HS_LOCK *Lock)
 {

@@ -2,20 +2,18 @@
  * The device and its link. Administrators and SYSTEM only: IoCreateDeviceSecure where there is one (wdmsec.lib in the WDK
  * build, an ntoskrnl export on Wine), else an ordinary device whose security is set before the link is made.
  */
-#include "host.h"
+#include "common.h"
 
 #if defined(HS_HAVE_WDMSEC)
 #include <wdmsec.h>
 #endif
 
-#define DEVICE_NAME L"\\Device\\HotSwap"
-#define DEVICE_LINK L"\\DosDevices\\HotSwap"
 #define DEVICE_SDDL L"D:P(A;;GA;;;SY)(A;;GA;;;BA)"
 
 static PDEVICE_OBJECT DeviceObject;
 static UNICODE_STRING DeviceLink;
 
-static const GUID DeviceClass = { 0x6f3a90d1, 0x5c0e, 0x4d36, { 0x9a, 0x51, 0x27, 0x40, 0xd9, 0x83, 0x1c, 0x5e } };
+static const GUID DeviceClass = HS_DEVICE_CLASS;
 
 static NTSTATUS DeviceComplete(PIRP Irp, NTSTATUS Status)
 {
@@ -35,7 +33,7 @@ _Dispatch_type_(IRP_MJ_CREATE) _Dispatch_type_(IRP_MJ_CLOSE) static NTSTATUS NTA
 _Dispatch_type_(IRP_MJ_CLEANUP) static NTSTATUS NTAPI DeviceCleanup(PDEVICE_OBJECT Device, PIRP Irp)
 {
     UNREFERENCED_PARAMETER(Device);
-    ControlCancelFile(IoGetCurrentIrpStackLocation(Irp)->FileObject);
+    DispatchCancelFile(IoGetCurrentIrpStackLocation(Irp)->FileObject);
     return DeviceComplete(Irp, STATUS_SUCCESS);
 }
 
@@ -130,8 +128,8 @@ _Use_decl_annotations_ NTSTATUS DeviceDriverEntry(PDRIVER_OBJECT DriverObject)
     UNICODE_STRING name;
     NTSTATUS status;
 
-    RtlInitUnicodeString(&name, DEVICE_NAME);
-    RtlInitUnicodeString(&DeviceLink, DEVICE_LINK);
+    RtlInitUnicodeString(&name, HS_DEVICE_NAME);
+    RtlInitUnicodeString(&DeviceLink, HS_DEVICE_LINK);
     status = DeviceCreateSecure(DriverObject, &name);
     if (!NT_SUCCESS(status)) {
         return status;
@@ -150,10 +148,9 @@ _Use_decl_annotations_ NTSTATUS DeviceDriverEntry(PDRIVER_OBJECT DriverObject)
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_ VOID DeviceUnload(PDRIVER_OBJECT DriverObject)
+_Use_decl_annotations_ VOID DeviceUnload(BOOLEAN KeepLink)
 {
-    UNREFERENCED_PARAMETER(DriverObject);
-    if (HsHostFault != HotswapFaultKeepLink) {
+    if (!KeepLink) {
         IoDeleteSymbolicLink(&DeviceLink);
     }
     IoDeleteDevice(DeviceObject);

@@ -1,5 +1,5 @@
 /* In use until closed: ExXxxRundownProtection is not available everywhere this driver runs. */
-#include "host.h"
+#include "common.h"
 
 #define HS_CLOSED 1
 #define HS_ONE_USER 2

@@ -2,13 +2,20 @@
  * A lane: requests that may wait, marked pending, cancellable while they are queued, and completed on the lane's own thread
  * one after the other. So no dispatch routine ever waits.
  */
-#include "host.h"
+#include "common.h"
 
 static VOID LaneComplete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)
 {
     Irp->IoStatus.Status = Status;
     Irp->IoStatus.Information = Information;
     IoCompleteRequest(Irp, IO_NO_INCREMENT);
+}
+
+/* Behind the lane in the IRP's DriverContext. */
+static HS_LANE_NODE *LaneNode(PIRP Irp)
+{
+    C_ASSERT(sizeof(HS_LANE_NODE) <= 3 * sizeof(PVOID));
+    return (HS_LANE_NODE *)&Irp->Tail.Overlay.DriverContext[1];
 }
 
 static DRIVER_CANCEL LaneCancel;
@@ -21,8 +28,9 @@ static _Use_decl_annotations_ VOID NTAPI LaneCancel(PDEVICE_OBJECT DeviceObject,
     UNREFERENCED_PARAMETER(DeviceObject);
     IoReleaseCancelSpinLock(Irp->CancelIrql);
     KeAcquireSpinLock(&lane->Lock, &irql);
-    RemoveEntryList(&Irp->Tail.Overlay.ListEntry);
+    RemoveEntryList(&LaneNode(Irp)->Entry);
     KeReleaseSpinLock(&lane->Lock, irql);
+    InterlockedIncrement64(&lane->Done);
     LaneComplete(Irp, STATUS_CANCELLED, 0);
 }
 
@@ -34,6 +42,7 @@ _Use_decl_annotations_ NTSTATUS LaneQueue(HS_LANE *Lane, PIRP Irp)
 
     IoMarkIrpPending(Irp);
     Irp->Tail.Overlay.DriverContext[0] = Lane;
+    LaneNode(Irp)->Irp = Irp;
     KeAcquireSpinLock(&Lane->Lock, &irql);
     if (Lane->Closed) {
         refuse = STATUS_DELETE_PENDING;
@@ -43,7 +52,8 @@ _Use_decl_annotations_ NTSTATUS LaneQueue(HS_LANE *Lane, PIRP Irp)
             refuse = STATUS_CANCELLED;
         } else {
             /* Cancelled a moment ago: the routine waits for the lock, and finds the IRP in the list. */
-            InsertTailList(&Lane->Irps, &Irp->Tail.Overlay.ListEntry);
+            InsertTailList(&Lane->Nodes, &LaneNode(Irp)->Entry);
+            Lane->Queued++;
         }
     }
     KeReleaseSpinLock(&Lane->Lock, irql);
@@ -55,80 +65,114 @@ _Use_decl_annotations_ NTSTATUS LaneQueue(HS_LANE *Lane, PIRP Irp)
     return STATUS_PENDING;
 }
 
-/* The next IRP of this file, or of any when it is NULL; its cancel routine no longer runs. */
-static PIRP LaneTake(HS_LANE *Lane, PFILE_OBJECT FileObject)
+_Use_decl_annotations_ BOOLEAN LaneQueueNode(HS_LANE *Lane, HS_LANE_NODE *Node, ULONG64 *Sequence)
 {
-    PIRP irp = NULL;
+    BOOLEAN queued;
+    KIRQL irql;
+
+    Node->Irp = NULL;
+    KeAcquireSpinLock(&Lane->Lock, &irql);
+    queued = !Lane->Closed;
+    if (queued) {
+        InsertTailList(&Lane->Nodes, &Node->Entry);
+        *Sequence = (ULONG64)++Lane->Queued;
+    }
+    KeReleaseSpinLock(&Lane->Lock, irql);
+    if (queued) {
+        KeSetEvent(&Lane->Work, IO_NO_INCREMENT, FALSE);
+    }
+    return queued;
+}
+
+/* The next node, IRPs without their cancel routine; Irps: only IRPs, of this file unless it is NULL. */
+static HS_LANE_NODE *LaneTake(HS_LANE *Lane, BOOLEAN Irps, PFILE_OBJECT FileObject)
+{
+    HS_LANE_NODE *found = NULL;
     PLIST_ENTRY entry;
     KIRQL irql;
 
     KeAcquireSpinLock(&Lane->Lock, &irql);
-    for (entry = Lane->Irps.Flink; entry != &Lane->Irps; entry = entry->Flink) {
-        PIRP candidate = CONTAINING_RECORD(entry, IRP, Tail.Overlay.ListEntry);
+    for (entry = Lane->Nodes.Flink; entry != &Lane->Nodes; entry = entry->Flink) {
+        HS_LANE_NODE *node = CONTAINING_RECORD(entry, HS_LANE_NODE, Entry);
 
-        if (FileObject != NULL && IoGetCurrentIrpStackLocation(candidate)->FileObject != FileObject) {
+        if (Irps && (node->Irp == NULL || (FileObject != NULL && IoGetCurrentIrpStackLocation(node->Irp)->FileObject != FileObject))) {
             continue;
         }
-        if (IoSetCancelRoutine(candidate, NULL) == NULL) {
+        if (node->Irp != NULL && IoSetCancelRoutine(node->Irp, NULL) == NULL) {
             continue; /* being cancelled: its routine takes it out */
         }
         RemoveEntryList(entry);
-        irp = candidate;
+        found = node;
         break;
     }
     KeReleaseSpinLock(&Lane->Lock, irql);
-    return irp;
+    return found;
 }
 
 _Use_decl_annotations_ VOID LaneCancelFile(HS_LANE *Lane, PFILE_OBJECT FileObject)
 {
-    PIRP irp;
+    HS_LANE_NODE *node;
 
-    while ((irp = LaneTake(Lane, FileObject)) != NULL) {
-        LaneComplete(irp, STATUS_CANCELLED, 0);
+    while ((node = LaneTake(Lane, TRUE, FileObject)) != NULL) {
+        InterlockedIncrement64(&Lane->Done);
+        LaneComplete(node->Irp, STATUS_CANCELLED, 0);
     }
 }
 
 /* On the lane's thread: the next request, or word that there is none. */
-static PIRP LaneNext(HS_LANE *Lane)
+static HS_LANE_NODE *LaneNext(HS_LANE *Lane)
 {
-    PIRP irp;
+    HS_LANE_NODE *node;
 
     KeClearEvent(&Lane->Idle);
-    irp = LaneTake(Lane, NULL);
-    if (irp == NULL) {
+    node = LaneTake(Lane, FALSE, NULL);
+    if (node == NULL) {
         KeSetEvent(&Lane->Idle, IO_NO_INCREMENT, FALSE);
     }
-    return irp;
+    return node;
 }
 
 /* What is queued when the lane is closed is refused. */
+static VOID LaneRunNode(HS_LANE *Lane, HS_LANE_NODE *Node)
+{
+    PIRP irp = Node->Irp; /* a node of the driver's own may be used again as soon as it was run */
+    ULONG_PTR information = 0;
+    NTSTATUS status = Lane->Closed && irp != NULL ? STATUS_DELETE_PENDING : Lane->Run(Lane, Node, &information);
+
+    InterlockedExchange(&Lane->Status, status);
+    InterlockedIncrement64(&Lane->Done);
+    if (irp != NULL) {
+        LaneComplete(irp, status, information);
+    }
+}
+
 static VOID NTAPI LaneThread(_In_ PVOID StartContext)
 {
     HS_LANE *lane = StartContext;
     BOOLEAN end;
 
     do {
-        PIRP irp;
+        HS_LANE_NODE *node;
 
         KeWaitForSingleObject(&lane->Work, Executive, KernelMode, FALSE, NULL);
         end = lane->End; /* before the last look: nothing is queued after it */
-        while ((irp = LaneNext(lane)) != NULL) {
-            ULONG_PTR information = 0;
-            NTSTATUS status = lane->Closed ? STATUS_DELETE_PENDING : DispatchPended(irp, lane->Input, &information);
-
-            LaneComplete(irp, status, information);
+        while ((node = LaneNext(lane)) != NULL) {
+            LaneRunNode(lane, node);
         }
     } while (!end);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
-_Use_decl_annotations_ NTSTATUS LaneOpen(HS_LANE *Lane)
+_Use_decl_annotations_ NTSTATUS LaneOpen(HS_LANE *Lane, HS_LANE_RUN *Run)
 {
     NTSTATUS status;
 
     KeInitializeSpinLock(&Lane->Lock);
-    InitializeListHead(&Lane->Irps);
+    InitializeListHead(&Lane->Nodes);
+    Lane->Run = Run;
+    Lane->Queued = 0;
+    Lane->Done = 0;
+    Lane->Status = STATUS_SUCCESS;
     KeInitializeEvent(&Lane->Work, SynchronizationEvent, FALSE);
     KeInitializeEvent(&Lane->Idle, NotificationEvent, TRUE);
     Lane->Closed = FALSE;

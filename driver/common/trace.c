@@ -1,5 +1,5 @@
-/* Events: their TraceLogging metadata, made from the list in hotswap_events.h, and the way to the ring and to ETW. */
-#include "host.h"
+/* Events: their TraceLogging metadata, made from the driver's list, and the way to the ring and to ETW. */
+#include "common.h"
 
 /* TraceLogging in-types and out-types. */
 #define TLG_UINT32 8
@@ -40,24 +40,27 @@ typedef struct _TLG_WITH_OUT {
         Fields(TLG_MEMBER)                                                                                             \
     } HsSchema##EventName = { sizeof(HsSchema##EventName), 0, #EventName, Fields(TLG_VALUE) };                         \
     C_ASSERT(sizeof(HS_##EventName) <= HS_MAX_PAYLOAD);
-HOTSWAP_EVENTS(HS_SCHEMA)
+HS_EVENT_LIST(HS_SCHEMA)
 
 static const struct {
     USHORT Bytes;
-    CHAR Name[sizeof(HOTSWAP_PROVIDER_NAME)];
-} HsTraits = { sizeof(HsTraits), HOTSWAP_PROVIDER_NAME };
+    CHAR Name[sizeof(HS_PROVIDER_NAME)];
+} HsTraits = { sizeof(HsTraits), HS_PROVIDER_NAME };
 #pragma pack(pop)
 
-const GUID HsProviderGuid = HOTSWAP_PROVIDER_GUID;
+const GUID HsProviderGuid = HS_PROVIDER_GUID;
 const UCHAR *const HsProviderTraits = (const UCHAR *)&HsTraits;
 const USHORT HsProviderTraitsBytes = sizeof(HsTraits);
 
 #define HS_TEMPLATE(EventName, Level, Opcode, Keyword, Fields)                                                         \
     { Level, Opcode, sizeof(HsSchema##EventName), Keyword, (const UCHAR *)&HsSchema##EventName },
-const HS_EVENT_TEMPLATE HsEventTemplates[HsEventCount] = { HOTSWAP_EVENTS(HS_TEMPLATE) };
+const HS_EVENT_TEMPLATE HsEventTemplates[HsEventCount] = { HS_EVENT_LIST(HS_TEMPLATE) };
 
 _Use_decl_annotations_ VOID HsTraceWrite(HS_EVENT Event, const VOID *Payload, ULONG Length)
 {
     RingWrite(Event, Payload, Length);
     EtwWriteEventRecord(Event, Payload, Length);
+    if (HsPauseArmed != 0) {
+        PauseHere(Event, Payload, Length);
+    }
 }

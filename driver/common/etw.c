@@ -4,7 +4,7 @@
  * TraceLogging in kernel mode: EtwRegister, EtwSetInformation with the provider traits, EtwWriteTransfer with descriptors of
  * type 2 (provider metadata) and 1 (event metadata) before the payload; id 0, channel 11.
  */
-#include "host.h"
+#include "common.h"
 
 #define ETW_CHANNEL_TRACELOGGING 11
 #define ETW_INFORMATION_TRAITS 2 /* EventProviderSetTraits */

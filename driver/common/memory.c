@@ -1,5 +1,5 @@
 /* Pool blocks, counted with their bytes. */
-#include "host.h"
+#include "common.h"
 
 typedef struct DECLSPEC_ALIGN(16) _HS_BLOCK {
     SIZE_T Bytes;

@@ -4,7 +4,7 @@
  * A writer reads the head, then the clock, then takes the head by compare-exchange: so the order of slots is the order of
  * ticks. The drainer turns slots into whole EVENT_HEADER events (trace_ring.h), so writers copy payloads only.
  */
-#include "host.h"
+#include "common.h"
 
 #define ALIGN8(n) (((n) + 7u) & ~7u)
 
@@ -256,6 +256,19 @@ _Use_decl_annotations_ NTSTATUS RingDrain(PVOID Buffer, ULONG Bytes, ULONG *Retu
     chunk->Remaining = (ULONG)(Ring.Head - position);
     *Returned = used;
     HsRundownRelease(&Ring.Users);
+    InterlockedExchange(&Ring.Draining, 0);
+    return STATUS_SUCCESS;
+}
+
+/* All that is in it is forgotten. STATUS_DEVICE_BUSY: a drain is under way. */
+_Use_decl_annotations_ NTSTATUS RingDiscard(void)
+{
+    if (InterlockedExchange(&Ring.Draining, 1) != 0) {
+        return STATUS_DEVICE_BUSY;
+    }
+    while (Ring.Tail < Ring.Head && Ring.Slots[Ring.Tail & (Ring.Count - 1)].Commit == Ring.Tail + 1) {
+        InterlockedIncrement64(&Ring.Tail);
+    }
     InterlockedExchange(&Ring.Draining, 0);
     return STATUS_SUCCESS;
 }
