@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hotswap.errors import UsageError
@@ -135,6 +135,7 @@ def test_a_buffer_that_did_not_shrink_may_be_plain(kind: Compression) -> None:
 
 @every
 @given(cut=st.integers(1, 20_000))
+@example(cut=92)
 @settings(max_examples=80, deadline=None)
 def test_a_cut_file_keeps_every_whole_buffer(kind: Compression, cut: int) -> None:
     whole = WHOLE_DATA[kind]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hotswap.errors import LabFault
 from hotswap.trace.clock import FILETIME_UNIX_EPOCH
 from hotswap.trace.framing import gather
+from hotswap.trace.payload import Column, decode_columns, is_columnar
 from hotswap.trace.tracelogging import (
     EventSchema,
     Field,
@@ -51,13 +52,39 @@ class EventKind:
     pointer_size: int = 8
 
 
+class Fields(Mapping[str, NDArray[np.generic]]):
+    """Payload columns by field name: numpy arrays of the field's own integer or float type, object arrays for strings,
+    binary data, arrays and structs, which are made when they are first asked for."""
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self._columns = dict(columns)
+        self._made: dict[str, NDArray[np.generic]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        column = self._columns[name]
+        if isinstance(column, np.ndarray):
+            return column
+        if name not in self._made:
+            self._made[name] = _objects(column.to_pylist())
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def column(self, name: str) -> Column:
+        """A column as it was decoded: texts, binary data and lists as Arrow."""
+        return self._columns[name]
+
+
 @dataclass(frozen=True)
 class Events:
     """The events of one name in table order: columns of one length.
 
-    `rows` are row numbers of the table. `fields` holds the payload columns by field name: numpy arrays of the field's
-    own integer or float type, object arrays for strings, arrays and structs. An event whose payload could not be
-    decoded is not here; `malformed` counts those.
+    `rows` are row numbers of the table. `fields` holds the payload columns by field name. An event whose payload could
+    not be decoded is not here; `malformed` counts those.
     """
 
     name: str
@@ -66,7 +93,7 @@ class Events:
     cpu: NDArray[np.int64]
     pid: NDArray[np.int64]
     tid: NDArray[np.int64]
-    fields: dict[str, NDArray[np.generic]]
+    fields: Fields
     schema: dict[str, Field]
     malformed: int = 0
 
@@ -188,8 +215,13 @@ class EventTable:
             rows = rows[self.payload_length[rows] >= dtype.itemsize]
             raw = np.frombuffer(self.data, np.uint8)
             records = gather(raw, self.payload_offset[rows], dtype)
-            columns = {name: np.ascontiguousarray(records[name]) for name in dtype.names or ()}
+            columns: dict[str, Column] = {name: np.ascontiguousarray(records[name]) for name in dtype.names or ()}
             return self._select(kind.name, rows, columns, described, total - len(rows))
+        if is_columnar(kind.schema, kind.pointer_size):
+            offset, length = self.payload_offset[rows], self.payload_length[rows]
+            payloads = decode_columns(self.data, offset, length, kind.schema, kind.pointer_size)
+            rows = rows[payloads.whole]
+            return self._select(kind.name, rows, payloads.columns, described, total - len(rows))
         decoded = [(row, self._payload(row, kind)) for row in rows.tolist()]
         whole = [(row, values) for row, values in decoded if values is not None]
         columns = {
@@ -203,13 +235,12 @@ class EventTable:
         self,
         name: str,
         rows: NDArray[np.int64],
-        columns: dict[str, NDArray[np.generic]],
+        columns: Mapping[str, Column],
         described: dict[str, Field],
         malformed: int,
     ) -> Events:
-        return Events(
-            name, rows, self.tick[rows], self.cpu[rows], self.pid[rows], self.tid[rows], columns, described, malformed
-        )
+        common = (self.tick[rows], self.cpu[rows], self.pid[rows], self.tid[rows])
+        return Events(name, rows, *common, Fields(columns), described, malformed)
 
     def _join(self, name: str, parts: list[Events]) -> Events:
         malformed = sum(part.malformed for part in parts)
@@ -219,7 +250,7 @@ class EventTable:
         rows = np.concatenate([part.rows for part in parts])
         order = np.argsort(rows, kind="stable")
         shared = [field for field in parts[0].fields if all(field in part.fields for part in parts)]
-        columns = {field: np.concatenate([part.fields[field] for part in parts])[order] for field in shared}
+        columns = {field: _concatenate([part.fields for part in parts], field, order) for field in shared}
         return self._select(name, rows[order], columns, {field: parts[0].schema[field] for field in shared}, malformed)
 
     def to_arrow(self) -> pa.Table:
@@ -268,23 +299,37 @@ class EventTable:
             temporary.unlink(missing_ok=True)
 
 
-def _column(described: Field, values: list[object], pointer_size: int) -> NDArray[np.generic]:
-    """Decoded values in the field's own type; objects for what has no fixed size."""
-    if described.shape == Shape.SCALAR and (code := scalar_dtype(described.in_type, pointer_size)) is not None:
-        return np.array(values, code)
+def _concatenate(parts: Sequence[Fields], name: str, order: NDArray[np.int64]) -> Column:
+    """The column of all parts, in another order."""
+    columns = [part.column(name) for part in parts]
+    arrow = [column for column in columns if isinstance(column, pa.ChunkedArray)]
+    if len(arrow) == len(columns) and len({column.type for column in arrow}) == 1:
+        return pa.chunked_array([chunk for column in arrow for chunk in column.chunks]).take(pa.array(order))
+    return np.concatenate([part[name] for part in parts])[order]
+
+
+def _objects(values: list[object]) -> NDArray[np.object_]:
+    """Of any Python objects, lists too, a column of them."""
     column = np.empty(len(values), object)
     column[:] = values
     return column
 
 
+def _column(described: Field, values: list[object], pointer_size: int) -> NDArray[np.generic]:
+    """Decoded values in the field's own type; objects for what has no fixed size."""
+    if described.shape == Shape.SCALAR and (code := scalar_dtype(described.in_type, pointer_size)) is not None:
+        return np.array(values, code)
+    return _objects(values)
+
+
 def _payload_columns(table: EventTable, taken: set[str]) -> Iterator[tuple[str, pa.Array]]:
-    groups: dict[str, list[tuple[NDArray[np.int64], NDArray[np.generic]]]] = {}
+    groups: dict[str, list[tuple[NDArray[np.int64], Column]]] = {}
     families: dict[str, str] = {}
     spelling: dict[str, str] = {}
     for index in range(len(table.kinds)):
         part = table._decode_kind(index)
-        for name, values in part.fields.items():
-            values, family = _plain(values, part.schema[name])
+        for name in part.fields:
+            values, family = _plain(part.fields, name, part.schema[name])
             column = name
             # Column names are case-insensitive for SQL engines, so they are compared that way here.
             clash = spelling.get(name.lower(), name) != name or families.get(name, family) != family
@@ -299,8 +344,12 @@ def _payload_columns(table: EventTable, taken: set[str]) -> Iterator[tuple[str, 
         yield column, _scatter(len(table), parts, families[column])
 
 
-def _plain(values: NDArray[np.generic], described: Field) -> tuple[NDArray[np.generic], str]:
-    """Values as numpy integers or floats, or as objects of one Arrow type; and the family of that type."""
+def _plain(fields: Fields, name: str, described: Field) -> tuple[Column, str]:
+    """Values as numpy integers or floats, or as Arrow or objects of one Arrow type; and the family of that type."""
+    column = fields.column(name)
+    if isinstance(column, pa.ChunkedArray) and (family := _ARROW_FAMILIES.get(column.type)):
+        return column, family
+    values = fields[name]
     if values.dtype.kind in "iu":
         return values, "integer"
     if values.dtype.kind == "f":
@@ -318,16 +367,22 @@ def _plain(values: NDArray[np.generic], described: Field) -> tuple[NDArray[np.ge
     return texts, "text"
 
 
+_ARROW_FAMILIES = {pa.string(): "text", pa.binary(): "binary"}
+
+
 def _jsonable(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def _scatter(count: int, parts: list[tuple[NDArray[np.int64], NDArray[np.generic]]], family: str) -> pa.Array:
+def _scatter(count: int, parts: Sequence[tuple[NDArray[np.int64], Column]], family: str) -> pa.Array:
     if family in ("text", "binary"):
-        column = np.full(count, None, object)
-        for rows, values in parts:
-            column[rows] = values
-        return pa.array(column, pa.string() if family == "text" else pa.binary())
+        kind = pa.string() if family == "text" else pa.binary()
+        index, chunks, placed = np.full(count, -1, np.int64), list[pa.Array](), 0
+        for rows, column in parts:
+            chunks += column.chunks if isinstance(column, pa.ChunkedArray) else [pa.array(column, kind)]
+            index[rows] = placed + np.arange(len(rows))
+            placed += len(rows)
+        return pa.chunked_array(chunks, kind).take(pa.array(index, mask=index < 0))
     dtype = np.result_type(*(values.dtype for _, values in parts))
     if family == "integer" and dtype.kind == "f":
         dtype = np.dtype(np.int64)  # signed and unsigned 64 bits together: keep the bits

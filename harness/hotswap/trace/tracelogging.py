@@ -332,11 +332,11 @@ def _decode_one(item: Field, cursor: _Cursor, pointer_size: int) -> Value:
         data = cursor.take(cursor.u16())
         if kind == InType.COUNTEDSTRING:
             return data.decode("utf-16-le", "replace")
-        return _narrow(data, item.out_type) if kind == InType.COUNTEDANSISTRING else data
+        return decode_narrow(data, item.out_type) if kind == InType.COUNTEDANSISTRING else data
     if kind == InType.UNICODESTRING:
         return _terminated(cursor, 2).decode("utf-16-le", "replace")
     if kind == InType.ANSISTRING:
-        return _narrow(_terminated(cursor, 1), item.out_type)
+        return decode_narrow(_terminated(cursor, 1), item.out_type)
     if kind == InType.SID:
         head = cursor.take(8)
         return head + cursor.take(4 * head[1])
@@ -356,7 +356,8 @@ def _terminated(cursor: _Cursor, width: int) -> bytes:
     return text
 
 
-def _narrow(data: bytes, out_type: int) -> str:
+def decode_narrow(data: bytes, out_type: int) -> str:
+    """Text of single bytes: UTF-8 where the out-type says so, else the ANSI code page 1252."""
     return data.decode("utf-8" if out_type in (OutType.UTF8, 11, 12) else "cp1252", "replace")
 
 

@@ -73,7 +73,8 @@ class _Bits:
 
     def number(self, size: int) -> int:
         """A number of `size` bytes that lies between the bits."""
-        if self.at + size > len(self.stream):
+        # Less than nothing extra: a word of bits is missing that should be here, and what is left of the stream is its.
+        if self.extra < 0 or self.at + size > len(self.stream):
             raise BrokenStreamError("the stream ends inside the length of a match", self.at)
         self.at += size
         return int.from_bytes(self.stream[self.at - size : self.at], "little")

@@ -71,7 +71,8 @@ static HS_BROKEN number(BITS *bits, unsigned bytes, uint64_t *value)
 {
     unsigned i;
 
-    if (bits->bytes - bits->at < bytes) {
+    /* Less than nothing extra: a word of bits is missing that should be here, and what is left of the stream is its. */
+    if (bits->extra < 0 || bits->bytes - bits->at < bytes) {
         bits->broken_at = bits->at;
         return HsEndsInLength;
     }
