@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from hotswap.conformance.choose import PROFILES, Chooser
+from hotswap.conformance.choose import CHOICES, PROFILES, Chooser
 from hotswap.conformance.script import Step
 from hotswap.conformance.session import Disagreement, Session
 from hotswap.conformance.shorten import shorten
@@ -20,6 +20,7 @@ from hotswap.conformance.shorten import shorten
 STEPS_A_SCRIPT = 60
 SHRINK_SECONDS = 60.0
 """For Hypothesis, and as much again for leaving out steps."""
+_CHOICES = st.binary(min_size=CHOICES, max_size=CHOICES)
 
 
 class ContractMachine(RuleBasedStateMachine):
@@ -36,17 +37,17 @@ class ContractMachine(RuleBasedStateMachine):
         """The end of the script: nothing may stay."""
         self.session.end()
 
-    @initialize(profile=st.sampled_from(sorted(PROFILES)), draw=st.data())
-    def begin(self, profile: str, draw: st.DataObject) -> None:
+    @initialize(profile=st.sampled_from(sorted(PROFILES)), choices=_CHOICES)
+    def begin(self, profile: str, choices: bytes) -> None:
         """What the script does most, and most often an extension with all its endpoints."""
         self._weights = PROFILES[profile]
-        for step in Chooser(self.session.model.world, draw.draw).first_steps():
+        for step in Chooser(self.session.model.world, choices).first_steps():
             self._make(step)
 
-    @rule(kind=st.integers(0, 99), draw=st.data())
-    def step(self, kind: int, draw: st.DataObject) -> None:
+    @rule(kind=st.integers(0, 99), choices=_CHOICES)
+    def step(self, kind: int, choices: bytes) -> None:
         """One step, or two that belong together."""
-        for step in Chooser(self.session.model.world, draw.draw).steps(self._weights[kind % len(self._weights)]):
+        for step in Chooser(self.session.model.world, choices).steps(self._weights[kind % len(self._weights)]):
             self._make(step)
 
     def _make(self, step: Step) -> None:
