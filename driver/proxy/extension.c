@@ -1,4 +1,4 @@
-/* Extensions: their table, owners, options and the hook (R1-R4, R30). */
+/* Extensions: their table, life, options (R1-R4, R30). */
 #include "proxy.h"
 
 /*
@@ -7,43 +7,32 @@
  */
 typedef struct _DP_EXTENSION_ENTRY {
     PVOID volatile Owner; /* NULL: none, or the entry is free */
-    PVOID volatile Extension; /* NULL: the entry is free */
+    PDRIVER_PROXY_EXTENSION volatile Extension; /* NULL: the entry is free */
 } DP_EXTENSION_ENTRY;
 
 static DP_EXTENSION_ENTRY DpExtensions[DP_EXTENSION_COUNT];
+static DP_RUNDOWN DpRundowns[DP_EXTENSION_COUNT]; /* of the entry with the same number; see rundown.h */
+static BOOLEAN DpRundownReady[DP_EXTENSION_COUNT];
 static KSPIN_LOCK DpExtensionLock;
 
-_Use_decl_annotations_ VOID DpNotify(PDRIVER_PROXY_EXTENSION Extension, HS_PROXY_STEP Step, NTSTATUS Status, PVOID Worker)
-{
-    HS_PROXY_NOTIFY *notify = Extension->Options.Notify;
-    HS_PROXY_NOTIFICATION notification;
+static volatile LONG DpUnavailable;
+static PVOID volatile DpBlockedDriver;
 
-    if (notify == NULL) {
-        return;
-    }
-    notification.Step = Step;
-    notification.Status = Status;
-    notification.Tick = HsTick();
-    notification.HeldCalls = (ULONG)Extension->Rundown.HeldTotal;
-    notification.Worker = Worker;
-    notification.Function = NULL;
-    notification.EndpointId = HS_PROXY_NO_ENDPOINT;
-    notify(Extension->Options.NotifyContext, &notification);
-}
+/* ---- The table ---- */
 
-static VOID DpFirstHeld(DP_RUNDOWN *Rundown)
-{
-    DpNotify(CONTAINING_RECORD(Rundown, DRIVER_PROXY_EXTENSION, Rundown), HsProxyStepFirstHeld, STATUS_SUCCESS, NULL);
-}
-
-/* IRQL: any. The extension is owned: a NULL owner finds none. */
-static PDRIVER_PROXY_EXTENSION DpFindOwned(PDRIVER_OBJECT Owner)
+_Use_decl_annotations_ PDRIVER_PROXY_EXTENSION DpExtensionOwned(PVOID Owner)
 {
     ULONG i;
 
     for (i = 0; Owner != NULL && i < DP_EXTENSION_COUNT; i++) {
-        if (DpExtensions[i].Owner == Owner) {
-            return DpExtensions[i].Extension;
+        DP_EXTENSION_ENTRY *entry = &DpExtensions[i];
+
+        if (DpReadPointer(&entry->Owner) == Owner) {
+            PDRIVER_PROXY_EXTENSION extension = DpReadPointer(&entry->Extension);
+
+            if (DpReadPointer(&entry->Owner) == Owner) { /* or the entry has changed hands in between */
+                return extension;
+            }
         }
     }
     return NULL;
@@ -57,13 +46,19 @@ static NTSTATUS DpExtensionAdd(PDRIVER_PROXY_EXTENSION Extension)
     ULONG i;
 
     KeAcquireSpinLock(&DpExtensionLock, &irql);
-    if (DpFindOwned(Extension->Owner) != NULL) {
+    if (DpExtensionOwned(Extension->Owner) != NULL) {
         status = STATUS_RESOURCE_IN_USE;
     }
     for (i = 0; i < DP_EXTENSION_COUNT && status == STATUS_INSUFFICIENT_RESOURCES; i++) {
         if (DpExtensions[i].Extension == NULL) {
-            InterlockedExchangePointer(&DpExtensions[i].Extension, Extension);
-            InterlockedExchangePointer(&DpExtensions[i].Owner, Extension->Owner);
+            /* Once: a call that comes late for the extension before may still be reading it. */
+            if (!DpRundownReady[i]) {
+                DpRundownInitialize(&DpRundowns[i]);
+                DpRundownReady[i] = TRUE;
+            }
+            Extension->Rundown = &DpRundowns[i];
+            DpWritePointer(&DpExtensions[i].Extension, Extension);
+            DpWritePointer(&DpExtensions[i].Owner, (PVOID)Extension->Owner);
             status = STATUS_SUCCESS;
         }
     }
@@ -79,84 +74,11 @@ static VOID DpExtensionRemove(PDRIVER_PROXY_EXTENSION Extension)
     KeAcquireSpinLock(&DpExtensionLock, &irql);
     for (i = 0; i < DP_EXTENSION_COUNT; i++) {
         if (DpExtensions[i].Extension == Extension) {
-            InterlockedExchangePointer(&DpExtensions[i].Owner, NULL);
-            InterlockedExchangePointer(&DpExtensions[i].Extension, NULL);
+            DpWritePointer(&DpExtensions[i].Owner, NULL);
+            DpWritePointer(&DpExtensions[i].Extension, NULL);
         }
     }
     KeReleaseSpinLock(&DpExtensionLock, irql);
-}
-
-_Use_decl_annotations_ VOID NTAPI HsIoGetDriverProxyFeatures(PDRIVER_OBJECT DriverObject, PDRIVER_PROXY_FEATURE_FLAGS Flags)
-{
-    UNREFERENCED_PARAMETER(DriverObject);
-    Flags->AsUlong = 0;
-    Flags->Enabled = 1;
-}
-
-/* STATUS_INVALID_PARAMETER_2: a creation flag, of which none is defined. */
-_Use_decl_annotations_ NTSTATUS NTAPI HsIoCreateDriverProxyExtension(PDRIVER_OBJECT OwningDriverObject,
-                                                                    DRIVER_PROXY_EXTENSION_CREATION_FLAGS Flags,
-                                                                    PDRIVER_PROXY_EXTENSION *DriverProxyExtension)
-{
-    PDRIVER_PROXY_EXTENSION extension;
-    NTSTATUS status;
-
-    *DriverProxyExtension = NULL;
-    if (Flags.AsUlong != 0) {
-        return STATUS_INVALID_PARAMETER_2;
-    }
-    extension = DpAllocate(sizeof(*extension));
-    if (extension == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    extension->Owner = OwningDriverObject;
-    extension->Options.Size = sizeof(extension->Options);
-    extension->Options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
-    DpRundownInitialize(&extension->Rundown, DpFirstHeld);
-    KeInitializeEvent(&extension->SwapLock, SynchronizationEvent, TRUE);
-
-    status = DpExtensionAdd(extension);
-    if (!NT_SUCCESS(status)) {
-        DpFree(extension);
-        return status;
-    }
-    *DriverProxyExtension = extension;
-    return STATUS_SUCCESS;
-}
-
-_Use_decl_annotations_ NTSTATUS NTAPI HsDeleteDriverProxyExtension(PDRIVER_PROXY_EXTENSION DriverProxyExtension)
-{
-    if (DriverProxyExtension->WorkerThreads != 0 || DpRundownCount(&DriverProxyExtension->Rundown) != 0 ||
-        DriverProxyExtension->Rundown.Held != 0) {
-        return STATUS_DEVICE_BUSY;
-    }
-    DpExtensionRemove(DriverProxyExtension);
-    DpWrapperFreeAll(DriverProxyExtension);
-    DpFree(DriverProxyExtension);
-    return STATUS_SUCCESS;
-}
-
-/* IRQL: any (R30). */
-_Use_decl_annotations_ PDRIVER_PROXY_EXTENSION NTAPI HsIoGetDriverProxyExtensionFromDriverObject(PDRIVER_OBJECT DriverObject)
-{
-    return DpFindOwned(DriverObject);
-}
-
-_Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTENSION DriverProxyExtension,
-                                                             const HS_PROXY_OPTIONS *Options)
-{
-    HS_PROXY_OPTIONS options = { 0 };
-
-    if (Options->Size != sizeof(*Options) && Options->Size != HS_PROXY_OPTIONS_SIZE_1) {
-        return STATUS_INFO_LENGTH_MISMATCH;
-    }
-    RtlCopyMemory(&options, Options, Options->Size);
-    options.Size = sizeof(options);
-    if (options.DrainTimeoutMs == 0) {
-        options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
-    }
-    DriverProxyExtension->Options = options;
-    return STATUS_SUCCESS;
 }
 
 _Use_decl_annotations_ VOID DpExtensionTotals(ULONG *Extensions, ULONG *ActiveCalls, ULONG *HeldCalls)
@@ -167,15 +89,181 @@ _Use_decl_annotations_ VOID DpExtensionTotals(ULONG *Extensions, ULONG *ActiveCa
     *Extensions = *ActiveCalls = *HeldCalls = 0;
     KeAcquireSpinLock(&DpExtensionLock, &irql);
     for (i = 0; i < DP_EXTENSION_COUNT; i++) {
-        PDRIVER_PROXY_EXTENSION extension = DpExtensions[i].Extension;
-
-        if (extension != NULL) {
+        if (DpExtensions[i].Extension != NULL) {
             *Extensions += 1;
-            *ActiveCalls += DpRundownCount(&extension->Rundown);
-            *HeldCalls += (ULONG)extension->Rundown.Held;
+            *ActiveCalls += DpRundownCount(&DpRundowns[i]);
+            *HeldCalls += (ULONG)DpRead32(&DpRundowns[i].Held);
         }
     }
     KeReleaseSpinLock(&DpExtensionLock, irql);
+}
+
+/* ---- Use and end ---- */
+
+_Use_decl_annotations_ BOOLEAN DpExtensionUse(PDRIVER_PROXY_EXTENSION Extension)
+{
+    if (InterlockedIncrement(&Extension->Users) > 0) {
+        return TRUE;
+    }
+    InterlockedDecrement(&Extension->Users);
+    return FALSE;
+}
+
+_Use_decl_annotations_ VOID DpExtensionDone(PDRIVER_PROXY_EXTENSION Extension)
+{
+    InterlockedDecrement(&Extension->Users);
+}
+
+_Use_decl_annotations_ VOID DpExtensionFree(PDRIVER_PROXY_EXTENSION Extension)
+{
+    PVOID thread = DpReadPointer(&Extension->LastLeft);
+
+    if (thread != NULL) { /* its last instructions are in this driver, which may be unloaded next */
+        KeWaitForSingleObject(thread, Executive, KernelMode, FALSE, NULL);
+        ObDereferenceObject(thread);
+    }
+    DpOwnerForget(Extension);
+    InterlockedExchange64(&Extension->Rundown->State, 0);
+    DpWrappersFree(Extension);
+    DpExtensionRemove(Extension);
+    if (Extension->Owner != NULL) {
+        ObDereferenceObject(Extension->Owner);
+    }
+    DpFree(Extension);
+}
+
+/* ---- The API ---- */
+
+_Use_decl_annotations_ VOID NTAPI HsSetDriverProxyAvailability(BOOLEAN Available, PDRIVER_OBJECT Blocked)
+{
+    DpWritePointer(&DpBlockedDriver, (PVOID)Blocked);
+    DpWrite32(&DpUnavailable, !Available);
+}
+
+_Use_decl_annotations_ BOOLEAN DpAvailable(PVOID DriverObject)
+{
+    return DpRead32(&DpUnavailable) == 0 && (DriverObject == NULL || DpReadPointer(&DpBlockedDriver) != DriverObject);
+}
+
+_Use_decl_annotations_ VOID NTAPI HsIoGetDriverProxyFeatures(PDRIVER_OBJECT DriverObject, PDRIVER_PROXY_FEATURE_FLAGS Flags)
+{
+    Flags->AsUlong = 0;
+    Flags->Enabled = DpAvailable(DriverObject);
+}
+
+_Use_decl_annotations_ NTSTATUS NTAPI HsIoCreateDriverProxyExtension(PDRIVER_OBJECT OwningDriverObject,
+                                                                    DRIVER_PROXY_EXTENSION_CREATION_FLAGS Flags,
+                                                                    PDRIVER_PROXY_EXTENSION *DriverProxyExtension)
+{
+    PDRIVER_PROXY_EXTENSION extension;
+    NTSTATUS status;
+
+    *DriverProxyExtension = NULL;
+    if (!DpAvailable(NULL)) {
+        return STATUS_NOT_SUPPORTED;
+    }
+    if (!DpAvailable(OwningDriverObject)) {
+        return STATUS_DRIVER_BLOCKED;
+    }
+    if (Flags.AsUlong != 0) {
+        return STATUS_INVALID_PARAMETER_2;
+    }
+    extension = DpAllocate(sizeof(*extension));
+    if (extension == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    extension->Owner = OwningDriverObject;
+    extension->Options.Size = sizeof(extension->Options);
+    extension->Options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
+    KeInitializeEvent(&extension->SwapLock, SynchronizationEvent, TRUE);
+
+    status = DpExtensionAdd(extension);
+    if (!NT_SUCCESS(status)) {
+        DpFree(extension);
+        return status;
+    }
+    if (OwningDriverObject != NULL) {
+        ObReferenceObject(OwningDriverObject);
+        DpOwnerArm(extension);
+    }
+    *DriverProxyExtension = extension;
+    return STATUS_SUCCESS;
+}
+
+_Use_decl_annotations_ NTSTATUS NTAPI HsDeleteDriverProxyExtension(PDRIVER_PROXY_EXTENSION DriverProxyExtension)
+{
+    PDRIVER_PROXY_EXTENSION extension = DriverProxyExtension;
+    NTSTATUS status;
+
+    if (extension == NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (DpRead32(&extension->WorkerThreads) != 0 || DpRundownCount(extension->Rundown) != 0 || DpRead32(&extension->Rundown->Held) != 0) {
+        return STATUS_DEVICE_BUSY;
+    }
+    /* Also from inside a registration or one of its callbacks. */
+    if (InterlockedCompareExchange(&extension->Users, DP_CLOSED, 0) != 0) {
+        return STATUS_DEVICE_BUSY;
+    }
+    DpWritePointer(&extension->Rundown->Notify, NULL); /* this is no swap */
+    DpRundownPrepare(extension->Rundown);
+    DpRundownStall(extension->Rundown);
+    status = DpRundownDrain(extension->Rundown, 0);
+    if (status != STATUS_SUCCESS || DpRead32(&extension->WorkerThreads) != 0) {
+        DpRundownRelease(extension->Rundown);
+        DpWritePointer(&extension->Rundown->Notify, extension->Options.Notify);
+        InterlockedAnd(&extension->Users, ~DP_CLOSED);
+        return STATUS_DEVICE_BUSY;
+    }
+    DpWrappersClose(extension);
+    DpRundownRelease(extension->Rundown);
+    DpExtensionFree(extension);
+    return STATUS_SUCCESS;
+}
+
+_Use_decl_annotations_ PDRIVER_PROXY_EXTENSION NTAPI HsIoGetDriverProxyExtensionFromDriverObject(PDRIVER_OBJECT DriverObject)
+{
+    PDRIVER_PROXY_EXTENSION extension = DpExtensionOwned(DriverObject);
+
+    if (extension == NULL || DpRead32(&extension->Going)) {
+        return NULL;
+    }
+    DpOwnerArm(extension);
+    return extension;
+}
+
+_Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTENSION DriverProxyExtension,
+                                                             const HS_PROXY_OPTIONS *Options)
+{
+    HS_PROXY_OPTIONS options = { 0 };
+    DP_RUNDOWN *rundown;
+
+    if (DriverProxyExtension == NULL || Options == NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (Options->Size != sizeof(*Options) && Options->Size != HS_PROXY_OPTIONS_SIZE_1) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    RtlCopyMemory(&options, Options, Options->Size);
+    options.Size = sizeof(options);
+    if (options.DrainTimeoutMs == 0) {
+        options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
+    }
+    if (!DpExtensionUse(DriverProxyExtension)) {
+        return STATUS_DELETE_PENDING;
+    }
+    DpOwnerArm(DriverProxyExtension);
+    DriverProxyExtension->Options = options;
+    rundown = DriverProxyExtension->Rundown;
+    DpWritePointer(&rundown->NotifyContext, options.NotifyContext);
+    DpWritePointer(&rundown->Notify, options.Notify);
+    if (options.Verbose && options.Notify != NULL) {
+        InterlockedOr64(&rundown->State, DP_VERBOSE);
+    } else {
+        InterlockedAnd64(&rundown->State, ~DP_VERBOSE);
+    }
+    DpExtensionDone(DriverProxyExtension);
+    return STATUS_SUCCESS;
 }
 
 _Use_decl_annotations_ VOID NTAPI HsQueryDriverProxyCounters(HS_PROXY_COUNTERS *Counters)

@@ -21,7 +21,7 @@ BOOLEAN DpFailNow(void)
 {
     LONG attempt = InterlockedIncrement(&DpAttempts);
 
-    return attempt == DpFailing;
+    return attempt == DpRead32(&DpFailing);
 }
 
 _Use_decl_annotations_ PVOID DpAllocate(SIZE_T Bytes)
@@ -52,5 +52,5 @@ _Use_decl_annotations_ VOID DpFree(PVOID Block)
 
 ULONG DpAllocationCount(void)
 {
-    return (ULONG)DpAllocations;
+    return (ULONG)DpRead32(&DpAllocations);
 }

@@ -1,159 +1,237 @@
 /*
- * Rundown of one extension: counts the calls inside its endpoints, holds new ones while a swap is in progress, and says
- * when the last one has left (R12, R19, R20, R28).
+ * The rundown's two sides: calls that enter and leave, and the one thread that stalls, drains and releases.
  *
- * State is one 64-bit word, changed by interlocked operations only:
- *   DP_STALLED  new calls wait
- *   DP_TOLD     a call held in this stall has taken it on itself to tell so
- *   from bit 2  calls inside, nested ones counted each
- * Once the count is zero while stalled nothing enters until release, but calls on the stalling thread itself.
+ * Why no call is let through while stalled, and none is lost. A call first writes its slot and then reads State; the staller
+ * first sets DP_STALLED and then reads the slots; both writes are locked operations, so at least one of the two sees the
+ * other. A call that sees the stall gives its slot back before it waits, and starts anew when released. A call that does not
+ * has written its slot before the staller reads it, and keeps it until its endpoint has returned; so the drain waits for it.
+ * One look at each slot is enough: who enters after the stall sees the stall. The pointers of the endpoints are read inside
+ * and written while drained, so a call sees them all old or all new.
  *
- * A call made from inside another call of the same extension must not wait, or the outer one never leaves (R29). Whether a
- * thread is inside is known from a table keyed by the thread; the outermost call enters the thread and takes it out again, so
- * that the calls above it, also those of a DPC that interrupts it anywhere, only read. The table has a fixed size: should a
- * window of it ever be full, the call goes uncounted as a nest, and a swap that meets a nested call of it ends with the drain
- * limit instead of hanging.
+ * A call made from inside another one of the same extension must not wait, or the outer one never leaves (R29): it finds the
+ * slot of its thread marked DP_INSIDE, and the outer call is waited for anyway. The mark is there because an interrupt, DPC
+ * or APC has the thread of what it interrupts: one that hits an entry between its two steps must not pass for nested. It
+ * looks at State itself, after a fence of its own, and parks the slot while it waits: what is below it is not inside yet.
+ *
+ * Leaving is a plain write. A call that leaves through an exception does not come here: its slot stays taken, its thread
+ * counts as inside for good, and each swap of the extension ends with the drain limit. A thread that finds all its window
+ * taken (16 slots of 256 by 16 other threads that are inside) is counted in a shared word; a call nested in that one waits
+ * while calls are held, and the swap ends with the drain limit instead of hanging.
  *
  * A call at DISPATCH_LEVEL or above spins while it is held (R31), so a processor must be left on which the swap can go on.
+ * Calls that were held go first: the next stall waits for them to be inside, but no longer than 20 ms.
  */
-#include "proxy.h"
+#include "rundown.h"
 
-#define DP_STALLED ((LONG64)1)
-#define DP_TOLD ((LONG64)2)
-#define DP_ONE_CALL ((LONG64)4)
 #define DP_POLL_100NS (-10 * 1000)
 /* Held calls pay for each microsecond of a wait's wake-up: look hard first, then give way to those inside, then wait. */
 #define DP_DRAIN_SPIN_US 50
 #define DP_DRAIN_YIELD_US 5000
+#define DP_FAIR_MS 20
+#define DP_HASH 0x9E3779B97F4A7C15ull /* as in wrapper.asm */
 
-_Use_decl_annotations_ VOID DpRundownInitialize(DP_RUNDOWN *Rundown, VOID (*FirstHeld)(DP_RUNDOWN *))
+_Use_decl_annotations_ VOID DpRundownInitialize(DP_RUNDOWN *Rundown)
 {
     RtlZeroMemory(Rundown, sizeof(*Rundown));
     KeInitializeEvent(&Rundown->Drained, SynchronizationEvent, FALSE);
     KeInitializeEvent(&Rundown->Resume, NotificationEvent, TRUE);
-    Rundown->FirstHeld = FirstHeld;
 }
 
-/* Idle threads share the id 0: what interrupts one is known by its processor. Ids of threads are multiples of four. */
-PVOID DpThreadKey(void)
-{
-    ULONG_PTR id = (ULONG_PTR)PsGetCurrentThreadId();
+/* ---- Slots ---- */
 
-    return (PVOID)(id != 0 ? id : 4 * (ULONG_PTR)KeGetCurrentProcessorNumberEx(NULL) + 1);
+static DP_SLOT *DpSlotAt(DP_RUNDOWN *Rundown, LONG64 Key, ULONG Offset)
+{
+    return &Rundown->Slots[((ULONG)(((ULONG64)Key * DP_HASH) >> 56) + Offset) & (DP_SLOTS - 1)];
 }
 
-static PVOID volatile *DpNestSlot(DP_RUNDOWN *Rundown, PVOID Thread, ULONG Offset)
+/* The slot that this thread has taken. */
+static DP_SLOT *DpSlotOf(DP_RUNDOWN *Rundown, LONG64 Key)
 {
-    ULONG64 hash = (ULONG64)(ULONG_PTR)Thread * 0x9E3779B97F4A7C15ull;
-
-    return &Rundown->Inside[((ULONG)(hash >> 40) + Offset) & (DP_NEST_SLOTS - 1)];
-}
-
-static BOOLEAN DpNestHas(DP_RUNDOWN *Rundown, PVOID Thread)
-{
+    DP_SLOT *home = DpSlotAt(Rundown, Key, 0);
     ULONG i;
 
-    for (i = 0; i < DP_NEST_WINDOW; i++) {
-        if (*DpNestSlot(Rundown, Thread, i) == Thread) {
-            return TRUE;
-        }
+    if (DP_KEY(DpRead64(&home->Word)) == Key) {
+        return home;
     }
-    return FALSE;
-}
+    for (i = 1; DpRead32(&home->Displaced) != 0 && i < DP_SLOT_WINDOW; i++) {
+        DP_SLOT *slot = DpSlotAt(Rundown, Key, i);
 
-/* NULL: no room. */
-static PVOID volatile *DpNestAdd(DP_RUNDOWN *Rundown, PVOID Thread)
-{
-    ULONG i;
-
-    for (i = 0; i < DP_NEST_WINDOW; i++) {
-        PVOID volatile *slot = DpNestSlot(Rundown, Thread, i);
-
-        if (*slot == NULL && InterlockedCompareExchangePointer(slot, Thread, NULL) == NULL) {
+        if (DP_KEY(DpRead64(&slot->Word)) == Key) {
             return slot;
         }
     }
     return NULL;
 }
 
+/* A full fence, also when there is no room: NULL, and Overflow counts the call. */
+static DP_SLOT *DpSlotTake(DP_RUNDOWN *Rundown, LONG64 Key)
+{
+    DP_SLOT *home = DpSlotAt(Rundown, Key, 0);
+    ULONG i;
+
+    if (InterlockedCompareExchange64(&home->Word, Key, 0) == 0) {
+        return home;
+    }
+    InterlockedIncrement(&home->Displaced); /* before the slot is taken, and until it is given back: see DpSlotOf */
+    for (i = 1; i < DP_SLOT_WINDOW; i++) {
+        DP_SLOT *slot = DpSlotAt(Rundown, Key, i);
+
+        if (DpRead64(&slot->Word) == 0 && InterlockedCompareExchange64(&slot->Word, Key, 0) == 0) {
+            return slot;
+        }
+    }
+    InterlockedDecrement(&home->Displaced);
+    InterlockedIncrement64(&Rundown->Overflow);
+    return NULL;
+}
+
+static VOID DpSlotGive(DP_RUNDOWN *Rundown, DP_SLOT *Slot)
+{
+    DP_SLOT *home;
+
+    if (Slot == NULL) {
+        InterlockedDecrement64(&Rundown->Overflow);
+        return;
+    }
+    home = DpSlotAt(Rundown, DP_KEY(DpRead64(&Slot->Word)), 0);
+    DpWrite64(&Slot->Word, 0);
+    if (home != Slot) {
+        InterlockedDecrement(&home->Displaced);
+    }
+}
+
+/* ---- Calls ---- */
+
+/* A phase callback, or a DPC on top of the stalling thread: made to wait, it would wait for what it has interrupted. */
+static BOOLEAN DpMustWait(DP_RUNDOWN *Rundown, LONG64 Key)
+{
+    return (DpRead64(&Rundown->State) & DP_STALLED) != 0 && DpRead64(&Rundown->Staller) != Key;
+}
+
 /*
- * The first call held in a stall tells it, on its own thread. Taken with the stall in one step, so a call that comes late
- * tells of no other stall; and the release waits for Told, so whoever is told still listens.
+ * Wait until calls flow. The first call held in a stall tells it, on its own thread: it is counted and the stall is looked at
+ * in one step, so a call that comes late tells of no other stall; and the release waits for Told, so whoever is told still
+ * listens. Held counts the call until it is inside.
  */
-static VOID DpTellFirstHeld(DP_RUNDOWN *Rundown)
+static VOID DpHold(DP_RUNDOWN *Rundown, const struct _DP_WRAPPER *Wrapper)
 {
     LONG64 state;
 
     do {
-        state = Rundown->State;
-        if ((state & (DP_STALLED | DP_TOLD)) != DP_STALLED) {
+        state = DpRead64(&Rundown->State);
+        if ((state & DP_STALLED) == 0) {
             return;
         }
-    } while (InterlockedCompareExchange64(&Rundown->State, state | DP_TOLD, state) != state);
-    Rundown->FirstHeld(Rundown);
-    InterlockedExchange(&Rundown->Told, 1);
-}
+    } while (InterlockedCompareExchange64(&Rundown->State, state + DP_ONE_HELD, state) != state);
 
-static VOID DpHold(DP_RUNDOWN *Rundown)
-{
-    InterlockedIncrement(&Rundown->Held);
-    InterlockedIncrement(&Rundown->HeldTotal);
-    DpTellFirstHeld(Rundown);
+    if (state < DP_ONE_HELD) {
+        DpTell(Rundown, HsProxyStepFirstHeld, STATUS_SUCCESS, NULL, NULL);
+        InterlockedExchange(&Rundown->Told, 1);
+    }
+    if ((state & DP_VERBOSE) != 0) {
+        DpTell(Rundown, HsProxyStepCallHeld, STATUS_SUCCESS, NULL, Wrapper);
+    }
     if (KeGetCurrentIrql() >= DISPATCH_LEVEL) {
-        while ((Rundown->State & DP_STALLED) != 0) { /* no dispatcher wait here (R31) */
+        while ((DpRead64(&Rundown->State) & DP_STALLED) != 0) { /* no dispatcher wait here (R31) */
             YieldProcessor();
         }
     } else {
         KeWaitForSingleObject(&Rundown->Resume, Executive, KernelMode, FALSE, NULL);
     }
-    InterlockedDecrement(&Rundown->Held);
+    if ((state & DP_VERBOSE) != 0) {
+        DpTell(Rundown, HsProxyStepCallResumed, STATUS_SUCCESS, NULL, Wrapper);
+    }
 }
 
-/* IRQL: any. Returns when the call may run; the slot, NULL for a nested call, goes back to DpRundownLeave. */
-_Use_decl_annotations_ PVOID volatile *DpRundownEnter(DP_RUNDOWN *Rundown)
+/* Once for a call, however often it is held. */
+static VOID DpCountHeld(DP_RUNDOWN *Rundown, BOOLEAN *Held)
 {
-    PVOID thread = DpThreadKey();
-    /* A phase callback, or a DPC on top of the stalling thread: made to wait, it would wait for what it has interrupted. */
-    BOOLEAN staller = Rundown->Staller == thread;
-    BOOLEAN nested = DpNestHas(Rundown, thread);
-    /*
-     * Table first, count second: whatever interrupts this thread in between takes itself for nested, and gets in only if
-     * calls are inside anyhow. The other way round it would wait for a call that it has interrupted.
-     */
-    PVOID volatile *slot = nested ? NULL : DpNestAdd(Rundown, thread);
-
-    for (;;) {
-        LONG64 state = Rundown->State;
-
-        if ((state & DP_STALLED) == 0 || staller || (nested && state >= DP_ONE_CALL)) {
-            if (InterlockedCompareExchange64(&Rundown->State, state + DP_ONE_CALL, state) == state) {
-                return slot;
-            }
-            continue;
-        }
-        DpHold(Rundown);
+    if (!*Held) {
+        *Held = TRUE;
+        InterlockedIncrement(&Rundown->Held);
     }
+}
+
+static VOID DpCountIn(DP_RUNDOWN *Rundown, BOOLEAN Held)
+{
+    if (Held) {
+        InterlockedDecrement(&Rundown->Held);
+    }
+}
+
+_Use_decl_annotations_ VOID DpRundownEnter(DP_RUNDOWN *Rundown, DP_CALL *Call)
+{
+    LONG64 key = DpThreadKey();
+    DP_SLOT *slot = DpSlotOf(Rundown, key);
+    BOOLEAN held = FALSE;
+
+    Call->Slot = slot;
+    if (slot != NULL && (DpRead64(&slot->Word) & DP_INSIDE) != 0) {
+        DpWrite32(&slot->Nested, slot->Nested + 1);
+        Call->Kind = DpCallNested;
+        return;
+    }
+    if (slot != NULL) {
+        Call->Kind = DpCallOnTop;
+        Call->Below = DpRead64(&slot->Word);
+        while (InterlockedExchange64(&slot->Word, key), DpMustWait(Rundown, key)) {
+            DpWrite64(&slot->Word, key | DP_PARKED);
+            DpCountHeld(Rundown, &held);
+            DpHold(Rundown, Call->Wrapper);
+        }
+        DpWrite64(&slot->Word, key | DP_INSIDE);
+        DpCountIn(Rundown, held);
+        return;
+    }
+    while (slot = DpSlotTake(Rundown, key), DpMustWait(Rundown, key)) {
+        DpSlotGive(Rundown, slot);
+        DpCountHeld(Rundown, &held);
+        DpHold(Rundown, Call->Wrapper);
+    }
+    DpCountIn(Rundown, held);
+    Call->Slot = slot;
+    if (slot == NULL) {
+        Call->Kind = DpCallOverflow;
+        return;
+    }
+    Call->Kind = DpCallOutermost;
+    DpWrite64(&slot->Word, key | DP_INSIDE);
 }
 
 /* IRQL: that of the Enter. */
-_Use_decl_annotations_ VOID DpRundownLeave(DP_RUNDOWN *Rundown, PVOID volatile *Slot)
+_Use_decl_annotations_ VOID DpRundownLeave(DP_RUNDOWN *Rundown, const DP_CALL *Call)
 {
-    LONG64 state = InterlockedAdd64(&Rundown->State, -DP_ONE_CALL);
-
-    if ((state & DP_STALLED) != 0 && state < DP_ONE_CALL && KeGetCurrentIrql() <= DISPATCH_LEVEL) {
+    switch (Call->Kind) {
+    case DpCallNested:
+        DpWrite32(&Call->Slot->Nested, Call->Slot->Nested - 1);
+        break;
+    case DpCallOnTop:
+        DpWrite64(&Call->Slot->Word, Call->Below);
+        break;
+    default:
+        DpSlotGive(Rundown, Call->Slot);
+        break;
+    }
+    /* Too early a look only means that the drain sees it at its next poll. */
+    if ((DpRead64(&Rundown->State) & DP_STALLED) != 0 && KeGetCurrentIrql() <= DISPATCH_LEVEL) {
         KeSetEvent(&Rundown->Drained, EVENT_INCREMENT, FALSE);
     }
-    if (Slot != NULL) {
-        InterlockedExchangePointer(Slot, NULL);
-    }
 }
+
+/* ---- The stall ---- */
 
 /* What a stall needs of the dispatcher, which others may keep busy, is done while calls still flow. */
 _Use_decl_annotations_ VOID DpRundownPrepare(DP_RUNDOWN *Rundown)
 {
-    Rundown->Staller = DpThreadKey();
-    InterlockedExchange(&Rundown->HeldTotal, 0);
-    InterlockedExchange(&Rundown->Told, 0);
+    LARGE_INTEGER none = { .QuadPart = 0 };
+    LONG64 limit = HsTick() + DP_FAIR_MS * HsTickFrequency() / 1000;
+
+    while (DpRead32(&Rundown->Held) != 0 && HsTick() < limit) {
+        KeDelayExecutionThread(KernelMode, FALSE, &none);
+    }
+    DpWrite64(&Rundown->Staller, DpThreadKey());
+    DpWrite32(&Rundown->LastHeld, 0);
+    DpWrite32(&Rundown->Told, 0);
     KeClearEvent(&Rundown->Drained);
     KeClearEvent(&Rundown->Resume);
 }
@@ -163,29 +241,61 @@ _Use_decl_annotations_ VOID DpRundownStall(DP_RUNDOWN *Rundown)
     InterlockedOr64(&Rundown->State, DP_STALLED);
 }
 
+typedef struct _DP_DRAIN {
+    LONG64 Spin;
+    LONG64 Yield;
+    LONG64 Limit;
+} DP_DRAIN;
+
+/* FALSE: the limit is over. */
+static BOOLEAN DpDrainPause(DP_RUNDOWN *Rundown, const DP_DRAIN *Drain)
+{
+    LARGE_INTEGER none = { .QuadPart = 0 };
+    LARGE_INTEGER poll = { .QuadPart = DP_POLL_100NS }; /* what leaves unseen, or above DISPATCH_LEVEL, sets no event */
+    LONG64 now = HsTick();
+
+    if (now >= Drain->Limit) {
+        return FALSE;
+    }
+    if (now < Drain->Spin) {
+        YieldProcessor();
+    } else if (now < Drain->Yield) {
+        KeDelayExecutionThread(KernelMode, FALSE, &none);
+    } else {
+        KeWaitForSingleObject(&Rundown->Drained, Executive, KernelMode, FALSE, &poll);
+    }
+    return TRUE;
+}
+
+static BOOLEAN DpSlotBusy(const DP_SLOT *Slot)
+{
+    LONG64 word = DpRead64(&Slot->Word);
+
+    return word != 0 && (word & DP_PARKED) == 0;
+}
+
 /* STATUS_SUCCESS: no call is inside and none can enter. STATUS_TIMEOUT: still stalled, calls are inside. */
 _Use_decl_annotations_ NTSTATUS DpRundownDrain(DP_RUNDOWN *Rundown, ULONG TimeoutMs)
 {
     LONG64 frequency = HsTickFrequency();
     LONG64 begin = HsTick();
-    LONG64 limit = begin + (LONG64)TimeoutMs * frequency / 1000;
-    LONG64 spin = begin + DP_DRAIN_SPIN_US * frequency / 1000000;
-    LONG64 yield = begin + DP_DRAIN_YIELD_US * frequency / 1000000;
-    LARGE_INTEGER none = { .QuadPart = 0 };
-    LARGE_INTEGER poll = { .QuadPart = DP_POLL_100NS }; /* a call that leaves above DISPATCH_LEVEL cannot set the event */
+    DP_DRAIN drain = {
+        .Spin = begin + DP_DRAIN_SPIN_US * frequency / 1000000,
+        .Yield = begin + DP_DRAIN_YIELD_US * frequency / 1000000,
+        .Limit = begin + (LONG64)TimeoutMs * frequency / 1000,
+    };
+    ULONG i;
 
-    while (InterlockedCompareExchange64(&Rundown->State, 0, 0) >= DP_ONE_CALL) {
-        LONG64 now = HsTick();
-
-        if (now >= limit) {
-            return STATUS_TIMEOUT;
+    for (i = 0; i < DP_SLOTS; i++) {
+        while (DpSlotBusy(&Rundown->Slots[i])) {
+            if (!DpDrainPause(Rundown, &drain)) {
+                return STATUS_TIMEOUT;
+            }
         }
-        if (now < spin) {
-            YieldProcessor();
-        } else if (now < yield) {
-            KeDelayExecutionThread(KernelMode, FALSE, &none);
-        } else {
-            KeWaitForSingleObject(&Rundown->Drained, Executive, KernelMode, FALSE, &poll);
+    }
+    while (DpRead64(&Rundown->Overflow) != 0) {
+        if (!DpDrainPause(Rundown, &drain)) {
+            return STATUS_TIMEOUT;
         }
     }
     return STATUS_SUCCESS;
@@ -193,17 +303,33 @@ _Use_decl_annotations_ NTSTATUS DpRundownDrain(DP_RUNDOWN *Rundown, ULONG Timeou
 
 _Use_decl_annotations_ VOID DpRundownRelease(DP_RUNDOWN *Rundown)
 {
-    LONG64 state = InterlockedAnd64(&Rundown->State, ~(DP_STALLED | DP_TOLD));
     LARGE_INTEGER poll = { .QuadPart = DP_POLL_100NS };
+    LONG64 state = InterlockedAnd64(&Rundown->State, DP_VERBOSE);
 
-    Rundown->Staller = NULL; /* after the stall, not before: see DpRundownEnter */
+    DpWrite32(&Rundown->LastHeld, (LONG)(state / DP_ONE_HELD));
+    DpWrite64(&Rundown->Staller, 0); /* after the stall, not before: see DpMustWait */
     KeSetEvent(&Rundown->Resume, EVENT_INCREMENT, FALSE);
-    while ((state & DP_TOLD) != 0 && Rundown->Told == 0) {
+    while (state >= DP_ONE_HELD && DpRead32(&Rundown->Told) == 0) {
         KeDelayExecutionThread(KernelMode, FALSE, &poll);
     }
 }
 
 _Use_decl_annotations_ ULONG DpRundownCount(const DP_RUNDOWN *Rundown)
 {
-    return (ULONG)(Rundown->State / DP_ONE_CALL);
+    ULONG count = (ULONG)DpRead64(&Rundown->Overflow);
+    ULONG i;
+
+    for (i = 0; i < DP_SLOTS; i++) {
+        if ((DpRead64(&Rundown->Slots[i].Word) & DP_INSIDE) != 0) {
+            count += 1 + (ULONG)DpRead32(&Rundown->Slots[i].Nested);
+        }
+    }
+    return count;
+}
+
+_Use_decl_annotations_ ULONG DpRundownHeldCalls(const DP_RUNDOWN *Rundown)
+{
+    LONG64 state = DpRead64(&Rundown->State);
+
+    return (state & DP_STALLED) != 0 ? (ULONG)(state / DP_ONE_HELD) : (ULONG)DpRead32(&Rundown->LastHeld);
 }

@@ -1,28 +1,144 @@
-; Wrappers: a fixed pool of stubs, each of 16 bytes at a stable address, that load their number and go on in
-; DpWrapperCall. That has unwind data, passes register and stack arguments on unchanged, and returns what the endpoint
+; Wrappers: a fixed pool of stubs, each of 16 bytes at a stable address, that load the address of their DP_WRAPPER and go on
+; in DpWrapperCall. That has unwind data, passes register and stack arguments on unchanged, and returns what the endpoint
 ; returned; it never touches a return address (shadow stacks) and no code is made at run time (HVCI).
 ;
 ; Assembled by ml64, and by llvm-ml where there is no ml64.
 
 EXTERN DpWrapperEnter:PROC
 EXTERN DpWrapperLeave:PROC
+EXTERN DpWrappers:BYTE
+
+DP_HASH EQU 9E3779B97F4A7C15h ; as in rundown.c
+
+; DP_WRAPPER
+WRAPPER_RUNDOWN     EQU 00h
+WRAPPER_FUNCTION    EQU 08h
+WRAPPER_STACK_BYTES EQU 10h
+WRAPPER_SIZE        EQU 40h
+; DP_RUNDOWN, DP_SLOT
+RUNDOWN_SLOTS       EQU 40h
+SLOT_DISPLACED      EQU 0Ch
+SLOT_SHIFT          EQU 6
+; DP_CALL, from rbp
+CALL_BLOCK          EQU 80h
+CALL_TARGET         EQU 80h
+CALL_STACK_BYTES    EQU 78h
+CALL_KIND           EQU 74h
+CALL_RUNDOWN        EQU 70h
+CALL_SLOT           EQU 68h
+CALL_WRAPPER        EQU 60h
 
 _TEXT SEGMENT
+
+; The thread: in a kernel its KTHREAD, which gs leads to, and which idle threads have one each of; where drivers are run by a
+; program (Wine), the thread id in its TEB. Its callers expect no other register but rax to change.
+THREAD_KEY MACRO
+    LOCAL InProgram, Done
+    mov     eax, cs
+    test    al, 3
+    jnz     InProgram
+    mov     rax, qword ptr gs:[188h]
+    jmp     Done
+InProgram:
+    mov     rax, qword ptr gs:[48h]
+Done:
+ENDM
+
+DpThreadKey PROC
+    THREAD_KEY
+    ret
+DpThreadKey ENDP
+
+; Where the wrapper of an extension that has gone leads to.
+DpWrapperGone PROC
+    xor     eax, eax
+    xorps   xmm0, xmm0
+    ret
+DpWrapperGone ENDP
 
 ; Frame, from rbp:
 ;   +30h  stack arguments          +10h..+28h  home of rcx rdx r8 r9
 ;   -10h..-40h  xmm0..xmm3         -48h  rax
-;   -70h  DP_CALL: +0 Target, +8 StackBytes
-;   -90h  home for the callees
+;   -80h..-51h  DP_CALL            -0A0h  home for the callees
+;
+; The fast path is DpRundownEnter and DpRundownLeave for the outermost call of a thread whose home slot is free, while nothing
+; is stalled or traced (State is 0); the order of its reads and writes is theirs. All else goes through C.
 DpWrapperCall PROC FRAME
     push    rbp
     .pushreg rbp
-    sub     rsp, 90h
-    .allocstack 90h
-    lea     rbp, [rsp+90h]
-    .setframe rbp, 90h
+    sub     rsp, 0A0h
+    .allocstack 0A0h
+    lea     rbp, [rsp+0A0h]
+    .setframe rbp, 0A0h
     .endprolog
 
+    mov     [rbp-CALL_WRAPPER], r10
+    mov     r11, qword ptr [r10+WRAPPER_RUNDOWN]
+    test    r11, r11
+    jz      SlowEnter
+    cmp     qword ptr [r11], 0
+    jne     SlowEnter
+    mov     [rbp-CALL_RUNDOWN], r11
+
+    THREAD_KEY
+    mov     r10, DP_HASH
+    imul    r10, rax
+    shr     r10, 56
+    shl     r10, SLOT_SHIFT
+    lea     r10, [r11+r10+RUNDOWN_SLOTS]
+    mov     r11, rax
+    xor     eax, eax
+    cmp     dword ptr [r10+SLOT_DISPLACED], eax
+    jne     SlowEnter
+    lock cmpxchg qword ptr [r10], r11
+    jne     SlowEnter
+    mov     rax, [rbp-CALL_WRAPPER]
+    mov     rax, qword ptr [rax+WRAPPER_RUNDOWN]
+    cmp     rax, [rbp-CALL_RUNDOWN]
+    jne     GiveSlot
+    cmp     qword ptr [rax], 0
+    jne     GiveSlot
+    or      r11, 1          ; DP_INSIDE
+    mov     qword ptr [r10], r11
+    mov     [rbp-CALL_SLOT], r10
+
+    mov     rax, [rbp-CALL_WRAPPER]
+    mov     r10, qword ptr [rax+WRAPPER_FUNCTION]
+    mov     eax, dword ptr [rax+WRAPPER_STACK_BYTES]
+    test    eax, eax
+    jnz     FastCopy
+FastCall:
+    call    r10
+
+    mov     r10, [rbp-CALL_SLOT]
+    mov     r11, [rbp-CALL_RUNDOWN]
+    cmp     qword ptr [r11], 0
+    jne     FastThenSlow
+    mov     qword ptr [r10], 0
+    lea     rsp, [rbp]
+    pop     rbp
+    ret
+
+FastCopy:
+    mov     r11d, eax
+    add     eax, 8          ; the stack stays aligned; what the caller did not pass is not read
+    and     eax, -16
+    sub     rsp, rax
+FastCopyNext:
+    sub     r11d, 8
+    mov     rax, qword ptr [rbp+r11+30h]
+    mov     qword ptr [rsp+r11+20h], rax
+    test    r11d, r11d
+    jnz     FastCopyNext
+    jmp     FastCall
+
+FastThenSlow:
+    mov     dword ptr [rbp-CALL_KIND], 0 ; DpCallOutermost
+    jmp     SlowLeave
+
+GiveSlot:
+    mov     qword ptr [r10], 0
+SlowEnter:
     mov     [rbp+10h], rcx
     mov     [rbp+18h], rdx
     mov     [rbp+20h], r8
@@ -32,25 +148,23 @@ DpWrapperCall PROC FRAME
     movaps  xmmword ptr [rbp-30h], xmm2
     movaps  xmmword ptr [rbp-40h], xmm3
 
-    lea     rcx, [rbp-70h]
-    mov     edx, eax
+    lea     rcx, [rbp-CALL_BLOCK]
     call    DpWrapperEnter
 
-    mov     ecx, dword ptr [rbp-68h]
-    test    ecx, ecx
-    jz      CallTarget
-    lea     eax, [rcx+8]    ; the stack stays aligned; what the caller did not pass is not read
+    mov     r11d, dword ptr [rbp-CALL_STACK_BYTES]
+    test    r11d, r11d
+    jz      SlowCall
+    lea     eax, [r11+8]
     and     eax, -16
     sub     rsp, rax
-CopyArgument:
-    sub     ecx, 8
-    mov     rax, qword ptr [rbp+rcx+30h]
-    mov     qword ptr [rsp+rcx+20h], rax
-    test    ecx, ecx
-    jnz     CopyArgument
+SlowCopyNext:
+    sub     r11d, 8
+    mov     rax, qword ptr [rbp+r11+30h]
+    mov     qword ptr [rsp+r11+20h], rax
+    test    r11d, r11d
+    jnz     SlowCopyNext
 
-CallTarget:
-    mov     rax, qword ptr [rbp-70h]
+SlowCall:
     mov     rcx, [rbp+10h]
     mov     rdx, [rbp+18h]
     mov     r8, [rbp+20h]
@@ -59,15 +173,15 @@ CallTarget:
     movaps  xmm1, xmmword ptr [rbp-20h]
     movaps  xmm2, xmmword ptr [rbp-30h]
     movaps  xmm3, xmmword ptr [rbp-40h]
-    call    rax
+    call    qword ptr [rbp-CALL_TARGET]
 
+SlowLeave:
     mov     [rbp-48h], rax
     movaps  xmmword ptr [rbp-10h], xmm0
-    lea     rcx, [rbp-70h]
+    lea     rcx, [rbp-CALL_BLOCK]
     call    DpWrapperLeave
     mov     rax, [rbp-48h]
     movaps  xmm0, xmmword ptr [rbp-10h]
-
     lea     rsp, [rbp]
     pop     rbp
     ret
@@ -75,7 +189,11 @@ DpWrapperCall ENDP
 
 WRAPPER_INDEX = 0
 WRAPPER_STUB MACRO
-    mov     eax, WRAPPER_INDEX
+IFDEF HS_LLVM_ML ; takes a bare symbol for an absolute address, and ml64 does not know rip
+    lea     r10, [rip + DpWrappers + WRAPPER_INDEX * WRAPPER_SIZE]
+ELSE
+    lea     r10, DpWrappers[WRAPPER_INDEX * WRAPPER_SIZE]
+ENDIF
     jmp     DpWrapperCall
     ALIGN 16
     WRAPPER_INDEX = WRAPPER_INDEX + 1
@@ -83,7 +201,7 @@ ENDM
 
 ALIGN 16
 DpWrapperPool PROC PUBLIC
-REPT 256 ; DP_WRAPPER_COUNT
+REPT 1024 ; DP_WRAPPER_COUNT
     WRAPPER_STUB
 ENDM
 DpWrapperPool ENDP

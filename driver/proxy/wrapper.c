@@ -1,17 +1,14 @@
-/* The pool of wrappers: which stub belongs to which endpoint, and what a stub does on the way in and out. */
+/* The pool of wrappers: which stub belongs to which endpoint, and what a call does on the way in and out. */
 #include "proxy.h"
 
 /* wrapper.asm: the stubs, and what they call. */
 extern UCHAR DpWrapperPool[DP_WRAPPER_COUNT * DP_WRAPPER_STRIDE];
-VOID DpWrapperEnter(_Out_ DP_CALL *Call, _In_ ULONG Index);
+VOID DpWrapperGone(VOID);
+VOID DpWrapperEnter(_Inout_ DP_CALL *Call);
 VOID DpWrapperLeave(_In_ const DP_CALL *Call);
 
-static DP_WRAPPER DpWrappers[DP_WRAPPER_COUNT];
-
-_Use_decl_annotations_ DP_WRAPPER *DpWrapperAt(ULONG Index)
-{
-    return &DpWrappers[Index];
-}
+DP_WRAPPER DpWrappers[DP_WRAPPER_COUNT];
+static volatile LONG DpWrapperNext; /* where the search for a free one begins: an address comes back as late as can be */
 
 _Use_decl_annotations_ PVOID DpWrapperAddress(const DP_WRAPPER *Wrapper)
 {
@@ -28,42 +25,69 @@ _Use_decl_annotations_ DP_WRAPPER *DpWrapperFromAddress(PVOID Address)
         return NULL;
     }
     wrapper = &DpWrappers[offset / DP_WRAPPER_STRIDE];
-    return wrapper->Extension != NULL ? wrapper : NULL;
+    return DpReadPointer(&wrapper->Rundown) != NULL ? wrapper : NULL;
 }
 
-/* Called by wrapper.asm at the caller's IRQL. */
-_Use_decl_annotations_ VOID DpWrapperEnter(DP_CALL *Call, ULONG Index)
+/* Steps of a call, only when asked for. */
+static VOID DpTellCall(DP_RUNDOWN *Rundown, HS_PROXY_STEP Step, const DP_WRAPPER *Wrapper)
 {
-    DP_WRAPPER *wrapper = &DpWrappers[Index];
+    if ((DpRead64(&Rundown->State) & DP_VERBOSE) != 0) {
+        DpTell(Rundown, Step, STATUS_SUCCESS, NULL, Wrapper);
+    }
+}
 
-    Call->Rundown = &wrapper->Extension->Rundown;
-    Call->Slot = DpRundownEnter(Call->Rundown);
-    Call->Target = wrapper->Function; /* only read while counted: the switch happens when nobody is */
-    Call->StackBytes = wrapper->StackBytes;
+/* Called by wrapper.asm at the caller's IRQL, with Wrapper filled in. */
+_Use_decl_annotations_ VOID DpWrapperEnter(DP_CALL *Call)
+{
+    DP_WRAPPER *wrapper = Call->Wrapper;
+    DP_RUNDOWN *rundown;
+
+    while ((rundown = DpReadPointer(&wrapper->Rundown)) != NULL) {
+        Call->Rundown = rundown;
+        DpTellCall(rundown, HsProxyStepCallEntering, wrapper);
+        DpRundownEnter(rundown, Call);
+        if (DpReadPointer(&wrapper->Rundown) == rundown) { /* or it has gone meanwhile, and with it what Function says */
+            Call->Target = DpReadPointer(&wrapper->Function);
+            Call->StackBytes = wrapper->StackBytes;
+            DpTellCall(rundown, HsProxyStepCallInside, wrapper);
+            return;
+        }
+        DpRundownLeave(rundown, Call);
+    }
+    Call->Kind = DpCallGone;
+    Call->Target = (PVOID)(ULONG_PTR)DpWrapperGone;
+    Call->StackBytes = 0;
 }
 
 _Use_decl_annotations_ VOID DpWrapperLeave(const DP_CALL *Call)
 {
-    DpRundownLeave(Call->Rundown, Call->Slot);
+    if (Call->Kind != DpCallGone) {
+        DpTellCall(Call->Rundown, HsProxyStepCallReturned, Call->Wrapper);
+        DpRundownLeave(Call->Rundown, Call);
+        DpTellCall(Call->Rundown, HsProxyStepCallLeft, Call->Wrapper);
+    }
 }
 
-/* A wrapper that no lookup finds until it is published. IRQL: PASSIVE_LEVEL. */
-_Use_decl_annotations_ DP_WRAPPER *DpWrapperAllocate(const DRIVER_PROXY_ENDPOINT_INFORMATION *Endpoint)
+_Use_decl_annotations_ DP_WRAPPER *DpWrapperAllocate(PVOID Function, ULONG Id, ULONG ParameterCount, ULONG StackBytes)
 {
+    ULONG begin = (ULONG)DpRead32(&DpWrapperNext);
     ULONG i;
 
     for (i = 0; i < DP_WRAPPER_COUNT; i++) {
-        DP_WRAPPER *wrapper = &DpWrappers[i];
-        PVOID reserved = (PVOID)(ULONG_PTR)-1;
+        ULONG index = (begin + i) % DP_WRAPPER_COUNT;
+        DP_WRAPPER *wrapper = &DpWrappers[index];
 
-        /* Function doubles as the claim: an entry is free when it is NULL. */
-        if (wrapper->Function != NULL || InterlockedCompareExchangePointer(&wrapper->Function, reserved, NULL) != NULL) {
+        if (DpRead32(&wrapper->Used) != 0 || InterlockedCompareExchange(&wrapper->Used, 1, 0) != 0) {
             continue;
         }
-        wrapper->Id = Endpoint->Id;
-        wrapper->ParameterCount = Endpoint->ParameterCount;
-        wrapper->StackBytes = Endpoint->ParameterCount > 4 ? (Endpoint->ParameterCount - 4) * 8 : 0;
-        InterlockedExchangePointer(&wrapper->Function, (PVOID)(ULONG_PTR)Endpoint->EndpointFunction);
+        DpWrite32(&DpWrapperNext, (LONG)((index + 1) % DP_WRAPPER_COUNT));
+        wrapper->Extension = NULL;
+        wrapper->Next = NULL;
+        wrapper->NextById = NULL;
+        wrapper->Id = Id;
+        wrapper->ParameterCount = ParameterCount;
+        wrapper->StackBytes = StackBytes;
+        DpWritePointer(&wrapper->Function, Function);
         return wrapper;
     }
     return NULL;
@@ -71,49 +95,44 @@ _Use_decl_annotations_ DP_WRAPPER *DpWrapperAllocate(const DRIVER_PROXY_ENDPOINT
 
 _Use_decl_annotations_ VOID DpWrapperPublish(DP_WRAPPER *Wrapper, PDRIVER_PROXY_EXTENSION Extension)
 {
-    InterlockedExchangePointer((PVOID volatile *)&Wrapper->Extension, Extension);
+    DP_WRAPPER *volatile *bucket = &Extension->ById[Wrapper->Id & (DP_ID_BUCKETS - 1)];
+
+    Wrapper->Extension = Extension;
+    Wrapper->NextById = DpReadPointer(bucket);
+    DpWritePointer(&Wrapper->Rundown, Extension->Rundown);
+    DpWritePointer(bucket, Wrapper);
+    if (Extension->Last == NULL) {
+        DpWritePointer(&Extension->First, Wrapper);
+    } else {
+        DpWritePointer(&Extension->Last->Next, Wrapper);
+    }
+    Extension->Last = Wrapper;
 }
 
 _Use_decl_annotations_ VOID DpWrapperFree(DP_WRAPPER *Wrapper)
 {
-    InterlockedExchangePointer((PVOID volatile *)&Wrapper->Extension, NULL);
-    InterlockedExchangePointer(&Wrapper->Function, NULL);
+    DpWritePointer(&Wrapper->Function, NULL);
+    DpWrite32(&Wrapper->Used, 0);
 }
 
-/* IRQL: any (R30). */
-_Use_decl_annotations_ DP_WRAPPER *DpWrapperFind(PDRIVER_PROXY_EXTENSION Extension, ULONG Id)
+_Use_decl_annotations_ VOID DpWrappersClose(PDRIVER_PROXY_EXTENSION Extension)
 {
-    ULONG i;
+    DP_WRAPPER *wrapper;
 
-    for (i = 0; i < DP_WRAPPER_COUNT; i++) {
-        if (DpWrappers[i].Extension == Extension && DpWrappers[i].Id == Id) {
-            return &DpWrappers[i];
-        }
+    for (wrapper = Extension->First; wrapper != NULL; wrapper = wrapper->Next) {
+        DpWritePointer(&wrapper->Rundown, NULL);
     }
-    return NULL;
 }
 
-/* By the function in force now (R16); the first one where several wrappers share it. */
-_Use_decl_annotations_ DP_WRAPPER *DpWrapperFindFunction(PDRIVER_PROXY_EXTENSION Extension, PVOID Function)
+_Use_decl_annotations_ VOID DpWrappersFree(PDRIVER_PROXY_EXTENSION Extension)
 {
-    ULONG i;
+    DP_WRAPPER *wrapper = Extension->First;
 
-    for (i = 0; i < DP_WRAPPER_COUNT; i++) {
-        if (DpWrappers[i].Extension == Extension && DpWrappers[i].Function == Function) {
-            return &DpWrappers[i];
-        }
-    }
-    return NULL;
-}
+    while (wrapper != NULL) {
+        DP_WRAPPER *next = wrapper->Next;
 
-_Use_decl_annotations_ VOID DpWrapperFreeAll(PDRIVER_PROXY_EXTENSION Extension)
-{
-    ULONG i;
-
-    for (i = 0; i < DP_WRAPPER_COUNT; i++) {
-        if (DpWrappers[i].Extension == Extension) {
-            DpWrapperFree(&DpWrappers[i]);
-        }
+        DpWrapperFree(wrapper);
+        wrapper = next;
     }
 }
 
@@ -123,7 +142,7 @@ ULONG DpWrapperCount(void)
     ULONG count = 0;
 
     for (i = 0; i < DP_WRAPPER_COUNT; i++) {
-        count += DpWrappers[i].Extension != NULL;
+        count += DpReadPointer(&DpWrappers[i].Rundown) != NULL;
     }
     return count;
 }

@@ -1,0 +1,106 @@
+/*
+ * The extension goes with its owner (R4), by taking over DriverObject->DriverUnload.
+ *
+ * DriverEntry often sets that after it has made its extension, so it is taken over lazily: at each function that is given the
+ * extension or its owner, and each time a worker looks up from its wait (four times a second). A driver without DriverUnload
+ * cannot be unloaded and is left as it is. No timer looks after it: on Wine those run on threads that stay.
+ *
+ * On unload the owner's own routine runs first and finds the extension as it was: it may end its workers, and delete the
+ * extension. If it does not, the extension is closed: lookups find nothing, STATUS_DELETE_PENDING answers everything else,
+ * calls are held, those inside are waited for, and then every wrapper leads to a stub that returns 0; its addresses, which
+ * others may still have, never lead into the image again. A worker that waits is ended without a call, one whose routine runs
+ * is ended when that returns, and their threads are joined, all before the unload goes on. What has not left by the drain
+ * limit is code of an image about to go: bug check DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS (0xCE; on Wine the
+ * driver host ends), with the extension, the calls inside, and its threads as parameters.
+ */
+#include "proxy.h"
+
+#define DP_POLL_100NS (-10 * 1000)
+#define DP_BUG_CHECK 0xCE
+
+static VOID NTAPI DpOwnerUnload(PDRIVER_OBJECT DriverObject);
+
+_Use_decl_annotations_ VOID DpOwnerArm(PDRIVER_PROXY_EXTENSION Extension)
+{
+    PDRIVER_UNLOAD unload;
+
+    if (Extension->Owner == NULL || DpRead32(&Extension->Going)) {
+        return;
+    }
+    unload = Extension->Owner->DriverUnload;
+    if (unload == NULL || unload == DpOwnerUnload) {
+        return;
+    }
+    DpWritePointer(&Extension->OwnerUnload, unload);
+    (VOID)InterlockedCompareExchangePointer((PVOID volatile *)&Extension->Owner->DriverUnload, (PVOID)(ULONG_PTR)DpOwnerUnload,
+                                            (PVOID)(ULONG_PTR)unload);
+}
+
+_Use_decl_annotations_ VOID DpOwnerForget(PDRIVER_PROXY_EXTENSION Extension)
+{
+    PDRIVER_UNLOAD own = DpReadPointer(&Extension->OwnerUnload);
+
+    if (own != NULL) {
+        (VOID)InterlockedCompareExchangePointer((PVOID volatile *)&Extension->Owner->DriverUnload, (PVOID)(ULONG_PTR)own,
+                                                (PVOID)(ULONG_PTR)DpOwnerUnload);
+    }
+}
+
+/* FALSE: the counter is not zero at the limit. */
+static BOOLEAN DpAwaitZero(const volatile LONG *Counter, LONG Mask, ULONG LimitMs)
+{
+    LARGE_INTEGER poll = { .QuadPart = DP_POLL_100NS };
+    LONG64 limit = HsTick() + (LONG64)LimitMs * HsTickFrequency() / 1000;
+
+    while ((DpRead32(Counter) & Mask) != 0) {
+        if (HsTick() >= limit) {
+            return FALSE;
+        }
+        KeDelayExecutionThread(KernelMode, FALSE, &poll);
+    }
+    return TRUE;
+}
+
+/* Its owner's image goes when this returns. */
+_IRQL_requires_(PASSIVE_LEVEL) static VOID DpOwnerGoes(PDRIVER_PROXY_EXTENSION Extension)
+{
+    ULONG limit = Extension->Options.DrainTimeoutMs;
+    BOOLEAN left;
+
+    InterlockedOr(&Extension->Users, DP_CLOSED);
+    InterlockedExchange(&Extension->Going, TRUE);
+    left = DpAwaitZero(&Extension->Users, ~DP_CLOSED, 2 * limit); /* a swap may be draining, and then again */
+    if (left) {
+        DpWritePointer(&Extension->Rundown->Notify, NULL); /* this is no swap, and it may be in the image that goes */
+        DpRundownPrepare(Extension->Rundown);
+        DpRundownStall(Extension->Rundown);
+        left = DpRundownDrain(Extension->Rundown, limit) == STATUS_SUCCESS; /* STATUS_TIMEOUT is no failure code */
+    }
+    if (left) {
+        DpWrappersClose(Extension);
+        DpRundownRelease(Extension->Rundown);
+        left = DpAwaitZero(&Extension->WorkerThreads, ~0, limit);
+    }
+    if (left) {
+        left = DpAwaitZero(&Extension->Rundown->Held, ~0, limit);
+    }
+    if (!left) {
+        KeBugCheckEx(DP_BUG_CHECK, (ULONG_PTR)Extension, DpRundownCount(Extension->Rundown), (ULONG_PTR)Extension->WorkerThreads, 0);
+    }
+    DpExtensionFree(Extension);
+}
+
+/* Called by the I/O manager in the place of the owner's. IRQL: PASSIVE_LEVEL. */
+static VOID NTAPI DpOwnerUnload(PDRIVER_OBJECT DriverObject)
+{
+    PDRIVER_PROXY_EXTENSION extension = DpExtensionOwned(DriverObject);
+    PDRIVER_UNLOAD own = extension != NULL ? DpReadPointer(&extension->OwnerUnload) : NULL;
+
+    if (own != NULL) {
+        own(DriverObject);
+        extension = DpExtensionOwned(DriverObject); /* NULL: it has deleted it */
+    }
+    if (extension != NULL) {
+        DpOwnerGoes(extension);
+    }
+}
