@@ -214,4 +214,4 @@ def replay(subject: Subject, script: Script) -> Disagreement | None:
 
 def repeat_command(path: Path) -> str:
     """The one command that repeats a failure."""
-    return f"hotswap conformance replay {path}"
+    return f"hotswap conformance --replay {path}"
