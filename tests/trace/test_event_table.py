@@ -10,6 +10,7 @@ import pytest
 
 from hotswap.errors import LabFault
 from hotswap.trace.etl import parse_etl
+from hotswap.trace.export import export
 from hotswap.trace.table import EventTable
 from hotswap.trace.tracelogging import EventSchema, Field, InType, Provider
 from hotswap.trace.writer import EventRow, build_etl
@@ -62,7 +63,7 @@ def test_an_unknown_name_has_no_rows() -> None:
 
 def test_parquet_has_one_nullable_typed_column_per_field(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
-    table().to_parquet(path)
+    export(table(), path, "parquet")
     read = pq.read_table(path).to_pydict()
     assert read["event"] == ["A", "B", "A", "A", "G"]
     assert read["provider"] == ["First"] * 3 + ["Second"] * 2
@@ -84,12 +85,12 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hotswap.trace.table.pq.write_table", full)
+    monkeypatch.setattr("hotswap.trace.export.pq.write_table", full)
     with pytest.raises(LabFault, match="No space left"):
-        table().to_parquet(tmp_path / "events.parquet")
+        export(table(), tmp_path / "events.parquet", "parquet")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(LabFault, match=r"writing .*none"):
-        table().to_parquet(tmp_path / "none" / "events.parquet")
+        export(table(), tmp_path / "none" / "events.parquet", "parquet")
 
 
 def test_a_short_payload_is_counted_not_decoded() -> None:

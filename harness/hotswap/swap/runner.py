@@ -33,6 +33,7 @@ from hotswap.swap.result import SCHEMA, SwapResult
 from hotswap.swap.swap_trace import SwapTrace
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.expect import ExpectationResult, Verdict, combine, format_slice, reason
+from hotswap.trace.export import export
 from hotswap.trace.writer import build_etl
 
 # Beyond the load itself: a cold template takes half a minute, a loaded machine several times that.
@@ -240,7 +241,7 @@ class _Test:
         """The decoded trace; without a file one that holds nothing, which proves nothing."""
         if self.folder.trace.exists():
             etl = read_etl(self.folder.trace)
-            etl.events.to_parquet(self.folder.events)
+            export(etl.events, self.folder.events, "parquet")
             return etl
         return _no_trace()
 

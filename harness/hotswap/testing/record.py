@@ -23,6 +23,7 @@ from hotswap.testing.evaluation import Evaluation
 from hotswap.testing.guest import GuestMachine
 from hotswap.testing.trace import Inconclusive, Trace
 from hotswap.trace.expect import Verdict
+from hotswap.trace.export import export
 
 _START_SECONDS = 60.0
 _ALIVE = "driver-host-alive"
@@ -191,7 +192,7 @@ class Record:
             return
         # With them and the trace the verdict can be worked out again.
         self.folder.write(WITNESSES, witnesses_to_json(evaluation.witnesses))
-        evaluation.etl.events.to_parquet(self.folder.events)
+        export(evaluation.etl.events, self.folder.events, "parquet")
         result = self._result(verdict, evaluation)
         self.folder.write_summary(
             {**result.to_json(), "state": state, "test": self.test, "slices": dict(result.slices)}

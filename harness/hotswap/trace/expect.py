@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -90,7 +90,12 @@ def format_slice(table: EventTable, rows: Iterable[int]) -> str:
 
     Columns: time since the session started and since the line before (microseconds), thread, CPU, event, fields.
     """
-    lines = [f"{'us':>16} {'+us':>12} {'tid':>6} {'cpu':>3}  event"]
+    return "\n".join(slice_lines(table, rows))
+
+
+def slice_lines(table: EventTable, rows: Iterable[int]) -> Iterator[str]:
+    """The lines of `format_slice`, its head first."""
+    yield f"{'us':>16} {'+us':>12} {'tid':>6} {'cpu':>3}  event"
     before: int | None = None
     for row in sorted(set(rows)):
         ns = int(table.ns[row])
@@ -98,8 +103,7 @@ def format_slice(table: EventTable, rows: Iterable[int]) -> str:
         before = ns
         who = f"{int(table.tid[row]):>6} {int(table.cpu[row]):>3}"
         name = table.kinds[int(table.kind[row])].name
-        lines.append(f"{ns / 1000:>16.1f} {delta:>12} {who}  {name:<17} {_fields_text(table, row)}")
-    return "\n".join(lines)
+        yield f"{ns / 1000:>16.1f} {delta:>12} {who}  {name:<17} {_fields_text(table, row)}"
 
 
 def _fields_text(table: EventTable, row: int) -> str:

@@ -7,16 +7,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from secrets import token_hex
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hotswap.errors import LabFault
 from hotswap.trace.clock import FILETIME_UNIX_EPOCH
 from hotswap.trace.framing import gather
 from hotswap.trace.payload import Column, decode_columns, is_columnar
@@ -174,6 +170,10 @@ class EventTable:
             self._decoded[key] = self._join(name, [self._decode_kind(index) for index in wanted])
         return self._decoded[key]
 
+    def kind_events(self, index: int) -> Events:
+        """All events of one of `kinds`, decoded."""
+        return self._decode_kind(index)
+
     def row(self, row: int) -> dict[str, object]:
         """One event for people and JSON: common columns, and `fields` with the decoded payload (None: undecodable)."""
         kind = self.kinds[int(self.kind[row])]
@@ -286,18 +286,6 @@ class EventTable:
             pa.array(codes[self.kind] if len(codes) else np.zeros(0, np.int32)), pa.array(distinct, pa.string())
         )
 
-    def to_parquet(self, path: Path) -> None:
-        """Write `to_arrow()` as Parquet; the file appears whole or not at all. Raises LabFault."""
-        temporary = path.with_name(f".{path.name}.{token_hex(4)}")
-        try:
-            with temporary.open("xb") as stream:
-                pq.write_table(self.to_arrow(), stream, compression="zstd")
-            temporary.replace(path)
-        except OSError as error:
-            raise LabFault(f"writing {path}: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-
 
 def _concatenate(parts: Sequence[Fields], name: str, order: NDArray[np.int64]) -> Column:
     """The column of all parts, in another order."""
@@ -363,14 +351,15 @@ def _plain(fields: Fields, name: str, described: Field) -> tuple[Column, str]:
         return texts, "text"
     if values.dtype.kind == "O" and all(isinstance(value, bytes) for value in values):
         return values, "binary"
-    texts[:] = [value if isinstance(value, str) else json.dumps(value, default=_jsonable) for value in values.tolist()]
+    texts[:] = [value if isinstance(value, str) else json.dumps(value, default=jsonable) for value in values.tolist()]
     return texts, "text"
 
 
 _ARROW_FAMILIES = {pa.string(): "text", pa.binary(): "binary"}
 
 
-def _jsonable(value: object) -> str:
+def jsonable(value: object) -> str:
+    """What JSON does not have: binary data as hexadecimal digits, the rest as text."""
     return value.hex() if isinstance(value, bytes) else str(value)
 
 

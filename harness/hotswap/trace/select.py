@@ -1,0 +1,142 @@
+"""Choosing events of a table: by name, provider, thread, time, and by what their fields hold."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hotswap.errors import UsageError
+from hotswap.trace.table import EventTable
+
+Rows = NDArray[np.int64]
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_CONDITION = re.compile(r"(?P<field>[^=!<>]+)(?P<operator>!=|>=|<=|=|>|<)(?P<value>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A field of the payload compared with a value: `Worker=2`, `Status!=0`, `Name=lxss`."""
+
+    field: str
+    operator: str
+    value: int | float | str
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """From its text form; numbers may be hexadecimal (0x..). Raises UsageError."""
+        found = _CONDITION.fullmatch(text)
+        if found is None:
+            known = ", ".join(_OPERATORS)
+            raise UsageError(f"the condition {text!r} is not FIELD OPERATOR VALUE; operators are {known}")
+        return cls(found["field"].strip(), found["operator"], _value(found["value"].strip()))
+
+    def holds(self, values: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """For which rows of a column. What cannot be compared is not equal, and neither less nor more."""
+        compare = _OPERATORS[self.operator]
+        if values.dtype.kind in "iuf" and not isinstance(self.value, str):
+            return np.asarray(compare(values, self.value), np.bool_)
+        wanted = str(self.value)
+        texts = [value if isinstance(value, str) else str(value) for value in values.tolist()]
+        if self.operator in ("=", "!="):
+            return np.array([compare(text, wanted) for text in texts], np.bool_)
+        return np.zeros(len(values), np.bool_)
+
+
+def _value(text: str) -> int | float | str:
+    for read in (lambda: int(text, 0), lambda: float(text)):
+        try:
+            return read()
+        except ValueError:
+            continue
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is wanted; empty: all. Names may have `*` and `?` and are compared without case. Times are ns."""
+
+    events: Sequence[str] = ()
+    providers: Sequence[str] = ()
+    """By name or GUID."""
+    pids: Sequence[int] = ()
+    tids: Sequence[int] = ()
+    cpus: Sequence[int] = ()
+    after: int | None = None
+    before: int | None = None
+    conditions: Sequence[Condition] = ()
+
+    def rows(self, table: EventTable) -> Rows:
+        """The rows that fit. Raises UsageError for an event, provider or field that the trace does not have."""
+        chosen = np.isin(table.kind, self._kinds(table))
+        for column, wanted in ((table.pid, self.pids), (table.tid, self.tids), (table.cpu, self.cpus)):
+            if wanted:
+                chosen &= np.isin(column, list(wanted))
+        if self.after is not None:
+            chosen &= table.ns >= self.after
+        if self.before is not None:
+            chosen &= table.ns < self.before
+        if self.conditions:
+            chosen &= self._conditions(table, chosen)
+        return np.flatnonzero(chosen)
+
+    def _kinds(self, table: EventTable) -> list[int]:
+        names = [kind.name for kind in table.kinds]
+        givers = [(kind.provider_name, str(kind.provider)) for kind in table.kinds]
+        _check_known("event", self.events, [[name] for name in names])
+        _check_known("provider", self.providers, givers)
+        return [
+            index
+            for index, name in enumerate(names)
+            if (not self.events or _fits(self.events, [name]))
+            and (not self.providers or _fits(self.providers, givers[index]))
+        ]
+
+    def _conditions(self, table: EventTable, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """An event fits when it has all of the fields and they hold these values."""
+        fits = np.zeros(len(table), np.bool_)
+        missing = {condition.field for condition in self.conditions}
+        known: set[str] = set()
+        for index in np.unique(table.kind[chosen]).tolist():
+            events = table.kind_events(index)
+            known |= set(events.fields)
+            missing -= set(events.fields)
+            if all(condition.field in events.fields for condition in self.conditions):
+                holds = np.ones(len(events), np.bool_)
+                for condition in self.conditions:
+                    holds &= condition.holds(events.fields[condition.field])
+                fits[events.rows[holds]] = True
+        if missing:
+            raise UsageError(_unknown("field", sorted(missing)[0], sorted(known)))
+        return fits
+
+
+def _fits(patterns: Sequence[str], names: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns for name in names if name)
+
+
+def _check_known(what: str, patterns: Sequence[str], known: Sequence[Sequence[str]]) -> None:
+    for pattern in patterns:
+        if not any(_fits([pattern], names) for names in known):
+            raise UsageError(_unknown(what, pattern, sorted({name for names in known for name in names if name})))
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, 1, 0.5)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    listed = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+    return f"the trace has no {what} {name!r}{meant}; it has: {listed or 'none'}"
