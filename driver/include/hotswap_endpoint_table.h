@@ -13,7 +13,7 @@
  *      not part of it. A name is 1 to 255 bytes of printable ASCII, is that of the function, and unique within the image.
  *   I6 ArgRegs[n] is the register of argument n: RCX, RDX, R8, R9 or XMM0..XMM3 of the same position, None from the first
  *      argument that there is not. ArgStackSize is the bytes of arguments beyond those, a multiple of 8, without the home
- *      area of the four; it is not zero only where all four registers are used.
+ *      area of the four; it is not zero only where all four registers are used. Ours: at most 28 such arguments (224 bytes).
  *   I7 RetReg is RAX, XMM0, or None for VOID. A structure returned through a hidden pointer has that pointer as an argument.
  *   I8 An endpoint of another version is the same endpoint when its name is equal, byte by byte, and may replace it when
  *      ArgRegs, ArgStackSize and RetReg are.
@@ -67,6 +67,7 @@ typedef struct _IMAGE_HOTSWAP_X64_ENDPOINT_INFO_ENTRY_V2 {
 
 #define HS_ENDPOINT_REGISTERS 4
 #define HS_ENDPOINT_NAME_MAX 255
+#define HS_ENDPOINT_STACK_MAX 224
 
 C_ASSERT(FIELD_OFFSET(IMAGE_HOTSWAP_ENDPOINT_INFO_HEADER_COMMON, Version) == 0x00);
 C_ASSERT(FIELD_OFFSET(IMAGE_HOTSWAP_ENDPOINT_INFO_HEADER_COMMON, Size) == 0x04);

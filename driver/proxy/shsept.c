@@ -132,7 +132,7 @@ static BOOLEAN DpIsSignature(const DP_ENDPOINT *Endpoint)
             return FALSE;
         }
     }
-    if (Endpoint->StackBytes % sizeof(ULONG64) != 0 || (Endpoint->StackBytes != 0 && used < HS_ENDPOINT_REGISTERS)) {
+    if (Endpoint->StackBytes % sizeof(ULONG64) != 0 || Endpoint->StackBytes > HS_ENDPOINT_STACK_MAX || (Endpoint->StackBytes != 0 && used < HS_ENDPOINT_REGISTERS)) {
         return FALSE;
     }
     return Endpoint->ReturnRegister == EndpointParamRegNone || Endpoint->ReturnRegister == EndpointParamRegRAX ||

@@ -96,11 +96,13 @@ class Image:
             self.headers_end = image.sections[-1].get_file_offset() + 40
 
     def with_table(self, table: bytes) -> tuple[bytes, bytes]:
-        """(file, mapped image) with other bytes in the table's place."""
-        assert len(table) == self.size
+        """(file, mapped image) with another table in the section, of at most 512 bytes."""
+        assert len(table) <= 512
         file, memory = bytearray(self.file), bytearray(self.memory)
-        file[self.raw : self.raw + self.size] = table
-        memory[self.rva : self.rva + self.size] = table
+        for content in (file, memory):
+            content[self.header + 8 : self.header + 12] = len(table).to_bytes(4, "little")
+        file[self.raw : self.raw + len(table)] = table
+        memory[self.rva : self.rva + len(table)] = table
         return bytes(file), bytes(memory)
 
 
@@ -208,6 +210,64 @@ def test_code_that_is_discarded_is_no_endpoint(reader: Reader, image: Image) -> 
     assert reader.read(put(image.memory, flags, 0x6200_0020))[0] == INVALID
     assert reader.read(put(image.memory, flags, 0x4000_0020))[0] == INVALID
     assert reader.read(put(image.memory, size, 0x10))[0] == INVALID
+
+
+def test_code_outside_the_image_is_no_endpoint(reader: Reader, image: Image) -> None:
+    """A section that says it is larger than the image does not make it so."""
+    with pefile.PE(data=image.file, fast_load=True) as opened:
+        size = opened.sections[0].get_field_absolute_offset("Misc_VirtualSize")
+    memory = put(image.memory, size, 0x7FFFF000)
+    assert reader.read(memory)[0] == OK
+    for rva, expected in ((len(memory) - 1, OK), (len(memory), INVALID), (len(memory) + 0x1000, INVALID)):
+        assert reader.read(put(memory, image.rva + 12 + 4, rva))[0] == expected, hex(rva)
+
+
+ALL = (2, 3, 9, 10)
+
+
+def entry(
+    name: bytes, *, offset: int = 40, registers: tuple[int, ...] = ALL, stack: int = 0, size: int | None = None
+) -> bytes:
+    """One entry by the rules, but for what is asked for."""
+    padded = name + bytes(-len(name) % 4)
+    length = len(name) if size is None else size
+    return struct.pack("<10I", 40 + len(padded), 0x1060, length, offset, *registers, stack, 1) + padded
+
+
+def table(*entries: bytes) -> bytes:
+    body = b"".join(entries)
+    return struct.pack("<III", 2, 12 + len(body), len(entries)) + body
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (table(entry(b"A"), entry(b"B")), OK),
+        (table(entry(b"A"), entry(b"A")), INVALID),
+        (table(entry(b"A"), entry(b"A\0")), INVALID),
+        (table(entry(b"A"), entry(b"AA")), OK),
+        (table(entry(b"a" * 255)), OK),
+        (table(entry(b"a" * 256)), INVALID),
+        (table(entry(b"a" * 255 + b"\0")), OK),
+        (table(entry(b"?f@@YAXXZ")), OK),
+        (table(entry(b"a b")), INVALID),
+        (table(entry(b"a\x7fb")), INVALID),
+        (table(entry(b"")), INVALID),
+        (table(entry(b"AAAA", size=4, stack=0x28)), OK),
+        (table(entry(b"AAAA", size=1, offset=32, stack=0x28)), INVALID),  # "(", which is not the name but ArgStackSize
+        (table(entry(b"A", stack=224)), OK),
+        (table(entry(b"A", stack=232)), INVALID),
+        (table(entry(b"A", stack=0x80000000)), INVALID),
+        (table(entry(b"A", registers=(0xC8, 0xC9, 0xCA, 0xCB))), OK),
+        (table(entry(b"A", registers=(0xC9, 3, 9, 10))), INVALID),
+        (table(), INVALID),
+        (table(entry(b"A")) + bytes(40), OK),
+        (table(entry(b"A"))[:-4], INVALID),
+    ],
+)
+def test_each_rule_is_held_to_its_edge(reader: Reader, image: Image, content: bytes, expected: str) -> None:
+    agree(reader, image, content)
+    assert reader.read(image.with_table(content)[1])[0] == expected
 
 
 LARGE = st.sampled_from([0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFFC, 0xC8, 0xCB])

@@ -15,6 +15,7 @@ import pefile
 SECTION = ".shsept"
 VERSION = 2
 NAME_MAX = 255
+STACK_MAX = 224
 HEADER = struct.Struct("<3I")  # Version, Size, Count
 ENTRY = struct.Struct("<10I")  # Size, Rva, NameSize, NameOffset, ArgRegs[4], ArgStackSize, RetReg
 REGISTERS = {
@@ -157,6 +158,8 @@ def _entry(entry: bytes, number: int) -> tuple[Endpoint | None, list[str]]:
         problems.append(f"{name} returns in {endpoint.returns}, not in rax or xmm0")
     if stack_bytes % 8 or (stack_bytes and len(registers) < len(_ARGUMENT)):
         problems.append(f"{name} takes {stack_bytes} bytes of stack beside {len(registers)} registers")
+    if stack_bytes > STACK_MAX:
+        problems.append(f"{name} takes {stack_bytes} bytes of stack: a wrapper passes at most {STACK_MAX}")
     return endpoint, problems
 
 
