@@ -1,4 +1,5 @@
 /* Extensions: their table, life, options (R1-R4, R30). */
+#include "image_endpoints.h"
 #include "proxy.h"
 
 /*
@@ -125,6 +126,7 @@ _Use_decl_annotations_ VOID DpExtensionFree(PDRIVER_PROXY_EXTENSION Extension)
     DpOwnerForget(Extension);
     InterlockedExchange64(&Extension->Rundown->State, 0);
     DpWrappersFree(Extension);
+    DpImageEndpointsFree(Extension);
     DpExtensionRemove(Extension);
     if (Extension->Owner != NULL) {
         ObDereferenceObject(Extension->Owner);
@@ -177,11 +179,16 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsIoCreateDriverProxyExtension(PDRIVER_OBJ
     extension->Options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
     KeInitializeEvent(&extension->SwapLock, SynchronizationEvent, TRUE);
 
-    status = DpExtensionAdd(extension);
+    status = DpImageEndpointsPrepare(extension);
+    if (NT_SUCCESS(status)) {
+        status = DpExtensionAdd(extension);
+    }
     if (!NT_SUCCESS(status)) {
+        DpImageEndpointsAbandon(extension);
         DpFree(extension);
         return status;
     }
+    DpImageEndpointsPublish(extension);
     if (OwningDriverObject != NULL) {
         ObReferenceObject(OwningDriverObject);
         DpOwnerArm(extension);
