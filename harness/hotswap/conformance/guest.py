@@ -28,6 +28,8 @@ OWNER_SERVICES = ("conformance_owner", "conformance_owner_b", "conformance_owner
 """Services of one helper driver, which does nothing but to have a driver object."""
 RESIDENT_SERVICE = "conformance_resident"
 """A helper driver without DriverUnload."""
+V2_SERVICES = tuple(f"conformance_v2_{name}" for name in ("first", "second", "again", "missing", "changed", "cut"))
+"""Helper drivers whose images list endpoints, each of its own file."""
 _START_SECONDS = 60.0
 
 
@@ -44,6 +46,7 @@ def conformance_images(build: DriverBuild) -> tuple[DeployedImage, ...]:
     """The driver and its helpers, as they are deployed beside driverproxy.sys."""
     helpers = [(service, "conformance_owner.sys") for service in OWNER_SERVICES]
     helpers.append((RESIDENT_SERVICE, "conformance_resident.sys"))
+    helpers += [(service, f"{service}.sys") for service in V2_SERVICES]
     placed = [(SERVICE, IMAGE), *helpers]
     return tuple(
         DeployedImage(build.driver(image), service, f"{GUEST_FOLDER}\\{service}.sys") for service, image in placed
