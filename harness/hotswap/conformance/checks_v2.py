@@ -92,7 +92,7 @@ def image_goes(c: ConformanceDriver) -> None:
 
 
 @check("R2", "a second extension of an image with endpoints is refused, and the wrappers stay", on=COMPAT)
-def second_extension(c: ConformanceDriver) -> None:
+def image_second_extension(c: ConformanceDriver) -> None:
     """Those of the second are not made."""
     extension = ImageExtension(c)
     wrappers, before = extension.wrappers(extension.image), held(c)
@@ -183,7 +183,7 @@ def image_base(c: ConformanceDriver) -> None:
 
 
 @check("R33", "V2: four registers and eight arguments on the stack arrive, as does the result", on=COMPAT)
-def twelve_arguments(c: ConformanceDriver) -> None:
+def image_arguments(c: ConformanceDriver) -> None:
     """Each has a weight of its own, so none may be lost, or change places."""
     sum_ = ImageExtension(c).wrapper("HelperSum")
     for arguments in (_LARGE, _LARGE[::-1], *([0] * at + [1] + [0] * (11 - at) for at in range(12))):
@@ -191,7 +191,7 @@ def twelve_arguments(c: ConformanceDriver) -> None:
 
 
 @check("R33", "V2: doubles in registers and on the stack arrive, and a double comes back", on=COMPAT)
-def floats(c: ConformanceDriver) -> None:
+def image_floats(c: ConformanceDriver) -> None:
     """XMM0 to XMM3, two on the stack, XMM0."""
     floats_ = ImageExtension(c).wrapper("HelperFloats")
     for values in ([1.5, -2.25, 3.125, 1e10, -7.75, 0.0625], [0.0] * 5 + [1.0], [1.0] + [0.0] * 5):
@@ -200,7 +200,7 @@ def floats(c: ConformanceDriver) -> None:
 
 
 @check("R33", "V2: integers and doubles mixed arrive, each in its own kind of register", on=COMPAT)
-def mixed(c: ConformanceDriver) -> None:
+def image_mixed(c: ConformanceDriver) -> None:
     """RCX, XMM1, R8, XMM3, and one of each on the stack."""
     wrapper = ImageExtension(c).wrapper("HelperMixed")
     integers, real = [11, 0, 0xABCDEF, 0, 0, 1 << 40], doubles([0, 22, 0, 1234567, 5, 0])
@@ -210,7 +210,7 @@ def mixed(c: ConformanceDriver) -> None:
 
 
 @check("R33", "V2: an endpoint without arguments and without result is called", on=COMPAT)
-def nothing(c: ConformanceDriver) -> None:
+def image_nothing(c: ConformanceDriver) -> None:
     """As often as its wrapper is."""
     extension = ImageExtension(c)
     expect_equal(c.run(Call(extension.wrapper("HelperNothing"), repeat=5)).calls, 5, "calls")
