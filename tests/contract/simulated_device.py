@@ -98,6 +98,7 @@ class _Thread:
 @dataclass(eq=False)
 class _Worker:
     extension: _Extension
+    thread: _Thread | None = None
     alive: bool = True
     iterations: int = 0
     versions: list[int] = field(default_factory=lambda: [0] * len(VERSIONS))
@@ -153,10 +154,11 @@ class SimulatedDevice:
                 self._threads.remove(thread)
         raise AssertionError("never at rest")
 
-    def _start(self, code: Callable[[_Thread], Coroutine]) -> None:
+    def _start(self, code: Callable[[_Thread], Coroutine]) -> _Thread:
         thread = _Thread(iter(()))  # type: ignore[arg-type]
         thread.code = code(thread)
         self._threads.append(thread)
+        return thread
 
     # Steps
 
@@ -185,7 +187,13 @@ class SimulatedDevice:
 
     def _unload_owner(self, _step: Step) -> Status:
         self._loaded = False
-        self._extensions = {number: each for number, each in self._extensions.items() if each.owner != 1}
+        gone = [each for each in self._extensions.values() if each.owner == 1]
+        self._extensions = {number: each for number, each in self._extensions.items() if each not in gone}
+        for worker in self._workers.values():
+            if worker.alive and worker.extension in gone:
+                worker.alive = False
+                assert worker.thread is not None
+                self._threads.remove(worker.thread)
         return Status.SUCCESS
 
     def _init_event(self, step: InitEvent) -> Status:
@@ -336,7 +344,7 @@ class SimulatedDevice:
             worker.alive = False
             extension.users -= 1
 
-        self._start(code)
+        worker.thread = self._start(code)
         return (int(Status.SUCCESS), "reached no failing allocation") if step.fail else Status.SUCCESS
 
     def _satisfied(self, step: CreateWorker) -> bool:
@@ -372,6 +380,10 @@ class SimulatedDevice:
         if step.extension == NONE:
             self._lane_done(step.lane, (int(Status.INVALID_PARAMETER_1), ()))
             return None
+        if step.null_array or not step.entries:
+            refusal = Status.INVALID_PARAMETER_2 if step.null_array else Status.INVALID_PARAMETER_3
+            self._lane_done(step.lane, (int(refusal), ()))
+            return None
         if step.fail == 1:
             self._lane_done(step.lane, (int(Status.INSUFFICIENT_RESOURCES), ()))
             return ("an allocation failed",)
@@ -395,10 +407,6 @@ class SimulatedDevice:
         return ("reached no failing allocation",) if step.fail else None
 
     def _check(self, extension: _Extension, step: Register) -> Status:
-        if step.null_array:
-            return Status.INVALID_PARAMETER_2
-        if not step.entries:
-            return Status.INVALID_PARAMETER_3
         seen = set()
         for entry in step.entries:
             known = extension.wrappers.get(entry.id)

@@ -128,13 +128,17 @@ class Chooser:
     def _owner(self) -> Iterable[Step]:
         if not self._world.owner_loaded:
             yield script.LoadOwner()
-        else:
-            owned = any(extension.owner == 1 for extension in self._world.extensions.values())
-            free = [number for number in range(script.EXTENSIONS) if number not in self._world.extensions]
-            if free and not owned:
-                yield script.CreateExtension(free[0], 1)
-            else:
-                yield script.UnloadOwner()
+            return
+        owned = [number for number, extension in self._world.extensions.items() if extension.owner == 1]
+        free = [number for number in range(script.EXTENSIONS) if number not in self._world.extensions]
+        if free and not owned:
+            yield script.CreateExtension(free[0], 1)
+            return
+        worker, lane = self._free_worker(), self._idle_lane()
+        if owned and worker is not None and lane is not None and not self._number(3):
+            yield script.Register(lane, owned[0], (Entry(0, 1, 0, PARAMETERS[0]),))
+            yield script.CreateWorker(worker, owned[0], 0, events=(self._one(_EVENTS),))
+        yield script.UnloadOwner()
 
     def _idle_lanes(self) -> list[int]:
         lanes = self._world.lanes

@@ -241,13 +241,9 @@ def _to(world: World, actor: Actor, frame: SwapFrame, point: Point) -> None:
     world.set_frames(actor, (frame._replace(point=point),))
 
 
-def faults(world: World, extension: int, entries: tuple[Entry, ...], null_array: bool) -> set[int]:
+def faults(world: World, extension: int, entries: tuple[Entry, ...]) -> set[int]:
     """What a registration may be refused with; any of these, for the order of checks is open."""
     found: set[int] = set()
-    if null_array:
-        found.add(Status.INVALID_PARAMETER_2)
-    if not entries:
-        found.add(Status.INVALID_PARAMETER_3)
     if len({entry.id for entry in entries}) < len(entries):
         found.add(Status.INVALID_PARAMETER_2)  # R14
     for entry in entries:
@@ -260,7 +256,7 @@ def faults(world: World, extension: int, entries: tuple[Entry, ...], null_array:
 
 
 def _begin(after: World, actor: Actor, frame: SwapFrame) -> tuple[World, ...]:
-    refusals = faults(after, frame.extension, frame.entries, frame.null_array)
+    refusals = faults(after, frame.extension, frame.entries)
     if refusals:
         worlds = tuple(after.copy() for _ in refusals)
         for world, status in zip(worlds, sorted(refusals), strict=True):

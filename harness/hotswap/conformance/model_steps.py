@@ -138,15 +138,20 @@ def _register(world: World, step: Register) -> Worlds:
         world.mark("no extension")
         return (world,)
     _require(step.extension in world.extensions, "no extension")
+    if step.null_array or not step.entries:
+        # Refused before it waits for another registration.
+        refusal = Status.INVALID_PARAMETER_2 if step.null_array else Status.INVALID_PARAMETER_3
+        world.lanes[step.lane] = lane._replace(done=lane.done + 1, result=(int(refusal), ()))
+        world.mark("registration refused")
+        return (world,)
     for entry in step.entries:
         _require((entry.id < ECHO_IDS) == (entry.endpoint < ECHO_IDS), "function of another kind")
-    frame = SwapFrame(step.extension, step.entries, step.callback, step.null_array)
+    frame = SwapFrame(step.extension, step.entries, step.callback)
     started = world.copy()
     started.lanes[step.lane] = lane._replace(frames=(frame,))
     if not step.fail:
         return (started,)
     _require(not any(isinstance(f, SwapFrame) for s in world.stacks() for f in s), "another registration allocates")
-    _require(step.entries and not step.null_array, "refused anyhow")
     world.lanes[step.lane] = lane._replace(done=lane.done + 1, result=(int(Status.INSUFFICIENT_RESOURCES), ()))
     return _failing(started, world)
 
@@ -274,7 +279,15 @@ def _load_owner(world: World, _step: LoadOwner) -> Worlds:
 def _unload_owner(world: World, _step: UnloadOwner) -> Worlds:
     _require(world.owner_loaded, "not loaded")
     owned = [number for number, extension in world.extensions.items() if extension.owner == HELPER]
-    _require(not any(_busy(world, number) for number in owned), "in use")
+    # What is inside then is a bug check.
+    inside = any(getattr(frame, "extension", None) in owned for stack in world.stacks() for frame in stack)
+    _require(not inside, "in use")
+    running = any(worker.frames and worker.extension in owned for worker in world.workers.values())
+    _require(not running, "in use")
+    for number, worker in world.workers.items():
+        if worker.alive and worker.extension in owned:
+            world.workers[number] = worker._replace(alive=False)
+            world.mark("worker gone with its owner")
     for number in owned:
         _remove(world, number)
         world.mark("gone with its owner")

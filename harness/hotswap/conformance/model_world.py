@@ -112,7 +112,6 @@ class SwapFrame(NamedTuple):
     extension: int
     entries: tuple[Entry, ...]
     callback: tuple[Phase, Phase, Phase] | None
-    null_array: bool
     point: Point = Point.LOCK
     old: tuple[Endpoint | None, ...] = ()
     result: int = 0
@@ -354,7 +353,10 @@ class World:
                 for index in range(ENDPOINTS):
                     found = by_function.get((version, index))
                     view["wrapper of function", number, (version, index)] = found
-        if all(endpoint.published for endpoint in self.endpoints.values()):
+        unpublished = any(
+            isinstance(frame, SwapFrame) and None in frame.old for stack in self.stacks() for frame in stack
+        )
+        if not unpublished:
             view["wrappers",] = len(self.endpoints)
 
 

@@ -137,6 +137,7 @@ MARKS = (
     "woken by all",
     "woken by any",
     "woken by timeout",
+    "worker gone with its owner",
     "worker ended",
     "worker refused",
 )
