@@ -25,7 +25,7 @@ typedef struct _DP_ENDPOINT {
  * hotswap_endpoint_table.h. STATUS_BUFFER_TOO_SMALL: more than Room endpoints. IRQL: as the image's pages allow.
  */
 _Must_inspect_result_ NTSTATUS DpReadEndpoints(_In_reads_bytes_(ImageBytes) const VOID *Image, _In_ SIZE_T ImageBytes,
-                                               _Out_writes_to_(Room, *Count) DP_ENDPOINT *Endpoints, _In_ ULONG Room,
+                                               _Out_writes_(Room) DP_ENDPOINT *Endpoints, _In_ ULONG Room,
                                                _Out_ ULONG *Count);
 
 BOOLEAN DpSameName(_In_ const DP_ENDPOINT *First, _In_ const DP_ENDPOINT *Second);

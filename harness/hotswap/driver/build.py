@@ -44,7 +44,7 @@ _SHARED_HEADERS = ("include/trace_ring.h", "include/trace_pause.h")
 _IOCTL_HEADERS = ("include/hotswap_ioctl.h", *_SHARED_HEADERS)
 _CONFORMANCE_HEADERS = ("include/conformance_ioctl.h", *_SHARED_HEADERS)
 _AGENT_HEADER = "agent/protocol.h"
-_OURS = ("build.py", "layout.py", "signing.py", "preflight.py", "toolchain.py")
+_OURS = ("build.py", "layout.py", "signing.py", "preflight.py", "endpoint_table.py", "toolchain.py")
 # Whatever the caller's shell has in these would change the result behind the hash's back.
 _SCRUBBED = ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "CPATH", "C_INCLUDE_PATH", "CL", "_CL_", "DESTDIR", "VERBOSE")
 _SCRUBBED_PREFIXES = ("CMAKE_", "NINJA_", "CCC_")

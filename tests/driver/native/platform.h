@@ -12,7 +12,7 @@
 #define _In_
 #define _Out_
 #define _In_reads_bytes_(Bytes)
-#define _Out_writes_to_(Room, Count)
+#define _Out_writes_(Room)
 #define _Must_inspect_result_
 #define _Use_decl_annotations_
 #define C_ASSERT(Condition) _Static_assert(Condition, #Condition)

@@ -2,7 +2,7 @@
  * Reads the endpoint tables of images with proxy/shsept.c. Standard input: images, each as ROOM and SIZE (4 bytes, little
  * endian) and SIZE bytes as a loader maps them. Image and endpoints each end where a page ends, and the next page cannot be
  * accessed, as the page before the first: the program dies of one byte outside. Standard output: a line for each: status, count, then an endpoint each
- * " NAME:RVA:REG,REG,REG,REG:STACK:RETURN".
+ * " NAME:RVA:REG,REG,REG,REG:STACK:RETURN", then " FIRST=SECOND" for each two of the same signature, by number.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +33,20 @@ static void Free(UCHAR *Block, SIZE_T Bytes)
     munmap(Block + Bytes - Whole(Bytes) - PAGE, Whole(Bytes) + 2 * PAGE);
 }
 
+static void PrintSame(const DP_ENDPOINT *Endpoints, ULONG Count)
+{
+    ULONG i;
+    ULONG j;
+
+    for (i = 0; i < Count; i++) {
+        for (j = i + 1; j < Count; j++) {
+            if (DpSameSignature(&Endpoints[i], &Endpoints[j])) {
+                printf(" %u=%u", i, j);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     ULONG words[2];
@@ -58,6 +72,7 @@ int main(void)
                    endpoint->Registers[0], endpoint->Registers[1], endpoint->Registers[2], endpoint->Registers[3],
                    endpoint->StackBytes, endpoint->ReturnRegister);
         }
+        PrintSame(endpoints, status == STATUS_SUCCESS ? count : 0);
         printf("\n");
         fflush(stdout);
         Free((UCHAR *)endpoints, words[0] * sizeof(*endpoints));
