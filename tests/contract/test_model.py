@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from contract.simulated_device import DEFECTS, SimulatedDevice
+from hotswap.conformance import model
 from hotswap.conformance.machine import search
-from hotswap.conformance.model import Model, Unmodelled
-from hotswap.conformance.model_world import Status, View
+from hotswap.conformance.model import Model, Unmodelled, rest
+from hotswap.conformance.model_world import Status, View, World
 from hotswap.conformance.script import (
     Behave,
     Call,
@@ -182,6 +184,25 @@ def test_a_good_device_agrees_and_everything_of_note_is_reached() -> None:
     for seed in range(4):
         assert search(session, seed=seed, scripts=50) is None
     assert session.coverage.missing() == []
+
+
+def test_orders_that_are_left_out_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def both(worlds: Sequence[World], before: Sequence[World]) -> tuple[World, ...]:
+        nonlocal compared
+        few = rest([world.copy() for world in worlds], before)
+        try:
+            every = rest([world.copy() for world in worlds], before, every_order=True)
+        except Unmodelled:
+            return few
+        compared += 1
+        assert {world.key() for world in few} == {world.key() for world in every}
+        return few
+
+    monkeypatch.setattr(model, "rest", both)
+    assert search(Session(SimulatedDevice(3)), seed=3, scripts=25) is None
+    assert compared > 500
 
 
 def test_the_same_seed_makes_the_same_steps() -> None:

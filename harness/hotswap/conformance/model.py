@@ -19,7 +19,7 @@ from hotswap.conformance.script import Step
 __all__ = ["Difference", "Model", "Unmodelled", "View", "differences"]
 
 MAX_WORLDS = 64
-MAX_EXPLORED = 4000
+MAX_EXPLORED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,11 @@ class Model:
         return kept[0].marks
 
 
-def rest(worlds: Sequence[World], before: Sequence[World]) -> tuple[World, ...]:
-    """Every world at rest that can follow, each once. Raises Unmodelled when one never comes to rest."""
+def rest(worlds: Sequence[World], before: Sequence[World], *, every_order: bool = False) -> tuple[World, ...]:
+    """Every world at rest that can follow, each once. Raises Unmodelled when one never comes to rest.
+
+    `every_order`: also those orders that can make no difference, to show that they do not.
+    """
     limits = {
         number: worker.iterations + MAX_ITERATIONS for world in before for number, worker in world.workers.items()
     }
@@ -77,7 +80,7 @@ def rest(worlds: Sequence[World], before: Sequence[World]) -> tuple[World, ...]:
     todo = list(worlds)
     while todo:
         world = todo.pop()
-        following = _following(world, limits)
+        following = _following(world, limits, every_order)
         if following is None:
             found.setdefault(world.key(), world)
         elif len(following) == 1:
@@ -93,7 +96,7 @@ def rest(worlds: Sequence[World], before: Sequence[World]) -> tuple[World, ...]:
     return tuple(found.values())
 
 
-def _following(world: World, limits: dict[int, int]) -> Sequence[World] | None:
+def _following(world: World, limits: dict[int, int], every_order: bool) -> Sequence[World] | None:
     """The next worlds in every order that matters; None at rest."""
     actors = [Actor("lane", number) for number, lane in world.lanes.items() if lane.frames]
     for number, worker in world.workers.items():
@@ -106,7 +109,7 @@ def _following(world: World, limits: dict[int, int]) -> Sequence[World] | None:
     following: list[World] = []
     for actor in actors:
         found = moves(world, actor)
-        if found.free and len(found.worlds) == 1:
+        if found.free and not every_order:
             return found.worlds
         following += found.worlds
     if following and world.marks:

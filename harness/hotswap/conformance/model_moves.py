@@ -1,7 +1,9 @@
 """What an actor can do next: the contract in small steps (W15-W19, W24-W42, W53-W60, R8-R29).
 
 Every function takes a world and gives the worlds that may follow; none where the actor has to wait. `Moves.free` says
-that the move disturbs nobody and nobody can disturb it, so that no other order has to be looked at.
+that whatever others do before it, they could do after it with the same outcome, so that no other order has to be looked
+at. What is not free: taking and setting events that somebody else looks at, a stall against calls that enter, two
+registrations at the lock, and a drain limit against calls that leave.
 """
 
 from __future__ import annotations
@@ -78,15 +80,28 @@ def _wait(world: World, actor: Actor) -> Moves:
     ]
     if worker.wait_all:
         if worker.events and len(satisfied) == len(worker.events):
-            return Moves((_woken(world, actor, worker, range(len(worker.events)), Status.SUCCESS, "all"),))
+            woken = _woken(world, actor, worker, range(len(worker.events)), Status.SUCCESS, "all")
+            return Moves((woken,), _alone(world, actor, worker))
         if satisfied:
             world.mark("partly signalled")
     elif satisfied:
         # The lowest index in practice; the kernel's page does not promise it (W25).
-        return Moves(tuple(_woken(world, actor, worker, (index,), index, "any") for index in satisfied))
+        woken = tuple(_woken(world, actor, worker, (index,), index, "any") for index in satisfied)
+        return Moves(woken, _alone(world, actor, worker))
     if worker.timeout in ("short", "zero", "past"):
-        return Moves((_woken(world, actor, worker, (), Status.TIMEOUT, "timeout"),))
+        return Moves((_woken(world, actor, worker, (), Status.TIMEOUT, "timeout"),), _alone(world, actor, worker))
     return STUCK
+
+
+def _alone(world: World, actor: Actor, worker: Worker) -> bool:
+    """Whether nobody else looks at its events, or may set or clear one."""
+    if world.tester:
+        return False
+    events = set(worker.events)
+    if any(each.sets in events or each.clears in events for each in world.behaviours.values()):
+        return False
+    others = (other for number, other in world.workers.items() if number != actor.number and other.alive)
+    return all(events.isdisjoint(other.events) for other in others)
 
 
 def _woken(world: World, actor: Actor, worker: Worker, taken: range | tuple[int, ...], status: int, how: str) -> World:
@@ -197,7 +212,9 @@ def _leave(world: World, actor: Actor, frames: Frames, frame: CallFrame, value: 
     elif len(frames) == 1:
         lane = after.lanes[actor.number]
         after.lanes[actor.number] = lane._replace(done=lane.done + 1, result=(value, *frame.function))
-    return Moves((after,), free=frame.extension == NONE or not _registering(world, frame.extension))
+    if frame.extension == NONE or not world.extensions[frame.extension].short_drain:
+        return Moves((after,), free=True)
+    return Moves((after,), free=not _registering(world, frame.extension))
 
 
 # Registrations
@@ -206,35 +223,49 @@ def _leave(world: World, actor: Actor, frames: Frames, frame: CallFrame, value: 
 def _swap(world: World, actor: Actor, frame: SwapFrame) -> Moves:
     extension = world.extensions[frame.extension]
     point = frame.point
-    after = world.copy()
     if point is Point.LOCK:
-        if extension.swapper != NONE:
-            world.mark("registration queued")
+        return _lock(world, actor, frame, extension)
+    if point in _OF_GATE:
+        return _after_phase(world, actor, frame, extension)
+    if point in (Point.DRAIN, Point.UNDO_DRAIN):
+        inside = world.inside(frame.extension) != 0
+        if inside and not extension.short_drain:
+            world.mark("drain waits")
             return STUCK
-        return Moves(_begin(after, actor, frame))
-    if point in (Point.PRE, Point.STALLED, Point.POST):
-        return Moves((_phase(after, actor, frame),))
-    if point in (Point.PRE_GATE, Point.STALLED_GATE, Point.POST_GATE):
-        return _after_phase(after, actor, frame, extension)
+        return Moves((_drained(world.copy(), actor, frame, extension),), free=not inside)
+    after = world.copy()
     if point in (Point.STALL, Point.UNDO_STALL):
         after.extensions[frame.extension] = extension._replace(stalled=True)
         _to(after, actor, frame, Point.DRAIN if point is Point.STALL else Point.UNDO_DRAIN)
-    elif point in (Point.DRAIN, Point.UNDO_DRAIN):
-        if world.inside(frame.extension) and not extension.short_drain:
-            world.mark("drain waits")
-            return STUCK
-        return Moves((_drained(after, actor, frame, extension),))
-    elif point is Point.SWITCH:
-        for entry in frame.entries:
-            known = world.endpoints.get((frame.extension, entry.id))
-            after.endpoints[frame.extension, entry.id] = Endpoint(
-                (entry.version, entry.endpoint), entry.parameters, known is not None
-            )
+        return Moves((after,))
+    if point is Point.SWITCH:
+        _switch(after, frame)
         after.extensions[frame.extension] = extension._replace(stalled=False)
         _to(after, actor, frame, Point.POST)
     elif point is Point.END:
         _end(after, actor, frame, frame.result)
-    return Moves((after,))
+    else:
+        _phase(after, actor, frame)
+    return Moves((after,), free=True)
+
+
+def _lock(world: World, actor: Actor, frame: SwapFrame, extension: Extension) -> Moves:
+    if extension.swapper != NONE:
+        world.mark("registration queued")
+        return STUCK
+    waiting = sum(
+        isinstance(each, SwapFrame) and each.extension == frame.extension
+        for lane in world.lanes.values()
+        for each in lane.frames
+    )
+    return Moves(_begin(world.copy(), actor, frame), free=waiting == 1)
+
+
+def _switch(after: World, frame: SwapFrame) -> None:
+    for entry in frame.entries:
+        known = (frame.extension, entry.id) in after.endpoints
+        endpoint = Endpoint((entry.version, entry.endpoint), entry.parameters, known)
+        after.endpoints[frame.extension, entry.id] = endpoint
 
 
 def _to(world: World, actor: Actor, frame: SwapFrame, point: Point) -> None:
@@ -276,22 +307,22 @@ _GATE = {Point.PRE: Point.PRE_GATE, Point.STALLED: Point.STALLED_GATE, Point.POS
 _OF_GATE = {gate: point for point, gate in _GATE.items()}
 
 
-def _phase(after: World, actor: Actor, frame: SwapFrame) -> World:
+def _phase(after: World, actor: Actor, frame: SwapFrame) -> None:
     """The callback is entered; without one there is nothing to wait for or to fail (R27)."""
     if frame.callback is None:
         _to(after, actor, frame, _NEXT[frame.point])
     else:
         after.phase_calls += 1
         _to(after, actor, frame, _GATE[frame.point])
-    return after
 
 
-def _after_phase(after: World, actor: Actor, frame: SwapFrame, extension: Extension) -> Moves:
+def _after_phase(world: World, actor: Actor, frame: SwapFrame, extension: Extension) -> Moves:
     assert frame.callback is not None
     point = _OF_GATE[frame.point]
     phase: Phase = frame.callback[_PHASE[point]]
-    if phase.gate != NONE and not after.gates[phase.gate]:
+    if phase.gate != NONE and not world.gates[phase.gate]:
         return STUCK
+    after = world.copy()
     # Whatever is not STATUS_SUCCESS refuses; the caller gets a status that says failure.
     result = Status.UNSUCCESSFUL if 0 < phase.status < 0x80000000 else phase.status
     frame = frame._replace(result=result, phases=(*frame.phases, (_PHASE[point], phase.status)))
@@ -309,7 +340,7 @@ def _after_phase(after: World, actor: Actor, frame: SwapFrame, extension: Extens
         _end(after, actor, frame, result)
     else:
         _to(after, actor, frame, Point.UNDO_STALL)  # R25
-    return Moves((after,))
+    return Moves((after,), free=True)
 
 
 def _drained(after: World, actor: Actor, frame: SwapFrame, extension: Extension) -> World:
