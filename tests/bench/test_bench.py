@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from hotswap.bench import __main__ as command
-from hotswap.bench import agent, report, swap
+from hotswap.bench import agent, etl, etl_made_up, etl_others, report, swap
 from hotswap.bench.table import compare
+from hotswap.trace.etl import read_etl
 
 ROW = {"what", "ours", "other", "unit", "ratio", "aim", "met"}
 
@@ -24,7 +25,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'report', 'swap')"),
+        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'etl', 'report', 'swap')"),
         ([], "required: name"),
         (["swap", "--faster"], "unrecognized arguments: --faster"),
         (["swap", "--json", "/no/such/folder/x.json"], "cannot be written"),
@@ -98,3 +99,28 @@ def test_the_report_benchmark_opens_reports_and_zooms(
         if row["aim"]:
             assert row["met"] is (row["ours"] <= float(row["aim"].split()[1]))
     assert content["environment"]["browser"].startswith(("Chrome", "Headless"))
+
+
+def test_traces_are_read_beside_other_readers_and_beside_the_limits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(command.BENCHMARKS, "etl", lambda: etl.run(wanted=600, others=300))
+    assert command.main(["etl", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    rows = content["rows"]
+    kernels = ("native", "python") if content["environment"]["kernel"] == "native" else ("python",)
+    for kernel in kernels:
+        assert sum(f"{kernel} kernel" in row["what"] for row in rows) >= 4
+    assert all(row["ours"] > 0 for row in rows)
+    assert {row["unit"] for row in rows} == {"M events/s", "MB/s"}
+
+
+def test_a_made_up_file_is_read_whole_by_us_and_by_dissect(tmp_path: Path) -> None:
+    path = tmp_path / "made up.etl"
+    # Three turns of what is repeated.
+    assert etl_made_up.write_made_up(path, 45_000) == 60_000
+    file = read_etl(path)
+    assert (len(file.events), file.problems, file.loss.any, file.closed) == (60_000, (), False, True)
+    assert file.events.events("Work")["Worker"].max() == 63
+    assert len(set(file.events.tick.tolist())) == 60_000
+    assert etl_others.dissect_headers(path)[0] == 60_001
