@@ -99,6 +99,13 @@ def test_a_wake_up_in_a_stall_is_held_and_runs_in_the_new_version() -> None:  # 
     assert view["lane", 1] == ("idle", 1, (1, 1, ECHO))
 
 
+def test_a_wake_up_just_as_calls_are_stalled_may_run_in_either_version() -> None:  # W53, W55
+    waits_before = tuple(Phase(gate=0 if at == 0 else -1) for at in range(3))
+    inside = (CloseGate(0), Behave(1, ROUTINE, gate=0), CreateWorker(0, 0, events=(1, 2)), Signal((1,)), Signal((2,)))
+    views = after(*START, *inside, registered(2, callback=waits_before), OpenGate(0))
+    assert {view["worker", 0][3] for view in views} == {(2, 0, 0, 0), (1, 1, 0, 0)}
+
+
 def test_a_drain_that_runs_out_changes_nothing() -> None:  # R12, R10
     (view,) = after(*INSIDE, SetOptions(0, short_drain=True), registered(2))
     assert status_on_lane(view) == Status.UNSUCCESSFUL
