@@ -168,6 +168,7 @@ struct _HS_LANE {
     volatile BOOLEAN End;
     PVOID ThreadObject;
     HS_LANE_RUN *Run;
+    VOID (*AfterEach)(void); /* optional: called when Done has changed */
     volatile LONG64 Queued; /* requests accepted so far; the number of each is this count */
     volatile LONG64 Done;   /* of these, run, refused or cancelled */
     volatile LONG Status;   /* NTSTATUS of the last that was run */

@@ -141,6 +141,9 @@ static VOID LaneRunNode(HS_LANE *Lane, HS_LANE_NODE *Node)
 
     InterlockedExchange(&Lane->Status, status);
     InterlockedIncrement64(&Lane->Done);
+    if (Lane->AfterEach != NULL) {
+        Lane->AfterEach();
+    }
     if (irp != NULL) {
         LaneComplete(irp, status, information);
     }
@@ -170,6 +173,7 @@ _Use_decl_annotations_ NTSTATUS LaneOpen(HS_LANE *Lane, HS_LANE_RUN *Run)
     KeInitializeSpinLock(&Lane->Lock);
     InitializeListHead(&Lane->Nodes);
     Lane->Run = Run;
+    Lane->AfterEach = NULL;
     Lane->Queued = 0;
     Lane->Done = 0;
     Lane->Status = STATUS_SUCCESS;

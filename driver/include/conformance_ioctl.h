@@ -139,7 +139,7 @@ typedef struct _CONFORMANCE_VERSION_INFO {
     ULONG64 TickFrequency;
     ULONG64 DriverObject;   /* its address */
     ULONG OptionsBytes;     /* size of HS_PROXY_OPTIONS that this driver was built with */
-    ULONG Reserved;
+    ULONG ProcessId;        /* of the driver's threads */
 } CONFORMANCE_VERSION_INFO;
 
 typedef struct _CONFORMANCE_SELECT_RUNTIME {

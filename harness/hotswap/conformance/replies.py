@@ -59,13 +59,14 @@ class Done(WithResult):
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """CONFORMANCE_VERSION_INFO."""
+    """CONFORMANCE_VERSION_INFO. `process_id` is that of the driver's threads."""
 
     contract_version: int
     runtime: Runtime
     tick_frequency: int
     driver_object: int
     options_bytes: int
+    process_id: int
 
 
 @dataclass(frozen=True, slots=True)
