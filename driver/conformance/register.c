@@ -4,6 +4,8 @@
  */
 #include "conformance.h"
 
+#include "driverproxy_v2.h"
+
 #define ELEMENTS_MAX 4096
 #define GUARD_BYTES 64
 #define GUARD_BYTE 0xA5
@@ -213,7 +215,11 @@ _Use_decl_annotations_ NTSTATUS RegisterImage(const VOID *Input, VOID *Output)
     }
     RegisterEnter(&registration, request->Phases, reply);
     ApiBegin(&api, &request->Caller, PASSIVE_LEVEL, &reply->Result);
-    status = STATUS_NOT_SUPPORTED; /* no runtime has it */
+    status = STATUS_NOT_SUPPORTED; /* the kernel's is undocumented, and never called */
+    if (CfRuntime == ConformanceRuntimeCompat) {
+        status = HsIoHotSwapDriverProxyEndpoints(extension, object, request->WithCallback ? RegisterCallback : NULL,
+                                                 (PVOID)(ULONG_PTR)request->Context);
+    }
     ApiEnd(&api, status);
     RegisterLeave(&registration);
     return STATUS_SUCCESS;
