@@ -29,6 +29,7 @@ HS_DISPATCH_HANDLER RuntimeSelect;
 HS_DISPATCH_HANDLER RuntimeVersion;
 HS_DISPATCH_HANDLER RuntimeCounters;
 HS_DISPATCH_HANDLER RuntimeFailAllocation;
+HS_DISPATCH_HANDLER RuntimeSetAvailability;
 VOID RuntimeQueryCounters(_Out_ CONFORMANCE_COUNTERS *Counters);
 
 /* ---- api.c: around each call of the API ---- */

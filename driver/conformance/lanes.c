@@ -9,14 +9,22 @@
 
 typedef struct _CF_PREPARED {
     HS_LANE_NODE Node;
-    volatile LONG Running; /* or queued */
-    volatile LONG Runs;
+    volatile LONG Running; /* or queued, so many times; PREPARED_CHANGING while it is made */
     ULONG Code;
+    UCHAR Input[CONFORMANCE_PREPARED_BYTES];
+    KSPIN_LOCK Lock; /* of what follows */
+    ULONG Runs;
     ULONG OutputBytes;
     NTSTATUS Status;
-    DECLSPEC_ALIGN(8) UCHAR Input[CONFORMANCE_PREPARED_BYTES];
-    DECLSPEC_ALIGN(8) UCHAR Output[CONFORMANCE_PREPARED_BYTES];
+    UCHAR Output[CONFORMANCE_PREPARED_BYTES];
 } CF_PREPARED;
+
+#define PREPARED_CHANGING (-1)
+
+typedef struct _CF_PREPARED_RUN {
+    ULONG64 Input[CONFORMANCE_PREPARED_BYTES / sizeof(ULONG64)];
+    ULONG64 Output[CONFORMANCE_PREPARED_BYTES / sizeof(ULONG64)];
+} CF_PREPARED_RUN;
 
 static HS_LANE Lanes[LANE_COUNT];
 static volatile LONG LaneThreads[LANE_COUNT]; /* ids */
@@ -32,29 +40,54 @@ static const HS_DISPATCH_ENTRY *PreparedEntry(ULONG Code)
     return entry != NULL && entry->Where < LANE_WAIT ? entry : NULL;
 }
 
-/* Running is the caller's. */
+/* Running counts this run already. Each run has buffers of its own; the last reply is kept. */
 static NTSTATUS PreparedDo(CF_PREPARED *Kept)
 {
     const HS_DISPATCH_ENTRY *entry = PreparedEntry(Kept->Code);
-    NTSTATUS status = STATUS_CANCELLED;
+    CF_PREPARED_RUN *run = HsAllocate(sizeof(*run)); /* zeroed */
+    NTSTATUS status = run == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_CANCELLED;
+    KIRQL irql;
 
-    RtlZeroMemory(Kept->Output, sizeof(Kept->Output));
-    if (!CfEnding) {
-        status = entry->Handler(Kept->Input, Kept->Output);
+    if (run != NULL && !CfEnding) {
+        RtlCopyMemory(run->Input, Kept->Input, sizeof(run->Input));
+        status = entry->Handler(run->Input, run->Output);
     }
+    KeAcquireSpinLock(&Kept->Lock, &irql);
     Kept->Status = status;
     Kept->OutputBytes = NT_SUCCESS(status) ? entry->OutputBytes : 0;
-    InterlockedIncrement(&Kept->Runs);
-    InterlockedExchange(&Kept->Running, 0);
+    if (run != NULL) {
+        RtlCopyMemory(Kept->Output, run->Output, sizeof(Kept->Output));
+    }
+    Kept->Runs++;
+    KeReleaseSpinLock(&Kept->Lock, irql);
+    HsFree(run);
+    InterlockedDecrement(&Kept->Running);
     return status;
 }
 
-/* Nothing when there is no such request, or when it is running already. */
+/* FALSE: it is being made. */
+static BOOLEAN PreparedEnter(CF_PREPARED *Kept)
+{
+    LONG running;
+
+    do {
+        running = Kept->Running;
+        if (running == PREPARED_CHANGING) {
+            return FALSE;
+        }
+    } while (InterlockedCompareExchange(&Kept->Running, running + 1, running) != running);
+    return TRUE;
+}
+
+/* Nothing when there is no such request. IRQL <= DISPATCH_LEVEL. */
 _Use_decl_annotations_ VOID PreparedRun(ULONG Number)
 {
-    if (Number < CONFORMANCE_PREPARED && Prepared[Number].Code != 0 &&
-        InterlockedCompareExchange(&Prepared[Number].Running, 1, 0) == 0) {
-        (VOID)PreparedDo(&Prepared[Number]);
+    if (Number < CONFORMANCE_PREPARED && PreparedEnter(&Prepared[Number])) {
+        if (Prepared[Number].Code != 0) {
+            (VOID)PreparedDo(&Prepared[Number]);
+        } else {
+            InterlockedDecrement(&Prepared[Number].Running);
+        }
     }
 }
 
@@ -69,7 +102,7 @@ _Use_decl_annotations_ NTSTATUS PreparedKeep(const VOID *Input, VOID *Output)
         return STATUS_INVALID_PARAMETER;
     }
     kept = &Prepared[prepare->Prepared];
-    if (CfEnding || InterlockedCompareExchange(&kept->Running, 1, 0) != 0) {
+    if (CfEnding || InterlockedCompareExchange(&kept->Running, PREPARED_CHANGING, 0) != 0) {
         return STATUS_DEVICE_BUSY;
     }
     kept->Code = prepare->Code;
@@ -81,6 +114,7 @@ _Use_decl_annotations_ NTSTATUS PreparedKeep(const VOID *Input, VOID *Output)
         InterlockedExchange(&kept->Running, 0);
         return STATUS_SUCCESS;
     }
+    InterlockedExchange(&kept->Running, 1);
     if (!LaneQueueNode(&Lanes[prepare->Lane], &kept->Node, &((CONFORMANCE_PREPARED_ID *)Output)->Sequence)) {
         InterlockedExchange(&kept->Running, 0);
         return STATUS_DELETE_PENDING;
@@ -92,7 +126,8 @@ _Use_decl_annotations_ NTSTATUS PreparedQuery(const VOID *Input, VOID *Output)
 {
     ULONG number = ((const CONFORMANCE_OBJECT *)Input)->Index;
     CONFORMANCE_PREPARED_RESULT *result = Output;
-    const CF_PREPARED *kept;
+    CF_PREPARED *kept;
+    KIRQL irql;
 
     if (number >= CONFORMANCE_PREPARED) {
         return STATUS_INVALID_PARAMETER;
@@ -102,11 +137,12 @@ _Use_decl_annotations_ NTSTATUS PreparedQuery(const VOID *Input, VOID *Output)
         return STATUS_NOT_FOUND;
     }
     result->Running = (ULONG)kept->Running; /* before the rest, which is complete then if it says no */
-    CfBarrier();
-    result->Runs = (ULONG)kept->Runs;
+    KeAcquireSpinLock(&kept->Lock, &irql);
+    result->Runs = kept->Runs;
     result->Status = kept->Status;
     result->OutputBytes = kept->OutputBytes;
     RtlCopyMemory(result->Output, kept->Output, sizeof(result->Output));
+    KeReleaseSpinLock(&kept->Lock, irql);
     return STATUS_SUCCESS;
 }
 
@@ -241,6 +277,9 @@ _Use_decl_annotations_ NTSTATUS LanesDriverEntry(void)
 {
     ULONG i;
 
+    for (i = 0; i < CONFORMANCE_PREPARED; i++) {
+        KeInitializeSpinLock(&Prepared[i].Lock);
+    }
     for (i = 0; i < LANE_COUNT; i++) {
         NTSTATUS status = LaneOpen(&Lanes[i], LaneRun);
 

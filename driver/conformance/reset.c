@@ -79,6 +79,7 @@ _Use_decl_annotations_ VOID ResetAll(ULONG TimeoutMs, BOOLEAN Unloading, CONFORM
     RtlZeroMemory(Reply, sizeof(*Reply));
     CfEnding = TRUE;
     HsFailDriverProxyAllocation(0, NULL);
+    HsSetDriverProxyAvailability(TRUE, NULL);
     PauseClear(NULL);
     WaitProgress();
     ResetThreads(until, Reply);

@@ -61,6 +61,7 @@ _Use_decl_annotations_ NTSTATUS RuntimeSelect(const VOID *Input, VOID *Output)
 _Use_decl_annotations_ NTSTATUS RuntimeVersion(const VOID *Input, VOID *Output)
 {
     CONFORMANCE_VERSION_INFO *info = Output;
+    LARGE_INTEGER now;
 
     UNREFERENCED_PARAMETER(Input);
     info->ContractVersion = CONFORMANCE_CONTRACT_VERSION;
@@ -69,6 +70,9 @@ _Use_decl_annotations_ NTSTATUS RuntimeVersion(const VOID *Input, VOID *Output)
     info->DriverObject = (ULONG64)(ULONG_PTR)CfDriverObject;
     info->OptionsBytes = sizeof(HS_PROXY_OPTIONS);
     info->ProcessId = LanesProcessId();
+    KeQuerySystemTime(&now);
+    info->SystemTime = now.QuadPart;
+    info->Tick = HsTick();
     return STATUS_SUCCESS;
 }
 
@@ -108,5 +112,23 @@ _Use_decl_annotations_ NTSTATUS RuntimeFailAllocation(const VOID *Input, VOID *O
         return STATUS_SUCCESS;
     }
     HsFailDriverProxyAllocation(((const CONFORMANCE_FAIL_ALLOCATION *)Input)->Nth, &attempts->Attempts);
+    return STATUS_SUCCESS;
+}
+
+_Use_decl_annotations_ NTSTATUS RuntimeSetAvailability(const VOID *Input, VOID *Output)
+{
+    const CONFORMANCE_SET_AVAILABILITY *set = Input;
+    CONFORMANCE_ATTEMPTS *answer = Output;
+    PDRIVER_OBJECT blocked;
+    NTSTATUS status = ApiDriverObject(&set->Blocked, FALSE, &blocked);
+
+    if (!NT_SUCCESS(status)) {
+        return status;
+    }
+    answer->Status = STATUS_NOT_SUPPORTED;
+    if (CfRuntime == ConformanceRuntimeCompat) {
+        HsSetDriverProxyAvailability(set->Available != 0, blocked);
+        answer->Status = STATUS_SUCCESS;
+    }
     return STATUS_SUCCESS;
 }

@@ -19,7 +19,7 @@
 #define CONFORMANCE_EVENT_OBJECTS 128
 #define CONFORMANCE_GATES 32
 #define CONFORMANCE_WORKERS 32
-#define CONFORMANCE_WRAPPERS 512        /* different addresses that lookups gave out since the last reset */
+#define CONFORMANCE_WRAPPERS 1024       /* different addresses that lookups gave out since the last reset */
 #define CONFORMANCE_HELPERS 4
 #define CONFORMANCE_PREPARED 64
 #define CONFORMANCE_MAX_ARGUMENTS 32
@@ -79,6 +79,7 @@
 #define IOCTL_CONFORMANCE_PAUSE_QUERY CONFORMANCE_CTL(39)     /* -                              TRACE_PAUSE_STATE (trace_pause.h) */
 #define IOCTL_CONFORMANCE_PAUSE_RELEASE CONFORMANCE_CTL(40)   /* TRACE_PAUSE_RELEASE            TRACE_PAUSE_STATE (trace_pause.h) */
 #define IOCTL_CONFORMANCE_PAUSE_CLEAR CONFORMANCE_CTL(41)     /* -                              TRACE_PAUSE_STATE (trace_pause.h) */
+#define IOCTL_CONFORMANCE_SET_AVAILABILITY CONFORMANCE_CTL(42) /* CONFORMANCE_SET_AVAILABILITY   CONFORMANCE_ATTEMPTS */
 
 /* ---- Words of all requests ---- */
 
@@ -140,6 +141,8 @@ typedef struct _CONFORMANCE_VERSION_INFO {
     ULONG64 DriverObject;   /* its address */
     ULONG OptionsBytes;     /* size of HS_PROXY_OPTIONS that this driver was built with */
     ULONG ProcessId;        /* of the driver's threads */
+    LONG64 SystemTime;      /* now, 100 ns since 1601 */
+    LONG64 Tick;            /* now */
 } CONFORMANCE_VERSION_INFO;
 
 typedef struct _CONFORMANCE_SELECT_RUNTIME {
@@ -596,10 +599,16 @@ typedef struct _CONFORMANCE_ATTEMPTS {
     ULONG Attempts;         /* since it was armed last */
 } CONFORMANCE_ATTEMPTS;
 
+/* A system that does not support the API, or blocks a driver, until the next of these or a reset. */
+typedef struct _CONFORMANCE_SET_AVAILABILITY {
+    ULONG Available;
+    CONFORMANCE_DRIVER Blocked; /* ConformanceOwnerNone: no driver */
+} CONFORMANCE_SET_AVAILABILITY;
+
 /* ---- Prepared requests: run from inside a call, or started on a lane without waiting ---- */
 
 typedef struct _CONFORMANCE_PREPARE {
-    ULONG Prepared;         /* the number it gets; STATUS_DEVICE_BUSY while that one is running */
+    ULONG Prepared;         /* the number it gets; STATUS_DEVICE_BUSY while that one is running. Several threads may run it at once */
     ULONG Code;             /* of a pended IOCTL of this contract, but for RESET, WAIT and PAUSE_WAIT */
     ULONG Lane;             /* started there at once; CONFORMANCE_NONE: only kept */
     ULONG InputBytes;
@@ -612,7 +621,7 @@ typedef struct _CONFORMANCE_PREPARED_ID {
 
 typedef struct _CONFORMANCE_PREPARED_RESULT {
     ULONG Runs;             /* that have ended since it was prepared */
-    ULONG Running;
+    ULONG Running;          /* or queued, so many times */
     LONG Status;            /* of the request, when last run */
     ULONG OutputBytes;
     UCHAR Output[CONFORMANCE_PREPARED_BYTES];

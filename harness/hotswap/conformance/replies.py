@@ -59,7 +59,7 @@ class Done(WithResult):
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """CONFORMANCE_VERSION_INFO. `process_id` is that of the driver's threads."""
+    """CONFORMANCE_VERSION_INFO. `process_id`: of the driver's threads; `system_time` and `tick`: now."""
 
     contract_version: int
     runtime: Runtime
@@ -67,6 +67,8 @@ class VersionInfo:
     driver_object: int
     options_bytes: int
     process_id: int
+    system_time: int
+    tick: int
 
 
 @dataclass(frozen=True, slots=True)

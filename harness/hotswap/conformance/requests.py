@@ -178,6 +178,16 @@ class FailAllocation(Request[replies.Attempts]):
     nth: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SetAvailability(Request[replies.Attempts]):
+    """A system that does not support the API (`available` False), or blocks a driver; compat only. Reset undoes it."""
+
+    method: ClassVar[str] = "set_availability"
+    reply: ClassVar[Any] = replies.Attempts
+    available: bool = True
+    blocked: DriverObject = NO_DRIVER
+
+
 # Extensions
 
 
