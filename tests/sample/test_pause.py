@@ -112,6 +112,22 @@ def test_a_stopped_swap_goes_on_when_it_is_released(lab: Lab, deadline: Deadline
     assert [count.version for count in iterations(lab, worker, 1, deadline).versions] == [2]
 
 
+def test_fine_steps_are_events_when_they_were_asked_for(lab: Lab, deadline: Deadline) -> None:
+    lab.device.configure(runtime="compat", verbose=1, deadline=deadline)
+    worker = worker_of(lab, deadline)
+    arm = lab.device.pause_arm(mask(*STEPS), key=worker, deadline=deadline).arm_id
+    signal(lab, worker, deadline)
+    seen = []
+    # A call goes through the wrapper of the host's endpoint, and from there through that of the endpoint driver.
+    for arrivals in range(9):
+        state = lab.device.pause_wait(arrivals, deadline=deadline)
+        seen.append(name(state))
+        lab.device.pause_release(arm, deadline=deadline)
+    iterations(lab, worker, 1, deadline)
+    enter, leave = list(STEPS[1:3]), list(STEPS[3:])
+    assert seen == [STEPS[0], *enter, *enter, *leave, *leave]
+
+
 def test_without_being_asked_for_no_fine_step_is_in_the_trace(lab: Lab, deadline: Deadline) -> None:
     worker = worker_of(lab, deadline)
     signal(lab, worker, deadline)

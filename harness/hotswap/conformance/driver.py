@@ -166,6 +166,11 @@ class ConformanceDriver:
             items.append(BatchItem(status, reply, ticks))
         return tuple(items)
 
+    def raw_batch(self, calls: Sequence[tuple[int, bytes, int]]) -> Sequence[tuple[int, bytes, int]]:
+        """Send (code, input, bytes of output) as they are; (NTSTATUS, output, ticks) of each."""
+        limit = Deadline.after(CALL_SECONDS)
+        return self.guarded(lambda: self._agent.ioctl_batch(self._opened, calls, deadline=limit))
+
     def prepare(self, request: Request[R], *, number: int | None = None) -> Prepared[R]:
         """Keep a request that runs on lanes, for `Behave`, `Phase`; `number` 0..63, None: the next since the reset."""
         return self._keep(request, number, None)
