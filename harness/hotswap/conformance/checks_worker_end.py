@@ -1,4 +1,4 @@
-"""Checks of how a worker ends, and of what it leaves (W4, W61)."""
+"""Checks of how a worker ends, and of what it leaves (W61)."""
 
 from __future__ import annotations
 
