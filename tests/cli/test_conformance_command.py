@@ -67,7 +67,7 @@ def test_the_table_and_the_page_say_the_same(runs: Path, tmp_path: Path) -> None
 
 def row(lines: list[str], clause: str) -> str:
     (found,) = [line for line in lines if line.startswith(f"{clause} ")]
-    return found
+    return found.rstrip()
 
 
 def test_nothing_shown_is_inconclusive(runs: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hotswap.conformance.check import Check, all_checks
 from hotswap.conformance.clauses import SOURCES, Clause, clauses, select
 from hotswap.conformance.result import CheckResult, Outcome, Report, Result, applicable, judge
-from hotswap.conformance.table import markdown, terminal_table
+from hotswap.conformance.table import markdown, not_shown, terminal_table
 from hotswap.errors import UsageError
 
 NOT_SHOWN_LIMIT = 12
@@ -134,6 +136,12 @@ def test_clauses_are_chosen_by_name_and_range() -> None:
     assert [item.id for item in select(["w24-w26", "R2", "W2", "W25"])] == ["W2", "W24", "W25", "W26", "R2"]
     assert [item.id for item in select(["W24-26"])] == ["W24", "W25", "W26"]
     assert len(select([])) == len(clauses())
+
+
+def test_the_readme_says_of_each_clause_that_wine_cannot_show_why() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    told = readme.partition("<!-- not shown on wine -->\n")[2].partition("\n<!-- end -->")[0]
+    assert told == not_shown("wine"), "put the output of hotswap.conformance.table.not_shown('wine') there"
 
 
 @pytest.mark.parametrize("name", ["W0", "W62", "R34", "W60-W62", "W5-W3", "W", "2", "", "W2-R3", "W-2"])

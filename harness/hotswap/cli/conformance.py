@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotswap.cli import complete
-from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, JsonTarget, Terminal
+from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, Exit, JsonTarget, Terminal
 from hotswap.cli.progress import Progress
 from hotswap.errors import UsageError
 
@@ -40,6 +40,12 @@ def conformance(
             show_default="all",
         ),
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            "--replay", metavar="FILE", help="Make the steps of a script that was kept, and say what differs."
+        ),
+    ] = None,
     json_: Annotated[
         str | None,
         typer.Option("--json", metavar="[PATH]", help="Write the result as JSON to this file, or to standard output."),
@@ -60,16 +66,31 @@ def conformance(
     from hotswap.conformance.clauses import select
 
     target, page = JsonTarget(json_), JsonTarget(markdown_, "--markdown")
+    progress = Progress(Terminal(stderr=True), quiet=quiet)
+    if replay is not None:
+        if clause or markdown_ is not None:
+            raise UsageError("--replay makes one script; --clause and --markdown are for checks")
+        raise typer.Exit(_replay(machine, replay, progress, target))
     if target.is_standard_output and page.is_standard_output:
         raise UsageError("--json and --markdown cannot both go to standard output; give one of them a file")
     if runtime not in RUNTIMES:
         raise UsageError(f"--runtime is {runtime!r}; it must be one of {', '.join(RUNTIMES)}")
     chosen = select(clause or ())
-    progress = Progress(Terminal(stderr=True), quiet=quiet)
     with progress.live():
         report = _make(machine, runtime, chosen, progress)
     _show(report, target, page)
     raise typer.Exit(VERDICT_EXITS[report.verdict])
+
+
+def _replay(machine: str, script: Path, progress: Progress, target: JsonTarget) -> Exit:
+    from hotswap.conformance.replay import replay_file
+
+    with progress.live():
+        result = replay_file(machine, script, progress)
+    target.write(result.to_json())
+    if not target.is_standard_output:
+        Terminal().print(result.message, style=VERDICT_STYLES[result.verdict], markup=False)
+    return VERDICT_EXITS[result.verdict]
 
 
 def _make(machine: str, runtime: str, chosen: list[Clause], progress: Progress) -> Report:
@@ -98,5 +119,5 @@ def _show(report: Report, target: JsonTarget, page: JsonTarget) -> None:
     if target.is_standard_output or page.is_standard_output:
         return
     console = Terminal()
-    console.print(terminal_table(report))
+    console.print(terminal_table(report), width=console.columns)
     console.print(f"{report.verdict}: {report.summary}", style=VERDICT_STYLES[report.verdict], markup=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.markup import escape
 from rich.table import Table
 
-from hotswap.conformance.clauses import SOURCES
+from hotswap.conformance.clauses import SOURCES, clauses
 from hotswap.conformance.result import ClauseResult, Report, Result
 
 _STYLES: Mapping[Result, str] = {Result.PASS: "cyan", Result.FAIL: "bold red", Result.NOT_SHOWN: "yellow"}
@@ -44,6 +44,13 @@ def markdown(report: Report) -> str:
         lines.append(f"| {clause} | {source} | {statement} | {runtime} | {machine} | {result} | {reason} |")
     lines += ["", "Sources: " + "; ".join(f"{tag}: {text}" for tag, text in SOURCES.items() if tag in tags) + ".", ""]
     return "\n".join(lines)
+
+
+def not_shown(machine: str) -> str:
+    """The clauses that a machine kind cannot show, with the reasons: what the README says of it. No guest is asked."""
+    rows = [(clause, clause.reason(machine)) for clause in clauses().values()]
+    lines = [f"| {clause.id} | {_markdown_cell(clause.statement)} | {reason} |" for clause, reason in rows if reason]
+    return "\n".join(["| Clause | Statement | Why it cannot be shown |", "|---|---|---|", *lines])
 
 
 def _cells(row: ClauseResult) -> tuple[str, str, str, str, str, str]:
