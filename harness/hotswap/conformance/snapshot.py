@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hotswap.conformance.replies import Snapshot
 from hotswap.conformance.requests import endpoint_number
 from hotswap.conformance.script import ENDPOINTS, EVENTS, GATES, LANES, VERSIONS, WORKERS
+from hotswap.conformance.wire import Flat
 from hotswap.errors import GuestFault
+
+_FUNCTIONS = tuple((version, endpoint) for version in VERSIONS for endpoint in range(ENDPOINTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,41 +22,56 @@ class Baseline:
     threads: int
     lane_done: tuple[int, ...]
 
-    @classmethod
-    def of(cls, shot: Snapshot) -> Baseline:
+
+class SnapshotReader:
+    """Reads the replies of one build of the driver."""
+
+    def __init__(self, flat: Flat) -> None:
+        self._flat = flat
+        at = self._at = flat.at
+        self._versions = [at[f"worker_version{version}"] for version in VERSIONS]
+        self._calls = [(function, at["endpoint_calls"] + endpoint_number(*function)) for function in _FUNCTIONS]
+
+    def baseline(self, data: bytes) -> Baseline:
         """After a reset."""
-        counters = shot.counters
-        return cls(counters.extensions, counters.wrappers, counters.proxy_threads, shot.lane_done)
-
-
-def read_snapshot(shot: Snapshot, baseline: Baseline, view: dict[tuple[Any, ...], Any]) -> None:
-    """Put what it says into a view. Raises GuestFault for what may never be."""
-    counters = shot.counters
-    view["active calls",] = counters.active_calls
-    view["held calls",] = counters.held_calls
-    view["extensions",] = counters.extensions - baseline.extensions
-    view["wrappers",] = counters.wrappers - baseline.wrappers
-    view["threads",] = counters.proxy_threads - baseline.threads
-    view["phase calls",] = shot.phase_calls
-    for gate in range(GATES):
-        view["gate", gate, "waiters"] = shot.gate_waiting[gate]
-    for event in range(EVENTS):
-        view["event", event] = bool(shot.event_states[0] >> event & 1)
-    for lane in range(LANES):
-        busy = shot.lanes_busy >> lane & 1
-        view["lane", lane] = ("busy" if busy else "idle", shot.lane_done[lane] - baseline.lane_done[lane])
-    for worker in range(WORKERS):
-        if not shot.workers_existing >> worker & 1:
-            continue
-        if shot.worker_wrong[worker]:
-            raise GuestFault(f"worker {worker} was called with another context, or while a call had not ended")
-        versions = (shot.worker_version1, shot.worker_version2, shot.worker_version3, shot.worker_version4)
-        view["worker", worker] = (
-            "alive" if shot.workers_alive >> worker & 1 else "ended",
-            shot.worker_iterations[worker],
-            shot.worker_status[worker] & 0xFFFFFFFF if shot.worker_iterations[worker] else 0,
-            tuple(version[worker] for version in versions),
+        shot, at = self._flat.read(data), self._at
+        return Baseline(
+            shot[at["counters.extensions"]],
+            shot[at["counters.wrappers"]],
+            shot[at["counters.proxy_threads"]],
+            shot[at["lane_done"] : at["lane_done"] + LANES],
         )
-    for version in VERSIONS:
-        for endpoint in range(ENDPOINTS):
-            view["calls of", (version, endpoint)] = shot.endpoint_calls[endpoint_number(version, endpoint)]
+
+    def read(self, data: bytes, baseline: Baseline, view: dict[tuple[Any, ...], Any]) -> None:
+        """Put what it says into a view. Raises GuestFault for what may never be."""
+        shot, at = self._flat.read(data), self._at
+        view["active calls",] = shot[at["counters.active_calls"]]
+        view["held calls",] = shot[at["counters.held_calls"]]
+        view["extensions",] = shot[at["counters.extensions"]] - baseline.extensions
+        view["wrappers",] = shot[at["counters.wrappers"]] - baseline.wrappers
+        view["threads",] = shot[at["counters.proxy_threads"]] - baseline.threads
+        view["phase calls",] = shot[at["phase_calls"]]
+        waiting, done = at["gate_waiting"], at["lane_done"]
+        for gate in range(GATES):
+            view["gate", gate, "waiters"] = shot[waiting + gate]
+        signalled, busy = shot[at["event_states"]], shot[at["lanes_busy"]]
+        for event in range(EVENTS):
+            view["event", event] = bool(signalled >> event & 1)
+        for lane in range(LANES):
+            state = "busy" if busy >> lane & 1 else "idle"
+            view["lane", lane] = (state, shot[done + lane] - baseline.lane_done[lane])
+        existing, alive = shot[at["workers_existing"]], shot[at["workers_alive"]]
+        for worker in range(WORKERS):
+            if not existing >> worker & 1:
+                continue
+            if shot[at["worker_wrong"] + worker]:
+                raise GuestFault(f"worker {worker} was called with another context, or while a call had not ended")
+            iterations = shot[at["worker_iterations"] + worker]
+            view["worker", worker] = (
+                "alive" if alive >> worker & 1 else "ended",
+                iterations,
+                shot[at["worker_status"] + worker] if iterations else 0,
+                tuple(shot[version + worker] for version in self._versions),
+            )
+        for function, number in self._calls:
+            view["calls of", function] = shot[number]

@@ -29,15 +29,15 @@ from hotswap.conformance.script import (
     Step,
     UnloadOwner,
 )
-from hotswap.conformance.snapshot import Baseline, read_snapshot
+from hotswap.conformance.snapshot import Baseline, SnapshotReader
 from hotswap.conformance.translate import HELPER, PREPARED_LANES, WORK_LANE, Labels, Translator, failing
+from hotswap.conformance.wire import Wire
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
 
 PATIENCE_SECONDS = 10.0
 IMPATIENCE_SECONDS = 1.5
 """Once one script has failed: a failure that hangs costs so much each time that it is repeated."""
-_CALL_SECONDS = 30.0
 _LOOK_AT_ALL = 8
 _MAX_CONDITIONS = 16
 _OWNED = (CreateExtension, DeleteExtension, LoadOwner, UnloadOwner)
@@ -52,7 +52,14 @@ class DriverSubject:
         self._use(driver)
 
     def _use(self, driver: ConformanceDriver) -> None:
-        self._driver = driver
+        self._wire = Wire(driver, WORK_LANE)
+        self._reader = SnapshotReader(self._wire.flat("snapshot"))
+        self._prepared = self._wire.flat("query_prepared")
+        output = driver.contract.ioctl("query_prepared").output
+        assert output is not None
+        self._output_at = next(field.offset for field in output.fields if field.attribute == "output")
+        self._lookups = [self._wire.encode(request) for request in _LOOKUPS]
+        self._snapshot = self._wire.encode(requests.TakeSnapshot())
         self._first: tuple[int, ...] | None = None
         self._begin_script()
 
@@ -64,7 +71,7 @@ class DriverSubject:
         self._steps = 0
 
     def _start(self, request: requests.Request[Any], lane: int | None, number: int) -> requests.Prepare:
-        return self._driver.start_request(request, lane=lane, number=number)
+        return self._wire.driver.start_request(request, lane=lane, number=number)
 
     # One step
 
@@ -84,7 +91,7 @@ class DriverSubject:
         everything = self._steps % _LOOK_AT_ALL == 0 or isinstance(step, _OWNED)
         view: dict[tuple[Any, ...], Any] = {}
         replies = self._look(calls, allowed, view, everything)
-        view["result",] = self._translator.result(step, replies)
+        view["result",] = self._translator.result(step, self._wire, replies)
         if isinstance(step, DeleteExtension | UnloadOwner):
             for number in range(EXTENSIONS):
                 if not any(("wrapper of id", number, IDS[0]) in expected for expected in allowed):
@@ -108,36 +115,33 @@ class DriverSubject:
         allowed: Sequence[View],
         view: dict[tuple[Any, ...], Any],
         everything: bool,
-    ) -> Sequence[Any]:
+    ) -> Sequence[bytes]:
         """Make the calls, wait, look; the replies of the calls."""
-        batch = list(calls)
+        batch = [self._wire.encode(call) for call in calls]
         if conditions := self._conditions(allowed):
-            batch.append(requests.Wait(conditions, timeout_ms=max(1, int(self._patience * 200))))
+            batch.append(self._wire.encode_wait(conditions, max(1, int(self._patience * 200))))
         at_snapshot = len(batch)
-        batch.append(_SNAPSHOT)
+        batch.append(self._snapshot)
         expected = allowed[0]
         done = [lane for lane in range(LANES) if self._will_be_done(lane, expected)]
-        batch += [requests.QueryPrepared(PREPARED_LANES + lane) for lane in done]
+        batch += [self._wire.encode(requests.QueryPrepared(PREPARED_LANES + lane)) for lane in done]
         looked = [number for number in range(EXTENSIONS) if self._must_look(number, allowed, everything)]
-        batch += [_LOOKUPS[number] for number in looked]
+        batch += [self._lookups[number] for number in looked]
         owners = [owner for owner in range(OWNERS) if everything and self._translator.has_owner(owner)]
-        batch += [requests.FromDriver(self._translator.owner(owner)) for owner in owners]
-        items = self._driver.batch(batch, lane=WORK_LANE, deadline=Deadline.after(_CALL_SECONDS + self._patience))
-        for request, item in zip(batch, items, strict=True):
-            if item.reply is None and request.reply is not None:
-                raise LabFault(f"{type(request).__name__} was refused: {item.status}")
-        replies: list[Any] = [item.reply for item in items]
-        read_snapshot(replies[at_snapshot], self._baseline, view)
+        batch += [self._wire.encode(requests.FromDriver(self._translator.owner(owner))) for owner in owners]
+        replies = self._wire.send(batch)
+        self._reader.read(replies[at_snapshot], self._baseline, view)
         rest = iter(replies[at_snapshot + 1 :])
         for lane in done:
             self._fetch(lane, next(rest), view)
         view |= {key: value for key, value in self._seen.items() if key[0] in _LOOKED and key not in view}
         for number in looked:
-            self._labels.read(number, next(rest), view)
+            self._labels.read(number, self._wire.flat("lookup_all"), next(rest), view)
         for owner in range(OWNERS):
             view["extension of owner", owner] = self._seen.get(("extension of owner", owner))
+        from_driver = self._wire.flat("from_driver")
         for owner in owners:
-            extension = next(rest).extension
+            extension = from_driver.read(next(rest))[from_driver.at["extension"]]
             view["extension of owner", owner] = None if extension == objects.NONE else extension
         if not self._translator.has_owner(HELPER):
             view["extension of owner", HELPER] = None
@@ -154,16 +158,19 @@ class DriverSubject:
             if state == "busy" or done == 0:
                 continue
             if self._fetched.get(lane, (0,))[0] != done:
-                self._fetch(lane, self._driver.run(requests.QueryPrepared(PREPARED_LANES + lane)), view)
+                query = self._wire.encode(requests.QueryPrepared(PREPARED_LANES + lane))
+                self._fetch(lane, self._wire.send([query])[0], view)
             view["lane", lane] = ("idle", *self._fetched[lane])
             if isinstance(step, Register) and step.fail and step.lane == lane:
                 view["result",] = failing(step.fail, self._attempts)
 
-    def _fetch(self, lane: int, state: Any, view: dict[tuple[Any, ...], Any]) -> None:
-        done = view["lane", lane][1]
-        if state.running or not done or view["lane", lane][0] == "busy":
+    def _fetch(self, lane: int, data: bytes, view: dict[tuple[Any, ...], Any]) -> None:
+        at = self._prepared.at
+        state = self._prepared.read(data)
+        busy, done = view["lane", lane][0] == "busy", view["lane", lane][1]
+        if state[at["running"]] or not done or busy:
             return
-        self._attempts, result = self._translator.lane_result(lane, state, self._driver.contract)
+        self._attempts, result = self._translator.lane_result(lane, self._wire, data[self._output_at :])
         self._fetched[lane] = (done, result)
 
     def _must_look(self, number: int, allowed: Sequence[View], everything: bool) -> bool:
@@ -201,41 +208,30 @@ class DriverSubject:
 
     def _reset(self) -> list[str]:
         opened = [requests.SetGate(gate, open=True) for gate in range(GATES)]
-        limit = Deadline.after(_CALL_SECONDS + self._patience)
-        items = self._driver.batch([requests.Reset(int(self._patience * 1000)), *opened, _SNAPSHOT], deadline=limit)
-        reply, shot = items[0].reply, items[-1].reply
-        if reply is None or shot is None:
-            raise GuestFault(f"the reset was refused: {items[0].status}")
+        calls: list[requests.Request[Any]] = [requests.Reset(int(self._patience * 1000)), *opened]
+        outputs = self._wire.send([*(self._wire.encode(call) for call in calls), self._snapshot])
+        flat = self._wire.flat("reset")
+        reply, at = flat.read(outputs[0]), flat.at
         self._begin_script()
-        self._baseline = Baseline.of(shot)
-        left = (
-            reply.extensions,
-            reply.wrappers,
-            reply.proxy_threads,
-            reply.proxy_allocations,
-            reply.active_calls,
-            reply.held_calls,
-            reply.allocations,
-        )
+        self._baseline = self._reader.baseline(outputs[-1])
+        left = tuple(reply[at[name]] for name in _LEFT)
         self._first = self._first or left
         problems = [
             f"{what}: {now}, and {first} in the beginning"
             for what, now, first in zip(_LEFT, left, self._first, strict=True)
             if now != first
         ]
-        if not reply.status.succeeded:
-            problems.append(
-                f"the reset left lanes 0x{reply.stuck_lanes:x}, workers 0x{reply.stuck_workers:x}, "
-                f"extensions 0x{reply.stuck_extensions:x}, helpers 0x{reply.stuck_helpers:x}"
-            )
+        if reply[at["status"]]:
+            stuck = ", ".join(f"{name.replace('_', ' ')} 0x{reply[at[name]]:x}" for name in _STUCK)
+            problems.append(f"the reset did not come to its end: {stuck}")
         if problems:
             self._use(self._renew(problems[0]))
             self._reset()
         return problems
 
 
-_LEFT = ("extensions", "wrappers", "threads", "allocations", "active calls", "held calls", "the driver's allocations")
-_SNAPSHOT = requests.TakeSnapshot()
+_LEFT = ("extensions", "wrappers", "proxy_threads", "proxy_allocations", "active_calls", "held_calls", "allocations")
+_STUCK = ("stuck_lanes", "stuck_workers", "stuck_extensions", "stuck_helpers")
 _ABSENT = object()
 _LOOKED = frozenset(("wrapper of id", "wrapper of function"))
 FUNCTIONS = tuple((version, endpoint) for version in VERSIONS for endpoint in range(ENDPOINTS))

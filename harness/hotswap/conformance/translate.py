@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hotswap.conformance import objects, requests
-from hotswap.conformance.driver import reply_of
-from hotswap.conformance.model_world import Wrapper
+from hotswap.conformance.model_world import Status, Wrapper
 from hotswap.conformance.objects import NO_DRIVER, NULL_EVENT, OWN_DRIVER, Action, Callback, DriverObject, helper_driver
-from hotswap.conformance.replies import LookupAllReply, PreparedResult
 from hotswap.conformance.requests import Request
 from hotswap.conformance.script import (
     ECHO_IDS,
@@ -36,7 +34,8 @@ from hotswap.conformance.script import (
     Step,
     UnloadOwner,
 )
-from hotswap.driver.ioctl import IoctlContract
+from hotswap.conformance.session import status_name
+from hotswap.conformance.wire import Flat, Wire
 
 WORK_LANE = 15
 """Of what does not wait."""
@@ -94,21 +93,25 @@ class Labels:
             self._names.pop(number, None)
             self._addresses.pop(number, None)
 
-    def read(self, extension: int, reply: LookupAllReply, view: dict[tuple[Any, ...], Any]) -> None:
+    def read(self, extension: int, flat: Flat, data: bytes, view: dict[tuple[Any, ...], Any]) -> None:
         """Put lookups of all ids and functions into a view."""
-        for id, found in zip(IDS, reply.by_id, strict=True):
-            wrapper = (extension, id)
-            if found.wrapper == objects.NONE:
+        found = flat.read(data)
+        by_id, by_pointer = flat.at["by_id.status"], flat.at["by_pointer.status"]
+        for id, at in zip(IDS, range(by_id, by_pointer, 3), strict=False):
+            number, wrapper = found[at + 1], (extension, id)
+            if number == objects.NONE:
                 self._drop(wrapper)
-            elif found.wrapper not in self._names and wrapper not in self._numbers:
-                self._names[found.wrapper] = wrapper
-                self._numbers[wrapper] = found.wrapper
-                self._addresses[found.wrapper] = found.address
-            view["wrapper of id", extension, id] = self._name(found.wrapper)
-        for function, found in zip(_FUNCTIONS, reply.by_pointer, strict=True):
-            view["wrapper of function", extension, function] = self._name(found.wrapper)
-            if (found.wrapper == objects.NONE) == found.status.succeeded:
-                view["wrapper of function", extension, function] = (str(found.status), found.wrapper)
+            elif number not in self._names and wrapper not in self._numbers:
+                self._names[number] = wrapper
+                self._numbers[wrapper] = number
+                self._addresses[number] = found[at + 2]
+            view["wrapper of id", extension, id] = self._name(number)
+        for function, at in zip(_FUNCTIONS, range(by_pointer, len(found), 3), strict=False):
+            status, number = _unsigned(found[at]), found[at + 1]
+            name = self._name(number)
+            if status != (Status.NOT_FOUND if number == objects.NONE else Status.SUCCESS):
+                name = (status_name(status), name)
+            view["wrapper of function", extension, function] = name
 
     def _name(self, number: int) -> Any:
         return None if number == objects.NONE else self._names.get(number, ("another address",))
@@ -271,25 +274,43 @@ class Translator:
         self._owner_loaded = False
         return [requests.UnloadHelper(0)]
 
-    def result(self, step: Step, replies: Sequence[Any]) -> tuple[Any, ...]:
+    def result(self, step: Step, wire: Wire, outputs: Sequence[bytes]) -> tuple[Any, ...]:
         """What the step returned at once, as the model says it."""
         if isinstance(step, Signal | Register | Call):
             return ()
+        if isinstance(step, InitEvent | Clear | OpenGate | CloseGate | Behave):
+            return (0,)
+        flat = wire.flat(self.requests_of[type(step)])
+        reply = flat.read(outputs[0])
+        status = _unsigned(reply[flat.at["result.status"]])
         if isinstance(step, CreateWorker) and step.fail:
-            made = replies[0].result
-            return (_unsigned(made.status), *failing(step.fail, made.attempts))
-        status = getattr(replies[0], "status", 0)
-        return (_unsigned(status),)
+            return (status, *failing(step.fail, reply[flat.at["result.attempts"]]))
+        return (status,)
 
-    def lane_result(self, lane: int, state: PreparedResult, contract: IoctlContract) -> tuple[int, tuple[Any, ...]]:
+    requests_of: Mapping[type[Step], str] = {
+        CreateExtension: "create_extension",
+        DeleteExtension: "delete_extension",
+        SetOptions: "set_options",
+        CreateWorker: "create_worker",
+        CloseHandle: "close_worker",
+        ForgetWorker: "release_worker",
+        LoadOwner: "load_helper",
+        UnloadOwner: "unload_helper",
+    }
+
+    def lane_result(self, lane: int, wire: Wire, output: bytes) -> tuple[int, tuple[Any, ...]]:
         """Of the request that a lane has ended: allocations that it attempted, and its result."""
         request = self._kinds[lane]
-        ioctl = contract.ioctl(request.method)
-        reply = reply_of(request, ioctl, state.output[: state.output_bytes])
+        flat = wire.flat(request.method)
+        reply = flat.read(output)
+        at = flat.at
         if isinstance(request, requests.Call):
-            return 0, (reply.value, reply.seen_version, reply.seen_endpoint)
-        phases = tuple((phase.phase, _unsigned(phase.status)) for phase in reply.phases)
-        return reply.result.attempts, (_unsigned(reply.status), phases)
+            return 0, (reply[at["value"]], reply[at["seen_version"]], reply[at["seen_endpoint"]])
+        first, size = at["phases.phase"], at["phases.1.phase"] - at["phases.phase"]
+        status = at["phases.status"] - first
+        begins = range(first, first + size * reply[at["phase_count"]], size)
+        phases = tuple((reply[begin], _unsigned(reply[begin + status])) for begin in begins)
+        return reply[at["result.attempts"]], (_unsigned(reply[at["result.status"]]), phases)
 
 
 def failing(nth: int, attempts: int) -> tuple[str]:
