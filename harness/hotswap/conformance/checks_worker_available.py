@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect_equal
 from hotswap.conformance.objects import NONE, OWN_DRIVER, UNTOUCHED, Function
+from hotswap.conformance.parts import NOT_SUPPORTED, expect_status
 from hotswap.conformance.requests import QueryCounters, SetAvailability
-from hotswap.conformance.rig import NOT_SUPPORTED, Rig, expect_status
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver

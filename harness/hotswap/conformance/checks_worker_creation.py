@@ -6,15 +6,9 @@ from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import NONE, UNTOUCHED, Function
+from hotswap.conformance.parts import INSUFFICIENT_RESOURCES, MS, SUCCESS, TIMEOUT, expect_status
 from hotswap.conformance.requests import GetVersion, QueryCounters
-from hotswap.conformance.rig import (
-    INSUFFICIENT_RESOURCES,
-    MS,
-    SUCCESS,
-    TIMEOUT,
-    Rig,
-    expect_status,
-)
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
@@ -131,8 +125,7 @@ def overwritten_start(c: ConformanceDriver, events: int) -> None:
     rig = Rig(c)
     worker = rig.worker(events, context=0x1234_5678_9ABC_DEF0)
     for at in range(events):
-        worker.events[at].set()
-        info = worker.wait_for(at + 1)
+        info = worker.signal(at, at + 1)
         expect_equal(info.last_status[0], at, f"wait status after event {at} was set")
     expect_equal(worker.info().other_context, 0, "iterations with another context")
 

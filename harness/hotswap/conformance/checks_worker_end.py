@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
+from hotswap.conformance.parts import MS, SUCCESS, expect_status
 from hotswap.conformance.requests import QueryCounters
-from hotswap.conformance.rig import MS, SUCCESS, Rig, expect_status
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import Inconclusive, check, expect, expect_equal
+from hotswap.conformance.parts import MS, SUCCESS, TIMEOUT, Worker
 from hotswap.conformance.requests import AlertWorker
-from hotswap.conformance.rig import MS, SUCCESS, TIMEOUT, Rig, Worker
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver

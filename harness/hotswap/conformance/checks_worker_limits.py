@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect_equal
-from hotswap.conformance.rig import KERNEL_MODE, MS, TIMEOUT, USER_MODE, WAIT_ALL, WAIT_ANY, Event, Rig
+from hotswap.conformance.parts import KERNEL_MODE, MS, TIMEOUT, USER_MODE, WAIT_ALL, WAIT_ANY, Event, set_all
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
@@ -58,8 +59,7 @@ def event_counts(c: ConformanceDriver, count: int) -> None:
     events[0].set()
     one.join()
     every = rig.worker(events, wait_type=WAIT_ALL)
-    for event in events:
-        event.set()
+    set_all(events)
     every.join()
     expect_equal(every.statuses(1), [0], "wait statuses of WaitAll")
 

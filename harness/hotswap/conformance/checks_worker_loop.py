@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
-from hotswap.conformance.rig import MS, TIMEOUT, WAIT_ALL, WAIT_ANY, Rig, Worker
+from hotswap.conformance.parts import MS, TIMEOUT, WAIT_ALL, WAIT_ANY, Worker
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
@@ -46,8 +47,7 @@ def one_call_with_context(c: ConformanceDriver, context: int) -> None:
     rig = Rig(c)
     worker = rig.worker(1, context=context)
     for count in range(1, 6):
-        worker.events[0].set()
-        info = worker.wait_for(count)
+        info = worker.signal(0, count)
         expect_equal(info.last_context, context, "WorkerContext")
     worker.expect_only(5, "five waits completed")
     expect_equal(worker.info().other_context, 0, "iterations with another context")
@@ -116,8 +116,7 @@ def same_objects(c: ConformanceDriver) -> None:
     rig = Rig(c)
     worker = rig.worker(5)
     for count in range(15):
-        worker.events[count % 5].set()
-        info = worker.wait_for(count + 1)
+        info = worker.signal(count % 5, count + 1)
         expect_equal(info.last_status[0], count % 5, f"wait status of iteration {count + 1}")
 
 
@@ -238,5 +237,4 @@ def true_fields(c: ConformanceDriver, value: int) -> None:
 
 def _iterate(worker: Worker, times: int) -> None:
     for count in range(1, times + 1):
-        worker.events[0].set()
-        worker.wait_for(count)
+        worker.signal(0, count)

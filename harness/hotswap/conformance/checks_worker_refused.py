@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import Action, Callback, Condition, Phase
-from hotswap.conformance.rig import (
-    UNSUCCESSFUL,
-    Rig,
-    expect_status,
-    wait,
-)
+from hotswap.conformance.parts import UNSUCCESSFUL, expect_status, wait
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import Callback
-from hotswap.conformance.rig import (
-    MS,
-    TIMEOUT,
-    UNSUCCESSFUL,
-    WAIT_ALL,
-    WAIT_ANY,
-    Gate,
-    Rig,
-    Worker,
-    expect_status,
-)
+from hotswap.conformance.parts import MS, TIMEOUT, UNSUCCESSFUL, WAIT_ALL, WAIT_ANY, Gate, Worker, expect_status
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
+from hotswap.conformance.parts import MS, TIMEOUT, WAIT_ALL, WAIT_ANY, Worker
 from hotswap.conformance.requests import GetVersion
-from hotswap.conformance.rig import MS, TIMEOUT, WAIT_ALL, WAIT_ANY, Rig, Worker
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver

@@ -6,7 +6,8 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
-from hotswap.conformance.rig import TIMEOUT, WAIT_ALL, WAIT_ANY, Rig, expect_status
+from hotswap.conformance.parts import TIMEOUT, WAIT_ALL, WAIT_ANY, expect_status, set_all, states
+from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
@@ -18,8 +19,7 @@ def index_of_event(c: ConformanceDriver, events: int) -> None:
     rig = Rig(c)
     worker = rig.worker(events)
     for count, at in enumerate(reversed(range(events)), 1):
-        worker.events[at].set()
-        info = worker.wait_for(count)
+        info = worker.signal(at, count)
         expect_equal((info.iterations, info.last_status[0]), (count, at), f"iterations and status after event {at}")
 
 
@@ -185,11 +185,9 @@ def all_events(c: ConformanceDriver, events: int) -> None:
     rig = Rig(c)
     worker = rig.worker(events, wait_type=WAIT_ALL)
     for turn in range(2):
-        for event in worker.events[1:]:
-            event.set()
+        set_all(worker.events[1:])
         worker.expect_only(turn, "one event is missing")
-        worker.events[0].set()
-        info = worker.wait_for(turn + 1)
+        info = worker.signal(0, turn + 1)
         expect_equal(info.last_status[0], 0, "wait status")
 
 
@@ -200,8 +198,7 @@ def all_in_any_order(c: ConformanceDriver) -> None:
     worker = rig.worker(3, wait_type=WAIT_ALL)
     orders = list(permutations(range(3)))
     for count, order in enumerate(orders, 1):
-        for at in order:
-            worker.events[at].set()
+        set_all([worker.events[at] for at in order])
         worker.wait_for(count)
     expect_equal(worker.statuses(len(orders)), [0] * len(orders), "wait statuses")
 
@@ -224,14 +221,11 @@ def partial_set(c: ConformanceDriver, events: int) -> None:
     """All but one are signalled, and stay so; the last takes them all."""
     rig = Rig(c)
     worker = rig.worker(events, wait_type=WAIT_ALL)
-    for event in worker.events[:-1]:
-        event.set()
+    set_all(worker.events[:-1])
     worker.expect_only(0, "the last event is missing")
-    states = [event.signalled for event in worker.events]
-    expect_equal(states, [True] * (events - 1) + [False], "states of a partial set")
-    worker.events[-1].set()
-    worker.wait_for(1)
-    expect_equal(any(event.signalled for event in worker.events), False, "whether any event is left signalled")
+    expect_equal(states(worker.events), [True] * (events - 1) + [False], "states of a partial set")
+    worker.signal(events - 1, 1)
+    expect_equal(any(states(worker.events)), False, "whether any event is left signalled")
 
 
 @check("W32", "WaitAll: an event of a partial set is there for another waiter")
