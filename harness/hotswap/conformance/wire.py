@@ -94,13 +94,14 @@ class Wire:
         return self._wait.code, bytes(data), self._wait.output_size
 
     def send(self, calls: Sequence[tuple[int, bytes, int]]) -> list[bytes]:
-        """The outputs. Raises LabFault when a request was refused, GuestFault when the guest is broken."""
+        """The outputs. Raises GuestFault when a request was refused, or when the guest is broken."""
         outputs = []
         for (code, _, _), (status, data, _ticks) in zip(calls, self.driver.raw_batch(calls), strict=True):
             if status:
                 what = f"request {_name(self.driver, code)} failed with {NtStatus(status)}"
+                # Wine answers so, too, while the host of a driver that crashed is still writing its dump.
                 gone = self.driver.gone
-                raise GuestFault(f"{gone}: {what}") if gone else LabFault(what)
+                raise GuestFault(f"{gone}: {what}" if gone else what)
             outputs.append(data)
         return outputs
 
