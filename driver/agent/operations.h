@@ -43,6 +43,9 @@ REQUEST_HANDLER DeviceIoctl;
 REQUEST_HANDLER DeviceIoctlCancel;
 REQUEST_HANDLER DeviceIoctlBatch;
 
+/* script.c */
+REQUEST_HANDLER DeviceScript;
+
 /* trace.c */
 REQUEST_HANDLER TraceStart;
 REQUEST_HANDLER TraceStatus;

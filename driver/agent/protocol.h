@@ -35,6 +35,13 @@
 
 #define HSAGENT_BATCH_STOP_ON_ERROR 0x1
 
+#define HSAGENT_SCRIPT_DONE 0x1      /* it ended, and the rest is known */
+#define HSAGENT_SCRIPT_OVERRUN 0x2   /* the output buffer was written to behind the bytes that were said to be there */
+#define HSAGENT_SCRIPT_TIMED_OUT 0x4 /* it did not end within the time limit, and was cancelled */
+#define HSAGENT_SCRIPT_HUNG 0x8      /* nor did it end then: the script stopped here */
+#define HSAGENT_SCRIPT_SLOTS 64
+#define HSAGENT_SCRIPT_HANDLES 16
+
 /* Plain C types, so that the file can be read with no other header: short 16, int 32, long long 64 bits. */
 typedef struct _HSAGENT_FRAME_HEADER {
     unsigned int Magic;
@@ -78,6 +85,8 @@ typedef enum _HSAGENT_OP {
     HsAgentOpIoctl = 50,        /* u64 handle, u32 code, out size, time limit ms (0: none), bytes in    u64 begin, end ticks, bytes out */
     HsAgentOpIoctlCancel = 51,  /* u64 id of the request                 u32 1 = asked to cancel, 0 = not in flight (any more) */
     HsAgentOpIoctlBatch = 52,   /* u64 handle, u32 flags, time limit ms of each, count, [u32 code, out size, bytes in]    u32 count done, [u32 win32 error, ntstatus, u64 begin, end ticks, bytes out] */
+    /* Runs in order. A slot holds one request at a time: beginning another waits for it. At the end all are waited for. */
+    HsAgentOpScript = 53,       /* text link, u32 time limit ms of each wait, output bytes kept of each, count, [u32 HSAGENT_SCRIPT_ACTION, slot, handle, code (access: open), out size, bytes in]    u32 count done, [u32 HSAGENT_SCRIPT_..., ntstatus, bytes, bytes kept output] */
 
     HsAgentOpTraceStart = 64,   /* text link, u32 drain code, text etl path, session name, u32 interval ms, chunk bytes, flush ms    trace state */
     HsAgentOpTraceStatus = 65,  /* -                                     trace state */
@@ -90,6 +99,17 @@ typedef enum _HSAGENT_OP {
     HsAgentOpObjects = 83       /* text path of an object directory      u32 count, [text name, type, target (empty: no link)] */
 } HSAGENT_OP;
 /* clang-format on */
+
+typedef enum _HSAGENT_SCRIPT_ACTION {
+    HsAgentScriptCall = 0,   /* an IOCTL, waited for */
+    HsAgentScriptBegin = 1,  /* an IOCTL, left in flight in its slot */
+    HsAgentScriptWait = 2,   /* for a slot */
+    HsAgentScriptCancel = 3, /* what is in a slot; its end comes by itself */
+    HsAgentScriptOpen = 4,   /* a handle, with the access in place of the code; one that was there is closed */
+    HsAgentScriptClose = 5,  /* a handle, whatever is in flight on it */
+    HsAgentScriptRead = 6,   /* as Begin, by NtReadFile and NtWriteFile */
+    HsAgentScriptWrite = 7
+} HSAGENT_SCRIPT_ACTION;
 
 /* Payload of an error reply: u32 domain, code, NTSTATUS (0: not known); text name of the API that failed, detail. */
 typedef enum _HSAGENT_ERROR_DOMAIN {

@@ -27,6 +27,7 @@ static REQUEST_HANDLER *RequestFindHandler(UINT16 Op)
     case HsAgentOpIoctl: return DeviceIoctl;
     case HsAgentOpIoctlCancel: return DeviceIoctlCancel;
     case HsAgentOpIoctlBatch: return DeviceIoctlBatch;
+    case HsAgentOpScript: return DeviceScript;
     case HsAgentOpTraceStart: return TraceStart;
     case HsAgentOpTraceStatus: return TraceStatus;
     case HsAgentOpTraceStop: return TraceStop;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from hotswap.codes import CodeTable
 from hotswap.deadline import Deadline
-from hotswap.errors import GuestFault, HotswapError
+from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.transport.base import Transport
 from hotswap.transport.connection import AgentLost, Connection, PendingReply
 from hotswap.transport.protocol import AgentContract, AgentProtocolError, Frame, PayloadReader, PayloadWriter
@@ -26,6 +27,8 @@ from hotswap.transport.replies import (
     NamedObject,
     Process,
     ProgramResult,
+    ScriptItem,
+    ScriptOutcome,
     ServiceState,
     ServiceStatus,
     TraceStats,
@@ -42,6 +45,7 @@ _BATCH_ITEM_OVERHEAD = 64
 _OUTPUT_LIMIT = 1 << 20
 _CANCEL_SECONDS = 5.0
 _NTSTATUS_FROM_WIN32 = 0xC0070000
+_SCRIPT_ITEM = struct.Struct("<6I")
 
 # What a caller can do about the errors that come most often.
 _ADVICE = {
@@ -358,6 +362,34 @@ class Agent:
             outcomes += self._ioctl_batch(handle, part, stop_on_error, deadline)
             if stop_on_error and outcomes and outcomes[-1].status != 0:
                 break
+        return outcomes
+
+    def script(
+        self, link: str, items: Sequence[ScriptItem], *, limit_ms: int = 30_000, keep: int = 512, deadline: Deadline
+    ) -> list[ScriptOutcome]:
+        """Run IOCTLs by a script in the guest: opened, begun, cancelled, closed as the items say (protocol.h).
+
+        `limit_ms` is for each wait, `keep` how many output bytes of each come back. A request that hangs ends the
+        list early. UsageError when script or reply may not fit into a frame.
+        """
+        room = sum(min(item.out_size, keep) + 16 for item in items)
+        size = sum(len(item.data) + 24 for item in items)
+        if max(room, size) + 4096 > self.contract["HSAGENT_FRAME_LIMIT"]:
+            raise UsageError(
+                f"a script of {len(items)} items with {size} bytes in, {room} out, is too long for a frame"
+            )
+        parts = [PayloadWriter().text(link).u32(limit_ms, keep, len(items)).finish()]
+        for item in items:
+            parts.append(
+                _SCRIPT_ITEM.pack(item.action, item.slot, item.handle, item.code, item.out_size, len(item.data))
+            )
+            parts.append(item.data)
+        what = f"script of {len(items)} items on {link}"
+        reader = self._call("Script", b"".join(parts), deadline, what, run_async=True)
+        outcomes = []
+        for _ in range(reader.u32()):
+            outcomes.append(ScriptOutcome(reader.u32(), reader.u32(), reader.u32(), reader.data()))
+        reader.finish()
         return outcomes
 
     # Traces

@@ -86,6 +86,26 @@ class IoctlOutcome(NamedTuple):
     ticks: int
 
 
+class ScriptItem(NamedTuple):
+    """One step of a script: `action` is a HSAGENT_SCRIPT_ACTION, `code` the IOCTL's or the access of an open."""
+
+    action: int
+    slot: int = 0
+    handle: int = 0
+    code: int = 0
+    data: bytes = b""
+    out_size: int = 0
+
+
+class ScriptOutcome(NamedTuple):
+    """How one step ended: HSAGENT_SCRIPT_ flags, NTSTATUS (unsigned), bytes that the driver told, and what was kept."""
+
+    flags: int
+    status: int
+    size: int
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class TraceStats:
     """The state of the trace session, or of the last one.
