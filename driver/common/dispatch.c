@@ -136,8 +136,12 @@ _Use_decl_annotations_ NTSTATUS NTAPI DispatchDeviceControl(PDEVICE_OBJECT Devic
 _Use_decl_annotations_ NTSTATUS DispatchDrainTrace(PIRP Irp, PIO_STACK_LOCATION Stack, ULONG_PTR *Information)
 {
     ULONG returned;
-    NTSTATUS status = RingDrain(Irp->AssociatedIrp.SystemBuffer, Stack->Parameters.DeviceIoControl.OutputBufferLength, &returned);
+    NTSTATUS status;
 
+    if (Stack->Parameters.DeviceIoControl.InputBufferLength != 0) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    status = RingDrain(Irp->AssociatedIrp.SystemBuffer, Stack->Parameters.DeviceIoControl.OutputBufferLength, &returned);
     *Information = returned;
     return status;
 }

@@ -20,6 +20,7 @@
 #define HOTSWAP_MAX_LOAD_TARGETS 256
 #define HOTSWAP_SERVICE_NAME_CHARS 64
 #define HOTSWAP_MAX_CALL_ARGUMENTS 8
+#define HOTSWAP_MAX_WORK_MICROSECONDS 10000000 /* work that spins for longer would hold stops and swaps for as long */
 
 #define HOTSWAP_CTL(n) CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800 + (n), METHOD_BUFFERED, FILE_READ_DATA | FILE_WRITE_DATA)
 
@@ -114,7 +115,7 @@ typedef struct _HOTSWAP_CREATE_WORKER {
     LONG64 Timeout;         /* 100 ns; negative relative, positive absolute */
     ULONG64 NotificationMask; /* bit i: event i is a NotificationEvent, else a SynchronizationEvent */
     ULONG64 InitialStateMask; /* bit i: event i starts signalled */
-    ULONG WorkMicroseconds; /* how long the endpoint's work runs */
+    ULONG WorkMicroseconds; /* how long the endpoint's work runs; HOTSWAP_MAX_WORK_MICROSECONDS at most */
     ULONG Reserved2;
 } HOTSWAP_CREATE_WORKER;
 

@@ -12,7 +12,8 @@ static NTSTATUS WorkerCheck(const HOTSWAP_CREATE_WORKER *Parameters)
 
     if (Parameters->EventCount == 0 || Parameters->EventCount > HOTSWAP_MAX_EVENTS || Parameters->WaitType > WaitAny ||
         Parameters->WaitReason >= MaximumWaitReason || Parameters->WaitMode > UserMode || Parameters->Altertable > 1 ||
-        Parameters->HasTimeout > 1 || Parameters->Reserved != 0 || Parameters->Reserved2 != 0) {
+        Parameters->HasTimeout > 1 || Parameters->WorkMicroseconds > HOTSWAP_MAX_WORK_MICROSECONDS || Parameters->Reserved != 0 ||
+        Parameters->Reserved2 != 0) {
         return STATUS_INVALID_PARAMETER;
     }
     events = Parameters->EventCount == 64 ? ~0ull : (1ull << Parameters->EventCount) - 1;
