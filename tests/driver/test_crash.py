@@ -38,6 +38,10 @@ def dump_of(run: Path) -> bytes:
     return dump.read_bytes()
 
 
+def images(build: DriverBuild) -> list[Path]:
+    return [image.path for image in build.drivers.values()]
+
+
 def faulty_line() -> int:
     source = (package_data("driver") / "update/endpoint_crash.c").read_text().splitlines()
     return next(number for number, line in enumerate(source, 1) if FAULTY in line)
@@ -76,7 +80,7 @@ def test_without_the_symbolizer_addresses_stay_and_the_lack_is_named(
     crashed: Path, build: DriverBuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    crash = read_crash(dump_of(crashed), build.folder, lambda _path: None, build.codes)
+    crash = read_crash(dump_of(crashed), images(build), lambda _path: None, build.codes)
     assert "hotswap_crash.sys+0x" in crash.headline
     assert MISSING in crash.headline
     assert MISSING in crash.text
@@ -89,8 +93,8 @@ def test_an_image_without_its_pdb_is_named(build: DriverBuild, tmp_path: Path) -
     assert "hotswap.sys has no .pdb" in found.problem
 
 
-def test_images_of_another_build_are_not_mistaken_for_this_ones(crashed: Path, tmp_path: Path) -> None:
-    crash = read_crash(dump_of(crashed), tmp_path, lambda _path: None, CodeTable())
+def test_images_of_another_build_are_not_mistaken_for_this_ones(crashed: Path) -> None:
+    crash = read_crash(dump_of(crashed), [], lambda _path: None, CodeTable())
     assert not any(frame.symbols for frame in crash.frames)
     assert [frame.module for frame in crash.frames] == ["hotswap_crash.sys"]
     assert crash.status == "NTSTATUS 0xC0000005"
@@ -101,10 +105,10 @@ def test_a_damaged_dump_is_a_lab_fault_or_a_shorter_stack(crashed: Path, build: 
     refused = 0
     for cut in [0, 3, 31, 40, *range(100, len(whole), len(whole) // 40)]:
         try:
-            crash = read_crash(whole[:cut], build.folder, lambda _path: None, build.codes)
+            crash = read_crash(whole[:cut], images(build), lambda _path: None, build.codes)
             assert len(crash.frames) <= 5
         except LabFault:
             refused += 1
     assert refused
     with pytest.raises(LabFault, match="reading a minidump of 3 bytes: it does not begin with MDMP"):
-        read_crash(b"abc", build.folder, lambda _path: None, build.codes)
+        read_crash(b"abc", [], lambda _path: None, build.codes)

@@ -16,7 +16,7 @@ from hotswap.driver.signing import SigningKey, make_key, sign
 from hotswap.driver.toolchain import find_toolchain
 from hotswap.paths import package_data
 
-_IMAGES = {"proxy": PROXY, "sample": HOST}
+_IMAGES = {"proxy": PROXY, "sample": HOST, "common": HOST}
 _BUILD_SECONDS = 120
 
 
@@ -97,8 +97,9 @@ class Forge:
         finally:
             source.write_text(good)
         made = self._folder / "mutants" / mutant.name / mutant.image
-        made.parent.mkdir(parents=True)
+        made.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(self._tree / mutant.image, made)
+        shutil.copy((self._tree / mutant.image).with_suffix(".pdb"), made.parent)
         sign(made, self._key)
         content = made.read_bytes()
         return DriverImage(mutant.image, made, hashlib.sha256(content).hexdigest(), len(content))

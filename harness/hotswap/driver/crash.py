@@ -6,7 +6,7 @@ kernel dump, which this does not read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,15 @@ class Crash:
 
     @property
     def where(self) -> str:
-        """The frames that matter: from the fault to the last one whose source is known, six at most."""
+        """The fault, and the frames above it whose source is known, six at most; of unknown ones the first few."""
         known = [index for index, frame in enumerate(self.frames) if frame.symbols]
-        frames = self.frames[: known[-1] + 1] if known else self.frames[:_SHOWN]
-        more = f" <- {len(frames) - _SHOWN} more" if len(frames) > _SHOWN else ""
-        return " <- ".join(map(_short, frames[:_SHOWN])) + more
+        shown = sorted({*range(min(1, len(self.frames))), *known}) if known else [*range(len(self.frames))]
+        parts: list[str] = []
+        for at, index in enumerate(shown[:_SHOWN]):
+            if at and index != shown[at - 1] + 1:
+                parts.append("...")
+            parts.append(_short(self.frames[index]))
+        return " <- ".join(parts) + (f" <- {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
 
     @property
     def headline(self) -> str:
@@ -95,15 +99,14 @@ class Crash:
 def _short(frame: Frame) -> str:
     if not frame.symbols:
         return str(frame)
-    symbol = frame.symbols[0]
-    place = f" {symbol.file.rpartition('/')[2]}:{symbol.line}" if symbol.file else ""
-    return f"{frame.module}!{symbol.function}{place}"
+    places = (f"{s.function} {s.file.rpartition('/')[2]}:{s.line}" if s.file else s.function for s in frame.symbols)
+    return f"{frame.module}!{' < '.join(places)}"
 
 
-def read_crash(dump: bytes, build: Path, guest: GuestImages, codes: CodeTable) -> Crash:
-    """Explain a dump. `build` is the folder of the build's .sys and .pdb. LabFault when it is no minidump."""
+def read_crash(dump: bytes, built: Iterable[Path], guest: GuestImages, codes: CodeTable) -> Crash:
+    """Explain a dump. `built`: images whose .pdb may lie beside them. LabFault when it is no minidump."""
     parsed = parse_minidump(dump)
-    images = _Images(build, guest)
+    images = _Images(tuple(built), guest)
     cause = parsed.exception
     thread = cause.thread if cause else next(iter(parsed.threads), 0)
     addresses = Unwinder(parsed, images.find).walk(thread)
@@ -140,10 +143,10 @@ def _frames(dump: Minidump, images: _Images, addresses: list[int]) -> tuple[tupl
 
 
 class _Images:
-    """Finds the file of a module: in the build by the GUID of its .pdb, else in the guest by its path."""
+    """Finds the file of a module: among those built here by the GUID of its .pdb, else in the guest by its path."""
 
-    def __init__(self, build: Path, guest: GuestImages) -> None:
-        self._build = build
+    def __init__(self, built: tuple[Path, ...], guest: GuestImages) -> None:
+        self._built = built
         self._guest = guest
         self._guids: dict[UUID, Path] | None = None
 
@@ -152,18 +155,18 @@ class _Images:
         if module.pdb_guid is None:
             return None
         if self._guids is None:
-            self._guids = _guids(self._build)
+            self._guids = _guids(self._built)
         return self._guids.get(module.pdb_guid)
 
     def find(self, module: DumpModule) -> Path | None:
         return self.built(module) or self._guest(module.path)
 
 
-def _guids(build: Path) -> dict[UUID, Path]:
+def _guids(images: Iterable[Path]) -> dict[UUID, Path]:
     import pefile
 
     found: dict[UUID, Path] = {}
-    for path in (*build.glob("*.sys"), *build.glob("*.exe")):
+    for path in images:
         try:
             image = pefile.PE(str(path), fast_load=True)
             image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_DEBUG"]])

@@ -200,11 +200,10 @@ class Lab:
             and isinstance(self.machine, CrashDumps)
         ):
             dumps = self.machine.crash_dumps()
+            built = [*(image.path for image in self.build.drivers.values()), self.build.agent]
             try:
                 if dumps:
-                    self._crash = read_crash(
-                        dumps[-1].read_bytes(), self.build.folder, self._guest_file, self.build.codes
-                    )
+                    self._crash = read_crash(dumps[-1].read_bytes(), built, self._guest_file, self.build.codes)
             except (LabFault, OSError) as error:
                 self.run.timeline.event("no-witness", what="minidump", error=str(error))
         return self._crash
