@@ -4,25 +4,22 @@
 #include "driverproxy_v2.h"
 #include "shsept.h"
 
-/* In one block, with the names copied: the image that they are from may leave. */
+/* In one block. The names lie in the image, which stays as long as it is in force. */
 typedef struct _DP_ENDPOINT_SET {
     const UCHAR *Image;
     ULONG Count;
     DP_WRAPPER **Wrappers; /* Count each */
-    UCHAR (*Names)[HS_ENDPOINT_NAME_MAX];
     DP_ENDPOINT Endpoints[ANYSIZE_ARRAY];
 } DP_ENDPOINT_SET;
 
 static DP_ENDPOINT_SET *DpSetAllocate(ULONG Count)
 {
     SIZE_T endpoints = FIELD_OFFSET(DP_ENDPOINT_SET, Endpoints) + (SIZE_T)Count * sizeof(DP_ENDPOINT);
-    SIZE_T wrappers = (SIZE_T)Count * sizeof(DP_WRAPPER *);
-    DP_ENDPOINT_SET *set = DpAllocate(endpoints + wrappers + (SIZE_T)Count * sizeof(*set->Names));
+    DP_ENDPOINT_SET *set = DpAllocate(endpoints + (SIZE_T)Count * sizeof(DP_WRAPPER *));
 
     if (set != NULL) {
         set->Count = Count;
         set->Wrappers = (DP_WRAPPER **)((UCHAR *)set + endpoints);
-        set->Names = (UCHAR(*)[HS_ENDPOINT_NAME_MAX])((UCHAR *)set->Wrappers + wrappers);
     }
     return set;
 }
@@ -42,7 +39,6 @@ static NTSTATUS DpSetRead(PDRIVER_OBJECT Driver, DP_ENDPOINT_SET **Set)
     DP_ENDPOINT none;
     NTSTATUS status;
     ULONG count;
-    ULONG i;
 
     if (Driver->DriverStart == NULL || Driver->DriverSize == 0) {
         return STATUS_NOT_FOUND;
@@ -63,10 +59,6 @@ static NTSTATUS DpSetRead(PDRIVER_OBJECT Driver, DP_ENDPOINT_SET **Set)
     if (!NT_SUCCESS(status)) {
         DpFree(set);
         return status;
-    }
-    for (i = 0; i < count; i++) {
-        RtlCopyMemory(set->Names[i], set->Endpoints[i].Name, set->Endpoints[i].NameBytes);
-        set->Endpoints[i].Name = set->Names[i];
     }
     *Set = set;
     return STATUS_SUCCESS;

@@ -38,10 +38,12 @@ from hotswap.conformance.swap_rig import (
 from hotswap.conformance.v2_rig import (
     INVALID_IMAGE_FORMAT,
     LISTED,
+    TIMES,
     ImageExtension,
     call,
     call_floats,
     doubles,
+    leave_wrappers,
     load,
     result,
     weighed,
@@ -93,12 +95,13 @@ def image_goes(c: ConformanceDriver) -> None:
 
 @check("R2", "a second extension of an image with endpoints is refused, and the wrappers stay", on=COMPAT)
 def image_second_extension(c: ConformanceDriver) -> None:
-    """Those of the second are not made."""
+    """Often enough that the pool of wrappers would be used up, if those of the second were kept."""
     extension = ImageExtension(c)
     wrappers, before = extension.wrappers(extension.image), held(c)
-    reply = c.run(CreateExtension(1, helper_driver(0)))
-    expect_status(reply.status, RESOURCE_IN_USE, "the second extension")
-    expect_held(c, before, "after it was refused")
+    for _ in range(TIMES):
+        reply = c.run(CreateExtension(1, helper_driver(0)))
+        expect_status(reply.status, RESOURCE_IN_USE, "the second extension")
+    expect_held(c, before, "after all were refused")
     expect_equal(extension.wrappers(extension.image), wrappers, "wrappers of the first")
 
 
@@ -107,7 +110,7 @@ def deleted(c: ConformanceDriver) -> None:
     """Often enough that the pool of wrappers would be used up."""
     load(c, "first")
     before = held(c)
-    for _ in range(300 // len(LISTED)):
+    for _ in range(TIMES):
         expect_status(c.run(CreateExtension(0, helper_driver(0))).status, SUCCESS, "creating it")
         expect_status(c.run(DeleteExtension(0)).status, SUCCESS, "deleting it")
     expect_held(c, before, "after all were deleted")
@@ -259,3 +262,18 @@ def no_memory(c: ConformanceDriver) -> None:
         expect_equal(reply.pointer, 0, "*DriverProxyExtension")
         expect_held(c, before, f"after allocation {nth} failed")
     expect(False, "the creation never succeeded")
+
+
+@check("S13", "an extension for whose endpoints there are not enough wrappers is refused, and none is kept", on=COMPAT)
+def no_wrappers(c: ConformanceDriver) -> None:
+    """Again and again, and then there are enough."""
+    load(c, "first")
+    full = leave_wrappers(c, len(LISTED) - 1)
+    before = held(c)
+    for _ in range(3):
+        reply = c.run(CreateExtension(0, helper_driver(0)))
+        expect_status(reply.status, INSUFFICIENT_RESOURCES, "an extension with one wrapper too few")
+        expect_equal(reply.pointer, 0, "*DriverProxyExtension")
+        expect_held(c, before, "after it was refused")
+    expect_status(full.delete(), SUCCESS, "deleting what took the other wrappers")
+    expect_status(c.run(CreateExtension(0, helper_driver(0))).status, SUCCESS, "the extension with enough wrappers")

@@ -35,6 +35,7 @@ from hotswap.conformance.v2_rig import (
     ImageExtension,
     call,
     call_floats,
+    leave_wrappers,
     load,
     result,
     weighed,
@@ -277,3 +278,23 @@ def no_memory_to_swap(c: ConformanceDriver) -> None:
         expect_held(c, before, f"after allocation {nth} failed")
         expect_image(c, extension, extension.image, 1, f"after allocation {nth} failed")
     expect(False, "the swap never succeeded")
+
+
+@check("S13", "a swap to an image with an endpoint more, and no wrapper for it, is refused", on=COMPAT)
+def no_wrapper_to_swap(c: ConformanceDriver) -> None:
+    """No phase is called and nothing changes; an image without it needs none."""
+    extension = ImageExtension(c)
+    second, again = load(c, "second", 1), load(c, "again", 2)
+    full = leave_wrappers(c, 0)
+    before = held(c)
+    for _ in range(3):
+        reply = extension.try_swap(second, in_phase(0, Phase()))
+        expect_status(reply.status, INSUFFICIENT_RESOURCES, "the swap")
+        expect_phases(reply, [], "that swap")
+        expect_held(c, before, "after the refused swap")
+        expect_image(c, extension, extension.image, 1, "after the refused swap")
+    extension.swap(again)
+    expect_image(c, extension, again, 6, "after the swap that needs no wrapper")
+    expect_status(full.delete(), SUCCESS, "deleting what took the wrappers")
+    extension.swap(second)
+    expect_image(c, extension, second, 2, "when there is a wrapper")

@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING
 import pefile
 
 from hotswap.conformance.check import expect, expect_equal
-from hotswap.conformance.objects import Callback, CallKind, Function, helper_driver
+from hotswap.conformance.objects import Callback, CallKind, Endpoint, Function, helper_driver
 from hotswap.conformance.replies import Called, Registered
-from hotswap.conformance.requests import Call, CreateExtension, LoadHelper, LookupPointer, SetOptions, SwapImage
-from hotswap.conformance.swap_rig import NOT_FOUND, SUCCESS, expect_status
+from hotswap.conformance.requests import (
+    Call,
+    CreateExtension,
+    LoadHelper,
+    LookupPointer,
+    Register,
+    SetOptions,
+    SwapImage,
+)
+from hotswap.conformance.swap_rig import NOT_FOUND, SUCCESS, Extension, expect_status
 from hotswap.driver.build import build_drivers
 from hotswap.driver.endpoint_table import read_endpoint_table
 
@@ -42,6 +50,8 @@ LISTED = (
 )
 """The endpoints of `first`, in its order."""
 ADDED = "HelperAdded"
+TIMES = 120
+"""So many images of 9 endpoints have more than the compat runtime has wrappers."""
 
 _SHIFT = 56
 _MASK = (1 << _SHIFT) - 1
@@ -136,6 +146,21 @@ class ImageExtension:
     def begin_swap(self, image: Image, callback: Callback | None = None, *, lane: int = 1) -> Pending[Registered]:
         """Begin it on a thread of its own."""
         return self.c.begin(SwapImage(0, helper_driver(image.number), callback), lane=lane)
+
+
+def leave_wrappers(c: ConformanceDriver, count: int) -> Extension:
+    """Extension 1, whose ids take all wrappers but so many."""
+    before = c.counters().wrappers
+    full, ids = Extension(c, 0, number=1), 0
+    for block in (512, 64, 8, 1):
+        while c.run(Register(1, [Endpoint(ids, Function.echo(1))], fill=block)).status == SUCCESS:
+            ids += block
+    expect_equal(c.counters().wrappers, before + ids, "wrappers when there are no more")
+    expect_status(full.delete(), SUCCESS, "deleting the extension that has them all")
+    full = Extension(c, 0, number=1)
+    reply = c.run(Register(1, [Endpoint(0, Function.echo(1))], fill=ids - count))
+    expect_status(reply.status, SUCCESS, f"registering {ids - count} ids")
+    return full
 
 
 def call(c: ConformanceDriver, wrapper: Function, arguments: Sequence[int] = ()) -> tuple[int, int]:
