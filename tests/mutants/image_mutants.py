@@ -8,17 +8,17 @@ _FILE = "proxy/image_endpoints.c"
 
 IMAGE_MUTANTS = (
     Mutant(
-        "image-signature-not-compared",
+        "v2-signature-not-compared",
         "S8",
         "an endpoint that is called in another way replaces one",
         _FILE,
         "if (!DpSameSignature(&Old->Endpoints[i], &New->Endpoints[j])) {",
         "if (FALSE) {",
         "S8-not-the-same-changed",
-        "REVISION_MISMATCH",
+        "the swap to conformance_v2_changed",
     ),
     Mutant(
-        "image-endpoints-by-place",
+        "v2-endpoints-by-place",
         "S7",
         "endpoints are matched by their place in the table, not by their name",
         _FILE,
@@ -28,7 +28,7 @@ IMAGE_MUTANTS = (
         "wrappers, by name",
     ),
     Mutant(
-        "image-stack-bytes-not-passed",
+        "v2-stack-bytes-not-passed",
         "R33",
         "a wrapper does not pass the arguments on the stack that the table tells",
         _FILE,
@@ -38,7 +38,7 @@ IMAGE_MUTANTS = (
         "the sum of",
     ),
     Mutant(
-        "image-swapped-in-not-noted",
+        "v2-swapped-in-not-noted",
         "S9",
         "after a swap the extension still has the old image's endpoints",
         _FILE,
@@ -48,7 +48,7 @@ IMAGE_MUTANTS = (
         "the swap to the image without it",
     ),
     Mutant(
-        "image-wrappers-kept-when-refused",
+        "v2-wrappers-kept-when-refused",
         "R2",
         "an extension that is refused keeps the wrappers that were made for it",
         _FILE,
@@ -58,7 +58,7 @@ IMAGE_MUTANTS = (
         "RESOURCE_IN_USE",
     ),
     Mutant(
-        "image-list-leaks",
+        "v2-list-leaks",
         "S7",
         "the list of the image that was swapped out is not freed",
         _FILE,
@@ -68,7 +68,7 @@ IMAGE_MUTANTS = (
         "held after all swaps",
     ),
     Mutant(
-        "image-wrappers-not-published",
+        "v2-wrappers-not-published",
         "R5",
         "right after the creation no endpoint is found",
         "proxy/extension.c",
@@ -78,7 +78,7 @@ IMAGE_MUTANTS = (
         "looking up",
     ),
     Mutant(
-        "image-ids-found",
+        "v2-ids-found",
         "S2",
         "the place in the table is taken for an id",
         "proxy/lookup.c",

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from forge import Forge, Mutant
 from guest import MutantGuest, failure_of
-from image_mutants import IMAGE_MUTANTS
 from proxy_mutants import PROXY_MUTANTS
 from sample_mutants import SAMPLE_MUTANTS
 
 from hotswap.driver.build import DriverBuild
 from hotswap.paths import package_data
 
-MUTANTS = (*PROXY_MUTANTS, *IMAGE_MUTANTS, *SAMPLE_MUTANTS)
+MUTANTS = (*PROXY_MUTANTS, *SAMPLE_MUTANTS)
 KILLERS = tuple(dict.fromkeys(mutant.killer for mutant in MUTANTS))
 AT_LEAST = 20
 
