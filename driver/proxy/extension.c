@@ -256,6 +256,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTE
     if (options.DrainTimeoutMs == 0) {
         options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;
     }
+    options.TrueEndsThread = options.TrueEndsThread != FALSE; /* compared with another BOOLEAN */
     if (!DpExtensionUse(DriverProxyExtension)) {
         return STATUS_DELETE_PENDING;
     }

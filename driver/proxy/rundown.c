@@ -11,7 +11,8 @@
  * A call made from inside another one of the same extension must not wait, or the outer one never leaves (R29): it finds the
  * slot of its thread marked DP_INSIDE, and the outer call is waited for anyway. The mark is there because an interrupt, DPC
  * or APC has the thread of what it interrupts: one that hits an entry between its two steps must not pass for nested. It
- * looks at State itself, after a fence of its own, and parks the slot while it waits: what is below it is not inside yet.
+ * looks at State itself, after a fence of its own, and parks the slot while it waits: what is below it is not inside yet. So
+ * what is below must read whatever a stall protects after it has set the mark, also whether its extension is still there.
  *
  * Leaving is a plain write. A call that leaves through an exception does not come here: its slot stays taken, its thread
  * counts as inside for good, and each swap of the extension ends with the drain limit. A thread that finds all its window

@@ -92,17 +92,17 @@ DpWrapperCall PROC FRAME
     jne     SlowEnter
     lock cmpxchg qword ptr [r10], r11
     jne     SlowEnter
-    mov     rax, [rbp-CALL_WRAPPER]
-    mov     rax, qword ptr [rax+WRAPPER_RUNDOWN]
-    cmp     rax, [rbp-CALL_RUNDOWN]
-    jne     GiveSlot
+    mov     rax, [rbp-CALL_RUNDOWN]
     cmp     qword ptr [rax], 0
     jne     GiveSlot
     or      r11, 1          ; DP_INSIDE
     mov     qword ptr [r10], r11
     mov     [rbp-CALL_SLOT], r10
-
     mov     rax, [rbp-CALL_WRAPPER]
+    mov     r11, qword ptr [rax+WRAPPER_RUNDOWN]
+    cmp     r11, [rbp-CALL_RUNDOWN] ; once inside: or its extension has gone meanwhile
+    jne     GiveSlot
+
     mov     r10, qword ptr [rax+WRAPPER_FUNCTION]
     mov     eax, dword ptr [rax+WRAPPER_STACK_BYTES]
     test    eax, eax
