@@ -33,17 +33,18 @@ def run(options: Namespace, progress: Progress) -> SoakResult:
     folder = RunFolder.create()
     machine = GuestMachine(options.machine, folder.path / "guest", progress)
     campaign = Campaign(machine, folder, lambda line: setattr(progress, "headline", line))
+    verdict, why = "inconclusive", "the run did not get to its end"
     try:
         if options.replay is not None:
             found = campaign.replay(options.replay)
         else:
             found = campaign.run(FuzzPlan(options.seed, options.count, options.epoch))
+        verdict, why = ("pass", "nothing was found") if found.passed else ("fail", found.finding)
     finally:
         campaign.close()
         machine.close()
-        folder.write_summary({"schema": 1, "verdict": "fail" if campaign.result.finding else "pass", "state": "ended",
-                              "reason": campaign.result.finding or "nothing was found", "run_folder": str(folder.path),
-                              "environment": {"machine": options.machine}})  # fmt: skip
+        facts = {"run_folder": str(folder.path), "environment": {"machine": options.machine}}
+        folder.write_summary({"schema": 1, "verdict": verdict, "state": "ended", "reason": why, **facts})
         folder.close()
     return _result(found, options.seed, folder)
 
