@@ -14,6 +14,7 @@ typedef struct _PAUSE_ARM {
 typedef struct _PAUSE_SLOT {
     TRACE_PAUSED Paused; /* ArmId 0: free */
     PFILE_OBJECT File;
+    BOOLEAN Going; /* released, and on its way out: stopped no more */
     KEVENT Release; /* synchronization */
 } PAUSE_SLOT;
 
@@ -59,7 +60,7 @@ _Requires_lock_held_(PauseLock) static VOID PauseDescribe(TRACE_PAUSE_STATE *Sta
     for (i = 0; i < TRACE_PAUSE_MAX_WAITING; i++) {
         ULONG at = State->WaitingCount;
 
-        if (PauseSlots[i].Paused.ArmId == 0) {
+        if (PauseSlots[i].Paused.ArmId == 0 || PauseSlots[i].Going) {
             continue;
         }
         for (; at > 0 && State->Waiting[at - 1].Arrival > PauseSlots[i].Paused.Arrival; at--) {
@@ -155,6 +156,7 @@ _Requires_lock_held_(PauseLock) static PAUSE_SLOT *PauseTakeSlot(HS_EVENT Event,
             slot->Paused.Key = Key;
             slot->Paused.Arrival = ++PauseArrivals;
             slot->File = arm->File;
+            slot->Going = FALSE;
             KeClearEvent(&slot->Release);
             if (arm->What.Nth != 0) {
                 arm->Id = 0;
@@ -224,8 +226,9 @@ _Requires_lock_held_(PauseLock) static VOID PauseReleaseSlots(ULONG ArmId, ULONG
     for (i = 0; i < TRACE_PAUSE_MAX_WAITING; i++) {
         PAUSE_SLOT *slot = &PauseSlots[i];
 
-        if (slot->Paused.ArmId != 0 && (ArmId == 0 || slot->Paused.ArmId == ArmId) &&
+        if (slot->Paused.ArmId != 0 && !slot->Going && (ArmId == 0 || slot->Paused.ArmId == ArmId) &&
             (ThreadId == 0 || slot->Paused.ThreadId == ThreadId) && (File == NULL || slot->File == File)) {
+            slot->Going = TRUE;
             KeSetEvent(&slot->Release, IO_NO_INCREMENT, FALSE);
         }
     }
