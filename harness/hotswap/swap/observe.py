@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import Any
 
-from hotswap.driver.package import DeployedImage, DriverPackage
+from hotswap.driver.package import HOST, PROXY, DeployedImage, DriverPackage
 from hotswap.swap.lab import HOST_OBJECTS, Closed, Lab
 from hotswap.swap.witnesses import (
     ImageSnapshot,
@@ -88,13 +88,15 @@ class Observations:
         stats = self.closed.trace if self.closed else None
         counts = (self.threads_baseline, self.threads_working, self.threads_stopped)
         known = [count for count in counts if count is not None]
+        # A guest that tests share may have other drivers in it, whose coming and going is no matter of this one.
+        fixed = [image for image in package.images if image.image.name in (PROXY, HOST)]
         return SwapWitnesses(
             expected_versions=tuple(self.expected_versions),
             exercised=tuple(self.exercised),
             hold_budget_ms=hold_budget_ms,
             endpoint_images=_file_names(package.endpoints),
-            host_images=_file_names(image for image in package.images if image not in package.endpoints),
-            serviced_images=_file_names(image for image in package.images if image.service is not None),
+            host_images=_file_names(fixed),
+            serviced_images=_file_names(image for image in (*fixed, *package.endpoints) if image.service is not None),
             host_objects=tuple(HOST_OBJECTS),
             looks=self.looks,
             workers=tuple(self.workers) or None,
