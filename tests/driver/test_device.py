@@ -67,7 +67,7 @@ class FakeAgent:
         return self.pending
 
     def ioctl_batch(
-        self, handle: int, calls: Sequence[tuple[int, bytes, int]], *, deadline: Deadline
+        self, handle: int, calls: Sequence[tuple[int, bytes, int]], *, stop_on_error: bool = False, deadline: Deadline
     ) -> list[tuple[int, bytes, int]]:
         self.sent += [(handle, *call) for call in calls]
         refused = (0xC0000010, b"", 1)

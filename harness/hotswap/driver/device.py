@@ -55,7 +55,12 @@ class IoctlAgent(Protocol):
         ...
 
     def ioctl_batch(
-        self, handle: int, calls: Sequence[tuple[int, bytes, int]], *, deadline: Deadline
+        self,
+        handle: int,
+        calls: Sequence[tuple[int, bytes, int]],
+        *,
+        stop_on_error: bool = False,
+        deadline: Deadline,
     ) -> Sequence[tuple[int, bytes, int]]:
         """Send (code, input, output size) one after another inside the guest; failures are outcomes."""
         ...
@@ -171,20 +176,26 @@ class Device:
         return PendingReply(ioctl, self._agent.ioctl_begin(self._opened, ioctl.code, request, size, deadline=limit))
 
     def batch(
-        self, calls: Sequence[tuple[str, Mapping[str, object]]], *, deadline: Deadline | None = None
+        self,
+        calls: Sequence[tuple[str, Mapping[str, object]]],
+        *,
+        stop_on_error: bool = False,
+        deadline: Deadline | None = None,
     ) -> tuple[BatchReply, ...]:
         """Send many requests in one go: `batch([("signal_event", {"worker_id": 1, "event_index": 0}), ...])`.
 
         All of them are checked before the first is sent. One that may wait holds up those behind it.
+        With `stop_on_error` the replies end with the first that failed.
         """
         ioctls = [self.contract.ioctl(method) for method, _ in calls]
         requests = [
             (ioctl.code, ioctl.request((), fields), self._output_size(ioctl, DATA_BYTES))
             for ioctl, (_, fields) in zip(ioctls, calls, strict=True)
         ]
-        outcomes = self._agent.ioctl_batch(self._opened, requests, deadline=self._within(deadline))
+        limit = self._within(deadline)
+        outcomes = self._agent.ioctl_batch(self._opened, requests, stop_on_error=stop_on_error, deadline=limit)
         replies = []
-        for ioctl, (code, data, ticks) in zip(ioctls, outcomes, strict=True):
+        for ioctl, (code, data, ticks) in zip(ioctls, outcomes, strict=not stop_on_error):
             status = NtStatus(code, ioctl.output.codes if ioctl.output else None)
             reply = ioctl.reply(data) if status.succeeded else None
             replies.append(BatchReply(ioctl.method, status, reply, ticks))
