@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from hotswap.swap.observe import Observations, counters
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.testing.arguments import worker_definition
 from hotswap.testing.guest import GuestMachine
+from hotswap.testing.pauses import Pauses
+from hotswap.testing.point import Point, key_of
 from hotswap.testing.swap import PendingSwap, Swap
+from hotswap.testing.trace import StepPattern
 from hotswap.testing.watch import CALL_SECONDS, HostWatch
 from hotswap.testing.worker import Access, Load, Worker
 from hotswap.transport.agent import Agent
@@ -47,6 +51,7 @@ class Driver:
         """How long a swap may hold calls, for the expectation hold-time-in-budget."""
         self._pending: dict[PendingSwap, DeployedImage] = {}
         self._asked_swaps = 0
+        self._points: list[Point] = []
         self._host_fault: HostFaultName = "none"
         self._tick_frequency = self.device.get_version(deadline=self._watch.limit()).tick_frequency
         self._asked_runtime: RuntimeName = "auto"
@@ -93,8 +98,11 @@ class Driver:
         drain_timeout_ms: int = 0,
         invert_return: bool = False,
         host_fault: HostFaultName = "none",
+        verbose: bool = False,
     ) -> VersionInfo:
         """Choose a runtime, the trace ring (in events), the drain limit, and how the host is broken on purpose.
+
+        `verbose`: the runtime's fine steps are events as well, `ProxyWoken` to `ProxyReleaseDone`.
 
         Only before the first worker and the first swap; GuestFault later. Zero stands for the default.
         """
@@ -105,6 +113,7 @@ class Driver:
                 drain_timeout_ms=drain_timeout_ms,
                 invert_return=invert_return,
                 host_fault=host_fault,
+                verbose=verbose,
                 deadline=self._watch.limit(),
             )
         self._asked_runtime = runtime
@@ -128,8 +137,11 @@ class Driver:
         """
         return self.begin_swap(driver, drain_timeout_ms=drain_timeout_ms).result()
 
-    def begin_swap(self, driver: str | Path, *, drain_timeout_ms: int = 0) -> PendingSwap:
-        """Ask for a swap and go on at once: to signal, create and stop workers, or ask for another, in the meantime."""
+    def begin_swap(self, driver: str | Path, *, drain_timeout_ms: int = 0, look: bool = True) -> PendingSwap:
+        """Ask for a swap and go on at once: to signal, create and stop workers, or ask for another, in the meantime.
+
+        `look`: see afterwards which images are loaded. That takes longer than the swap.
+        """
         name = str(driver)
         image = self._deploy(name)
         assert image.service is not None
@@ -144,12 +156,16 @@ class Driver:
         swap = PendingSwap(
             name,
             self._asked_swaps,
-            finish=lambda: self._end_swap(swap, image, pending, drain_timeout_ms),
+            finish=lambda: self._end_swap(swap, image, pending, drain_timeout_ms, look=look),
             done=lambda: pending.done,
             holds=lambda: self.counters().proxy_held_calls > 0,
         )
         self._pending[swap] = image
         return swap
+
+    def calling(self, what: str) -> AbstractContextManager[None]:
+        """For calls of `device`: what fails because the driver died, or hangs, becomes a GuestFault that says so."""
+        return self._watch.calling(what)
 
     def _deploy(self, name: str) -> DeployedImage:
         wanted = resolve_update(self._guest.build, name).host_fault
@@ -159,7 +175,9 @@ class Driver:
         with self._watch.calling(f"copying {name} into the guest"):
             return self._guest.deploy(name, beside=[*in_force, *self._pending.values()])
 
-    def _end_swap(self, asked: PendingSwap, image: DeployedImage, pending: PendingReply, drain_timeout_ms: int) -> Swap:
+    def _end_swap(
+        self, asked: PendingSwap, image: DeployedImage, pending: PendingReply, drain_timeout_ms: int, *, look: bool
+    ) -> Swap:
         for earlier in list(self._pending):
             if earlier is asked:
                 break
@@ -176,7 +194,7 @@ class Driver:
         self._seen.note_update(answer, image, exercised=bool(self._running_loads()))
         swap = Swap(asked.driver, image, reply, self._tick_frequency, asked.number)
         self.swaps.append(swap)
-        if not self._pending:
+        if look and not self._pending:
             # With another swap under way nobody can say which images there should be.
             self._look(f"after {swap}", self._seen.image_in_force, host_loaded=True)
         return swap
@@ -282,6 +300,31 @@ class Driver:
             self._seen.exercised[-1] = True
         return load
 
+    # Schedules
+
+    def at(self, point: str | StepPattern, *, nth: int = 1) -> Point:
+        """Stop whoever writes this trace event, `event("IterationBegin", worker=2)`, the nth time from now on.
+
+            with driver.at(event("IterationBegin", worker=2), nth=3):
+                swap = driver.begin_swap("v2")
+
+        In the block the thread stands right after the event, which is in the trace; at its end it goes on. Any event of
+        the host driver is a point; those of the runtime, `ProxyWoken` and the like, after `configure(verbose=True)`.
+        """
+        step = StepPattern(point, {}) if isinstance(point, str) else point
+        if nth < 1:
+            raise UsageError(f"nth is {nth}; it is a number from 1 on")
+        armed = Point(
+            Pauses(self.device), self.calling, self._last_seen, step.name, key_of(step.name, dict(step.fields)), nth
+        )
+        self._points.append(armed)
+        return armed
+
+    def _last_seen(self, worker: int) -> str:
+        info = self.device.query_worker(worker, deadline=self._watch.limit())
+        waited = f", its last wait returned {info.last_wait_status}" if info.iterations else ""
+        return f"worker {worker} is {info.state.name.lower()} and has begun {info.iterations} iterations{waited}"
+
     def let_run(self, seconds: float) -> None:
         """Let the guest run this long, under load for example. GuestFault at once when the driver host dies."""
         with self._watch.calling(f"running for {seconds:g} s"):
@@ -322,6 +365,9 @@ class Driver:
             self._close()
             return None
         try:
+            if self._points and self._death is None:
+                # A thread that stands at a point does not end.
+                Pauses(self.device).clear(deadline=self._watch.limit())
             # Whatever does not end, the rest is ended all the same.
             for step, action in (("stop workers", self._stop_workers), ("shut the driver down", self._shut_down)):
                 try:
