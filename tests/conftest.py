@@ -16,6 +16,7 @@ from hotswap.machine.proc import Owner
 from hotswap.run import RunFolder
 from hotswap.swap.lab import Lab
 from hotswap.testing.guest import GuestMachine
+from support import counts
 from support.real_samples import summarize
 
 
@@ -28,6 +29,7 @@ def pytest_configure() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Here, because the controller of xdist loads no conftest of a folder below."""
     summarize(terminalreporter, config)
+    counts.tell(terminalreporter)
 
 
 @pytest.fixture(scope="session")

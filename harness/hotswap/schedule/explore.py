@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import TypeVar
 
-from hotswap.schedule.model import Model, Scenario
+from hotswap.errors import UsageError
+from hotswap.schedule.model import SCENARIOS, Model, Scenario
+
+T = TypeVar("T")
 
 Schedule = tuple[str, ...]
 """The threads in the order in which they are stepped: `("G1", "S", "W1", ...)`."""
@@ -56,8 +61,37 @@ def replay(scenario: Scenario, schedule: Sequence[str], make: Callable[[Scenario
     return model
 
 
-def sample(schedules: Sequence[Schedule], count: int, seed: int) -> list[Schedule]:
+@cache
+def everything() -> tuple[tuple[Scenario, Schedule], ...]:
+    """Each reachable order of each scenario, in a fixed order."""
+    return tuple((scenario, schedule) for scenario in SCENARIOS.values() for schedule in explore(scenario))
+
+
+def sample(schedules: Sequence[T], count: int, seed: int) -> list[T]:
     """So many different ones, each as likely as any other; the same for the same seed. All when there are no more."""
     if count >= len(schedules):
         return list(schedules)
     return random.Random(seed).sample(schedules, count)
+
+
+def named(scenario: Scenario, schedule: Schedule) -> str:
+    """How a schedule is called, for `ci/soak schedules --replay`: `swap:G1,S,W1`."""
+    return f"{scenario.name}:{','.join(schedule)}"
+
+
+def parse(name: str) -> tuple[Scenario, Schedule]:
+    """The schedule of this name. UsageError: no such scenario, or steps that cannot be taken."""
+    head, _, tail = name.partition(":")
+    if head not in SCENARIOS:
+        raise UsageError(f"there is no scenario {head!r}; there are: {', '.join(SCENARIOS)}")
+    scenario, schedule = SCENARIOS[head], tuple(tail.split(","))
+    model = Model(scenario)
+    for at, thread in enumerate(schedule, 1):
+        if thread not in model.paused:
+            raise UsageError(
+                f"step {at} of {name!r}: {thread!r} stands at no point; {', '.join(sorted(model.paused))} do"
+            )
+        model.step(thread)
+    if model.paused:
+        raise UsageError(f"{name!r} is not all: {', '.join(model.paused)} could go on")
+    return scenario, schedule
