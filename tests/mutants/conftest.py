@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,10 @@ from guest import MutantGuest
 
 
 @pytest.fixture(scope="session")
-def forge(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Forge:
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Forge:
     own = tmp_path_factory.getbasetemp()
     # The processes of xdist have their folders side by side.
-    return Forge((own if worker_id == "master" else own.parent) / "forge")
+    return Forge((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "forge")
 
 
 @pytest.fixture(scope="session")

@@ -28,9 +28,9 @@ class Stale(AssertionError):
 class Mutant:
     """One deliberate defect: in `file`, `old` becomes `new`; the test or check `killer` must turn red by it.
 
-    `old` stands exactly once in the file. `killer` is the id of a check (`W2-null-routine`), or a test: file::name with
-    its parameters in brackets. `says`: what the failure says somewhere, so that it is red for this reason; empty where
-    any failure of it will do.
+    `old` stands exactly once in the file. `killer` is the id of a check (`W2-null-routine`), a scenario of schedules
+    (`swap`), or a test: file::name with its parameters in brackets. `says`: what the failure says somewhere, so that it
+    is red for this reason; empty where any failure of it will do.
     """
 
     name: str

@@ -14,11 +14,18 @@ from typing import Any
 
 import pytest
 
+from hotswap.conformance.check import CheckFailed, all_checks
+from hotswap.conformance.guest import stop_conformance
+from hotswap.conformance.result import Outcome
+from hotswap.conformance.run import CheckRunner
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.driver.package import DeployedImage, DriverPackage
 from hotswap.errors import DeadlineExpired, LabFault, UsageError
 from hotswap.run import RunFolder
+from hotswap.schedule.explore import everything, sample
+from hotswap.schedule.guest import Session
+from hotswap.schedule.model import SCENARIOS, Scenario
 from hotswap.swap.lab import Lab
 from hotswap.testing.guest import GuestMachine
 from hotswap.testing.record import Record
@@ -27,6 +34,7 @@ _TESTS = Path(__file__).parents[1]
 _COPY_SECONDS = 30.0
 _TEST_SECONDS = 60.0
 PATIENCE_SECONDS = 3.0
+SCHEDULES = 40
 
 
 class MutantGuest(GuestMachine):
@@ -35,6 +43,11 @@ class MutantGuest(GuestMachine):
     def __init__(self, build: DriverBuild, folder: Path) -> None:
         super().__init__("wine", folder)
         self._build = build
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a guest now."""
+        return self._lab is not None
 
     def use(self, build: DriverBuild) -> None:
         """From now on these drivers; the guest stays, if there is one."""
@@ -45,6 +58,7 @@ class MutantGuest(GuestMachine):
             lab = None
         if lab is None:
             return
+        stop_conformance(lab)
         lab.build = build
         fixed = tuple(self._put(lab, deployed) for deployed in lab.package.images)
         lab.package = DriverPackage(fixed, lab.package.endpoints)
@@ -74,8 +88,10 @@ def failure_of(killer: str, guest: MutantGuest, folder: Path) -> BaseException |
     try:
         if "::" in killer:
             _run_test(killer, guest, folder)
+        elif killer in SCENARIOS:
+            _run_schedules(SCENARIOS[killer], guest, folder)
         else:
-            _run_check(killer, guest, folder)
+            _run_check(killer, guest)
     except DeadlineExpired as error:
         return error  # what the test waited for did not come
     except (LabFault, UsageError):
@@ -153,5 +169,31 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def _run_check(killer: str, guest: MutantGuest, folder: Path) -> None:
-    raise UsageError(f"there is no check {killer!r} yet")
+def _run_check(killer: str, guest: MutantGuest) -> None:
+    """A check of `hotswap conformance`, as that makes it."""
+    check = next((one for one in all_checks() if one.id == killer), None)
+    if check is None:
+        raise UsageError(f"there is no check {killer!r}")
+    with CheckRunner(guest, "compat") as runner, _impatience():
+        result = runner.run(check)
+    if guest.started:
+        # Tests of the host driver look at all that runs beside it.
+        stop_conformance(guest.lab())
+    if result.outcome is not Outcome.PASS:
+        raise CheckFailed(f"{result.outcome}: {result.message}")
+
+
+def _run_schedules(scenario: Scenario, guest: MutantGuest, folder: Path) -> None:
+    """A sample of the schedules of a scenario."""
+
+    def explore(own: dict[str, Any]) -> None:
+        session = Session(own["driver"], scenario, hang_seconds=PATIENCE_SECONDS)
+        of_scenario = [schedule for other, schedule in everything() if other is scenario]
+        session.run_all(sample(of_scenario, SCHEDULES, seed=1))
+        session.end()
+        own["driver"].stop()
+        problems = session.judge(own["trace"])
+        assert not problems, problems[0]
+        own["trace"].assert_passed()
+
+    _with_driver(f"schedules of {scenario.name}", guest, folder, explore)
