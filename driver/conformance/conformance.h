@@ -240,3 +240,28 @@ HS_DISPATCH_HANDLER SnapshotTake;
 HS_DISPATCH_HANDLER ResetRun;
 VOID ResetDriverEntry(void);
 _IRQL_requires_(PASSIVE_LEVEL) VOID ResetAll(_In_ ULONG TimeoutMs, _In_ BOOLEAN Unloading, _Out_ CONFORMANCE_RESET_REPLY *Reply);
+
+/* ---- bench.c, bench_calls.c, bench_swaps.c, bench_latency.c: what is measured on compat ---- */
+
+#define BENCH_ID 1 /* endpoints have ids from here on */
+
+typedef struct _CF_BENCH { /* an extension of the benchmark's own, with its threads */
+    PDRIVER_PROXY_EXTENSION Extension;
+    PVOID Threads[CONFORMANCE_BENCH_WORKERS];
+    ULONG ThreadCount;
+    volatile LONG Ending;
+} CF_BENCH;
+
+typedef VOID CF_BENCH_KIND(_In_ const CONFORMANCE_BENCH *Request, _Inout_ CF_BENCH *Bench, _Inout_ CONFORMANCE_BENCH_REPLY *Reply);
+
+HS_DISPATCH_HANDLER BenchRun;
+CF_BENCH_KIND BenchCalls;
+CF_BENCH_KIND BenchSwaps;
+CF_BENCH_KIND BenchLatency;
+BOOLEAN BenchPut(_Inout_ CONFORMANCE_BENCH_REPLY *Reply, _In_reads_(Count) const LONG64 *Row, _In_ ULONG Count); /* FALSE: it is full */
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS BenchRegister(_In_ const CF_BENCH *Bench, _In_ PVOID Function,
+                                                                           _In_ ULONG Endpoints);
+PVOID BenchWrapper(_In_ const CF_BENCH *Bench); /* of the first endpoint */
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS BenchWorker(_Inout_ CF_BENCH *Bench, _In_ PKEVENT Event, _In_opt_ PVOID Context);
+_IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS BenchThread(_Inout_ CF_BENCH *Bench, _In_ PKSTART_ROUTINE Routine,
+                                                                         _In_opt_ PVOID Context);

@@ -135,15 +135,18 @@ _Use_decl_annotations_ NTSTATUS HelperUnload(const VOID *Input, VOID *Output)
     CONFORMANCE_DONE *done = Output;
     CF_HELPER *helper;
     NTSTATUS status = HelperFind(request->Helper, &helper);
+    BOOLEAN leaves;
     CF_API api;
 
     if (!NT_SUCCESS(status)) {
         return status;
     }
+    /* Wine says that it has unloaded a driver without DriverUnload, and keeps it. */
+    leaves = helper->Object == NULL || helper->Object->DriverUnload != NULL;
     ApiBegin(&api, &request->Caller, PASSIVE_LEVEL, &done->Result);
     status = ZwUnloadDriver(&helper->Path.String);
     ApiEnd(&api, status);
-    if (NT_SUCCESS(status)) {
+    if (NT_SUCCESS(status) && leaves) {
         HelperGone(request->Helper);
     }
     return STATUS_SUCCESS;

@@ -37,7 +37,7 @@ static const HS_DISPATCH_ENTRY *PreparedEntry(ULONG Code)
 {
     const HS_DISPATCH_ENTRY *entry = DispatchFind(Code);
 
-    return entry != NULL && entry->Where < LANE_WAIT ? entry : NULL;
+    return entry != NULL && entry->Where < LANE_WAIT && entry->OutputBytes <= CONFORMANCE_PREPARED_BYTES ? entry : NULL;
 }
 
 /* Running counts this run already. Each run has buffers of its own; the last reply is kept. */

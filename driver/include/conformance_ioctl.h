@@ -30,6 +30,9 @@
 #define CONFORMANCE_MAX_WORKER_EVENTS 66
 #define CONFORMANCE_LAST_STATUSES 16
 #define CONFORMANCE_PREPARED_BYTES 1280
+#define CONFORMANCE_BENCH_SAMPLES 4096
+#define CONFORMANCE_BENCH_WORKERS 64
+#define CONFORMANCE_BENCH_ENDPOINTS 256
 #define CONFORMANCE_SERVICE_NAME_CHARS 64
 #define CONFORMANCE_NONE 0xFFFFFFFF     /* no object: a NULL pointer where the call takes one */
 #define CONFORMANCE_UNTOUCHED 0xC5C5C5C5C5C5C5C5ULL /* what out values hold before the call */
@@ -80,6 +83,7 @@
 #define IOCTL_CONFORMANCE_PAUSE_RELEASE CONFORMANCE_CTL(40)   /* TRACE_PAUSE_RELEASE            TRACE_PAUSE_STATE (trace_pause.h) */
 #define IOCTL_CONFORMANCE_PAUSE_CLEAR CONFORMANCE_CTL(41)     /* -                              TRACE_PAUSE_STATE (trace_pause.h) */
 #define IOCTL_CONFORMANCE_SET_AVAILABILITY CONFORMANCE_CTL(42) /* CONFORMANCE_SET_AVAILABILITY   CONFORMANCE_ATTEMPTS */
+#define IOCTL_CONFORMANCE_BENCH CONFORMANCE_CTL(43)           /* CONFORMANCE_BENCH              CONFORMANCE_BENCH_REPLY, pended */
 
 /* ---- Words of all requests ---- */
 
@@ -686,3 +690,42 @@ typedef struct _CONFORMANCE_SNAPSHOT_REPLY {
     UCHAR EndpointInside[64];
     ULONG64 PhaseCalls;     /* since the last reset */
 } CONFORMANCE_SNAPSHOT_REPLY;
+
+/* ---- Speed: the driver measures, and gives ticks row by row ---- */
+
+typedef enum _CONFORMANCE_BENCH_KIND {
+    /*
+     * Calls, Count of them at a time: row {direct, wrapper, atomics} on one thread, then the same on Threads threads at once.
+     * Ticks that Count calls take when all threads are counted as one that is so much faster. Atomics: a direct call, a locked
+     * exchange on a line of the thread's own, and a plain write to it.
+     */
+    ConformanceBenchCalls = 0,
+    /*
+     * Swaps of Endpoints endpoints under Workers busy workers whose routine takes WorkMicroseconds: row {stalled to drained,
+     * drained to switched, switched to released, first held to released (0: none was), calls held}.
+     */
+    ConformanceBenchSwaps = 1,
+    /* From before KeSetEvent to the iteration: row {hot-swappable worker, thread of PsCreateSystemThread}, Count of each in turn. */
+    ConformanceBenchLatency = 2
+} CONFORMANCE_BENCH_KIND;
+
+typedef struct _CONFORMANCE_BENCH {
+    CONFORMANCE_CALLER Caller;
+    ULONG Kind;             /* CONFORMANCE_BENCH_KIND */
+    ULONG Rows;             /* as many as fit into the reply; each of Latency's is one pair of iterations */
+    ULONG Count;
+    ULONG Threads;          /* 1..8 */
+    ULONG Workers;          /* 0..64 */
+    ULONG Endpoints;        /* 1..256 */
+    ULONG WorkMicroseconds;
+    ULONG Reserved;
+} CONFORMANCE_BENCH;
+
+typedef struct _CONFORMANCE_BENCH_REPLY {
+    LONG Status;
+    ULONG Columns;
+    LONG64 TickFrequency;
+    ULONG Reserved;
+    ULONG SampleCount;
+    LONG64 Samples[CONFORMANCE_BENCH_SAMPLES];
+} CONFORMANCE_BENCH_REPLY;

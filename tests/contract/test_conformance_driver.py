@@ -98,7 +98,7 @@ def test_every_request_of_the_client_is_one_of_the_contract(build: DriverBuild, 
 
 
 def test_every_request_of_the_contract_has_a_class(build: DriverBuild) -> None:
-    served = {kind.method for kind in requests_of_the_client()} | {"drain_trace", "bench"}
+    served = {kind.method for kind in requests_of_the_client()} | {"drain_trace"}
     assert set(build.conformance.ioctls) <= served
 
 

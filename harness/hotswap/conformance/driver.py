@@ -274,15 +274,18 @@ class ConformanceDriver:
     # Trace
 
     def trace(self) -> list[TraceEvent]:
-        """The events since the last call or reset, in order. Lost ones are in `counters().events_dropped`."""
+        """The events since the last call or reset, in order, up to now. `counters().events_dropped`: lost ones."""
         events: list[TraceEvent] = []
         ioctl = self.contract.ioctl("drain_trace")
+        wanted: int | None = None
         while True:
             limit = Deadline.after(CALL_SECONDS)
             data = self._agent.ioctl(self._opened, ioctl.code, b"", _TRACE_BYTES, deadline=limit)
             chunk = ioctl.reply(data)
             events += read_events(chunk.data, chunk.header.entries)
-            if not chunk.header.remaining or not chunk.header.entries:
+            if wanted is None:
+                wanted = len(events) + chunk.header.remaining
+            if not chunk.header.entries or len(events) >= wanted:
                 return events
 
     def pause_at(self, *events: str, key: int = 0, nth: int = 0) -> int:

@@ -161,6 +161,14 @@ class Action(IntEnum):
     TERMINATE_THREAD = 2
 
 
+class BenchKind(IntEnum):
+    """CONFORMANCE_BENCH_KIND: what is measured, and what its rows hold (see the header)."""
+
+    CALLS = 0
+    SWAPS = 1
+    LATENCY = 2
+
+
 class ConditionKind(IntEnum):
     """CONFORMANCE_CONDITION_KIND."""
 

@@ -300,6 +300,17 @@ class Attempts:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchReply:
+    """CONFORMANCE_BENCH_REPLY: ticks, row by row, `columns` in each."""
+
+    status: NtStatus
+    columns: int
+    tick_frequency: int
+    sample_count: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """CONFORMANCE_PREPARED_ID: the number of the request on its lane, for `Condition.lane_done`."""
 

@@ -19,6 +19,7 @@ from hotswap.conformance.objects import (
     NONE,
     OWN_DRIVER,
     Action,
+    BenchKind,
     Callback,
     CallKind,
     Condition,
@@ -599,6 +600,24 @@ class QueryHelper(Request[replies.HelperInfo]):
     method: ClassVar[str] = "query_helper"
     reply: ClassVar[Any] = replies.HelperInfo
     index: int = 0
+
+
+# Speed
+
+
+@dataclass(frozen=True, slots=True)
+class Bench(OnLane[replies.BenchReply]):
+    """Measure inside the driver; compat only. One at a time."""
+
+    method: ClassVar[str] = "bench"
+    reply: ClassVar[Any] = replies.BenchReply
+    kind: BenchKind = BenchKind.CALLS
+    rows: int = 1
+    count: int = 1
+    threads: int = 1
+    workers: int = 0
+    endpoints: int = 1
+    work_microseconds: int = 0
 
 
 # Pause points
