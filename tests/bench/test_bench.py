@@ -25,7 +25,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'etl', 'report', 'swap')"),
+        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'etl', 'report', 'runtime', 'swap')"),
         ([], "required: name"),
         (["swap", "--faster"], "unrecognized arguments: --faster"),
         (["swap", "--json", "/no/such/folder/x.json"], "cannot be written"),
