@@ -19,13 +19,10 @@ def wait_mode(c: ConformanceDriver, mode: int) -> None:
     """Where no user APC comes: statuses, time-outs, end."""
     rig = Rig(c)
     rig.return_true(2)
-    worker = rig.worker(3, wait_mode=mode, timeout=-500 * MS)
-    worker.events[2].set()
-    worker.wait_for(1)
-    worker.events[0].set()
-    worker.wait_for(2)
+    events = [rig.event(signalled=True), rig.event(), rig.event(signalled=True)]
+    worker = rig.worker(events, wait_mode=mode, timeout=-20 * MS)
     worker.join()
-    expect_equal(worker.statuses(3), [2, 0, TIMEOUT], "wait statuses")
+    expect_equal(worker.statuses(3), [0, 2, TIMEOUT], "wait statuses")
 
 
 @check("W49", "any wait reason gives the same results", each=(0, 1, 6, 7, 13, 22, _MAXIMUM_WAIT_REASON - 1))
@@ -33,13 +30,10 @@ def wait_reason(c: ConformanceDriver, reason: int) -> None:
     """Executive, UserRequest, WrExecutive and others, to the last of the enumeration."""
     rig = Rig(c)
     rig.return_true(2)
-    worker = rig.worker(2, wait_reason=reason, timeout=-500 * MS)
-    worker.events[1].set()
-    worker.wait_for(1)
-    worker.events[0].set()
-    worker.wait_for(2)
+    events = [rig.event(signalled=True), rig.event(), rig.event(signalled=True)]
+    worker = rig.worker(events, wait_reason=reason, timeout=-20 * MS)
     worker.join()
-    expect_equal(worker.statuses(3), [1, 0, TIMEOUT], "wait statuses")
+    expect_equal(worker.statuses(3), [0, 2, TIMEOUT], "wait statuses")
 
 
 @check("W50", "so many events can be waited for, each of them and all of them", each=(1, 3, 4, 63, 64))
@@ -90,8 +84,9 @@ def more_than_three(c: ConformanceDriver, count: int) -> None:
     """And waited for: the one in the middle, and none."""
     rig = Rig(c)
     rig.return_true(1)
-    worker = rig.worker(count, timeout=-500 * MS)
-    worker.events[count // 2].set()
+    events = rig.events(count)
+    events[count // 2].set()
+    worker = rig.worker(events, timeout=-20 * MS)
     worker.join()
     expect_equal(worker.statuses(2), [count // 2, TIMEOUT], "wait statuses")
 

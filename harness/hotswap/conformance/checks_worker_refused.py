@@ -39,6 +39,7 @@ def swap_from_inside(c: ConformanceDriver) -> None:
     rig.behave(version=1)
     worker.events[0].set()
     expect_equal(worker.wait_for(2).last_version, 1, "version in force")
+    rig.set_options()
     rig.swap(2)
     worker.events[0].set()
     expect_equal(worker.wait_for(3).last_version, 2, "version after a swap from outside")

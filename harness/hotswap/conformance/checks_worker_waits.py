@@ -6,7 +6,8 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
-from hotswap.conformance.parts import TIMEOUT, WAIT_ALL, WAIT_ANY, expect_status, set_all, states
+from hotswap.conformance.objects import Condition
+from hotswap.conformance.parts import TIMEOUT, WAIT_ALL, WAIT_ANY, expect_status, set_all, states, wait
 from hotswap.conformance.rig import Rig
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def notification_event_cleared(c: ConformanceDriver) -> None:
     for count in range(1, 4):
         event.set()
         worker.wait_for(count)
+        wait(c, "the end of the routine", Condition.endpoint_inside(1, 0, 0))
         worker.expect_only(count, "the routine clears the event")
 
 

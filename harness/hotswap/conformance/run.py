@@ -91,8 +91,11 @@ class CheckRunner:
             # Whatever may wait is pended, and the checks' own waits have limits: it is the runtime that hangs.
             self._raise_if_lab_is_gone(error)
             outcome, message = Outcome.FAIL, f"the runtime did not answer: {_told(error)}"
+        if check.spends:
+            self._discard(f"{check.id} spends it")
+            return outcome, message
         left = self._reset(driver, check)
-        if left and outcome is not Outcome.FAIL and not check.spends:
+        if left and outcome is not Outcome.FAIL:
             return Outcome.FAIL, left
         return outcome, message
 
