@@ -35,8 +35,8 @@ HSPROXY VOID NTAPI HsIoGetDriverProxyFeatures(_In_opt_ PDRIVER_OBJECT DriverObje
  *   3. New calls are held, those inside waited for; then held and later calls of its wrappers return 0 and call nobody.
  *   4. A worker that waits is ended without a call (within 250 ms), one whose routine runs is ended when that returns,
  *      whatever it returns. Their threads are joined. Then the extension is freed, and the unload goes on.
- * All this on the thread that unloads, 2 to 4 up to the drain limit each. What is inside then is code of an image that is about
- * to go: bug check 0xCE DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS (extension, calls inside, threads). On Wine the
+ * All this on the thread that unloads, 2 to 4 up to the drain limit each, but at least a second. What is inside then is code of
+ * an image that is about to go: bug check 0xCE DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS (extension, calls inside, threads). On Wine the
  * driver host ends.
  */
 _IRQL_requires_(PASSIVE_LEVEL) HSPROXY NTSTATUS NTAPI

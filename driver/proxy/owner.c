@@ -10,12 +10,13 @@
  * calls are held, those inside are waited for, and then every wrapper leads to a stub that returns 0; its addresses, which
  * others may still have, never lead into the image again. A worker that waits is ended without a call, one whose routine runs
  * is ended when that returns, and their threads are joined, all before the unload goes on. What has not left by the drain
- * limit is code of an image about to go: bug check DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS (0xCE; on Wine the
- * driver host ends), with the extension, the calls inside, and its threads as parameters.
+ * limit, and a second at least, is code of an image about to go: bug check DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS
+ * (0xCE; on Wine the driver host ends), with the extension, the calls inside, and its threads as parameters.
  */
 #include "proxy.h"
 
 #define DP_POLL_100NS (-10 * 1000)
+#define DP_LEAVE_MS 1000 /* a worker that waits looks up four times a second */
 #define DP_BUG_CHECK 0xCE
 
 static VOID NTAPI DpOwnerUnload(PDRIVER_OBJECT DriverObject);
@@ -64,7 +65,7 @@ static BOOLEAN DpAwaitZero(const volatile LONG *Counter, LONG Mask, ULONG LimitM
 /* Its owner's image goes when this returns. */
 _IRQL_requires_(PASSIVE_LEVEL) static VOID DpOwnerGoes(PDRIVER_PROXY_EXTENSION Extension)
 {
-    ULONG limit = Extension->Options.DrainTimeoutMs;
+    ULONG limit = max(Extension->Options.DrainTimeoutMs, DP_LEAVE_MS);
     BOOLEAN left;
 
     InterlockedOr(&Extension->Users, DP_CLOSED);
