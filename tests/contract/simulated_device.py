@@ -493,6 +493,7 @@ class SimulatedDevice:
         view["active calls",] = sum(each.inside for each in self._extensions.values())
         view["held calls",] = self._held
         view["extensions",] = len(self._extensions)
+        view["stalled extensions",] = sum(each.stalled for each in self._extensions.values())
         view["threads",] = sum(worker.alive for worker in self._workers.values()) + self._leaked
         view["wrappers",] = sum(len(each.wrappers) for each in self._extensions.values())
         for number in range(GATES):

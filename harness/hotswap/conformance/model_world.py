@@ -307,6 +307,7 @@ class World:
         view["active calls",] = active
         view["held calls",] = held
         view["extensions",] = len(self.extensions)
+        view["stalled extensions",] = sum(extension.stalled for extension in self.extensions.values())
         view["threads",] = sum(worker.alive for worker in self.workers.values())
         for number, waiters in enumerate(self.waiters()):
             view["gate", number, "waiters"] = waiters

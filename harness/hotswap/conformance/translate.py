@@ -155,6 +155,10 @@ class Translator:
     def _delete_extension(self, step: DeleteExtension) -> Sequence[Request[Any]]:
         return [requests.DeleteExtension(step.extension)]
 
+    def first_options(self, step: CreateExtension) -> Request[Any]:
+        """Of a new extension: a drain limit that no step reaches, and its steps are told."""
+        return self._set_options(SetOptions(step.extension))[0]
+
     def _set_options(self, step: SetOptions) -> Sequence[Request[Any]]:
         return [
             requests.SetOptions(

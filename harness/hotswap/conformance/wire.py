@@ -11,7 +11,7 @@ from typing import Any
 
 from hotswap.conformance.driver import ConformanceDriver
 from hotswap.conformance.objects import Condition
-from hotswap.conformance.requests import Request, fields_on
+from hotswap.conformance.requests import Prepare, Request, fields_on
 from hotswap.driver.ioctl import NtStatus, Structure
 from hotswap.errors import GuestFault, LabFault
 
@@ -70,6 +70,8 @@ class Wire:
 
     def encode(self, request: Request[Any]) -> tuple[int, bytes, int]:
         """Code, input, bytes of output."""
+        if isinstance(request, Prepare):
+            return self._prepare(request)
         try:
             found = self._encoded.get(request)
         except TypeError:
@@ -83,6 +85,12 @@ class Wire:
     def _new(self, request: Request[Any]) -> tuple[int, bytes, int]:
         ioctl = self.driver.contract.ioctl(request.method)
         return ioctl.code, ioctl.request((), fields_on(request, self._lane)), ioctl.output_size
+
+    def _prepare(self, request: Prepare) -> tuple[int, bytes, int]:
+        ioctl = self.driver.contract.ioctl("prepare")
+        assert ioctl.input is not None
+        head = _PREPARE.pack(request.prepared, request.code, request.lane, request.input_bytes)
+        return ioctl.code, (head + request.input).ljust(ioctl.input.size, b"\0"), ioctl.output_size
 
     def encode_wait(self, conditions: Sequence[Condition], timeout_ms: int) -> tuple[int, bytes, int]:
         """A `Wait`: of these hardly two are alike."""
@@ -112,4 +120,5 @@ def _name(driver: ConformanceDriver, code: int) -> str:
 
 _WAIT = Struct("<II")
 _CONDITION = Struct("<IIQ")
+_PREPARE = Struct("<IIII")
 """Held against the contract by tests/contract/test_wire.py."""
