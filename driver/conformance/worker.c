@@ -178,41 +178,6 @@ _Use_decl_annotations_ NTSTATUS WorkerJoin(const VOID *Input, VOID *Output)
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_ NTSTATUS WorkerClose(const VOID *Input, VOID *Output)
-{
-    const CONFORMANCE_WORKER *request = Input;
-    CONFORMANCE_DONE *done = Output;
-    CF_WORKER *worker;
-    NTSTATUS status = WorkerFind(request->Worker, &worker);
-    CF_API api;
-
-    if (!NT_SUCCESS(status)) {
-        return status;
-    }
-    ApiBegin(&api, &request->Caller, PASSIVE_LEVEL, &done->Result);
-    status = worker->Handle != NULL ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;
-    WorkerCloseHandle(worker);
-    ApiEnd(&api, status);
-    return STATUS_SUCCESS;
-}
-
-_Use_decl_annotations_ NTSTATUS WorkerAlert(const VOID *Input, VOID *Output)
-{
-    const CONFORMANCE_WORKER *request = Input;
-    CONFORMANCE_DONE *done = Output;
-    CF_WORKER *worker;
-    NTSTATUS status = WorkerFind(request->Worker, &worker);
-    CF_API api;
-
-    if (!NT_SUCCESS(status)) {
-        return status;
-    }
-    ApiBegin(&api, &request->Caller, PASSIVE_LEVEL, &done->Result);
-    status = worker->ThreadObject != NULL ? HsThreadAlert(worker->ThreadObject) : STATUS_NOT_FOUND;
-    ApiEnd(&api, status);
-    return STATUS_SUCCESS;
-}
-
 static NTSTATUS WorkerGiveBack(CF_WORKER *Worker)
 {
     NTSTATUS status = WorkerEnd(Worker, 0);
@@ -226,20 +191,47 @@ static NTSTATUS WorkerGiveBack(CF_WORKER *Worker)
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_ NTSTATUS WorkerRelease(const VOID *Input, VOID *Output)
+typedef NTSTATUS WORKER_ACTION(CF_WORKER *Worker);
+
+static NTSTATUS WorkerActClose(CF_WORKER *Worker)
 {
-    const CONFORMANCE_WORKER *request = Input;
-    CONFORMANCE_DONE *done = Output;
+    NTSTATUS status = Worker->Handle != NULL ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;
+
+    WorkerCloseHandle(Worker);
+    return status;
+}
+
+static NTSTATUS WorkerActAlert(CF_WORKER *Worker)
+{
+    return Worker->ThreadObject != NULL ? HsThreadAlert(Worker->ThreadObject) : STATUS_NOT_FOUND;
+}
+
+static NTSTATUS WorkerDo(const CONFORMANCE_WORKER *Request, WORKER_ACTION *Action, CONFORMANCE_DONE *Done)
+{
     CF_WORKER *worker;
-    NTSTATUS status = WorkerFind(request->Worker, &worker);
+    NTSTATUS status = WorkerFind(Request->Worker, &worker);
     CF_API api;
 
-    if (!NT_SUCCESS(status)) {
-        return status;
+    if (NT_SUCCESS(status)) {
+        ApiBegin(&api, &Request->Caller, PASSIVE_LEVEL, &Done->Result);
+        ApiEnd(&api, Action(worker));
     }
-    ApiBegin(&api, &request->Caller, PASSIVE_LEVEL, &done->Result);
-    ApiEnd(&api, WorkerGiveBack(worker));
-    return STATUS_SUCCESS;
+    return status;
+}
+
+_Use_decl_annotations_ NTSTATUS WorkerClose(const VOID *Input, VOID *Output)
+{
+    return WorkerDo(Input, WorkerActClose, Output);
+}
+
+_Use_decl_annotations_ NTSTATUS WorkerAlert(const VOID *Input, VOID *Output)
+{
+    return WorkerDo(Input, WorkerActAlert, Output);
+}
+
+_Use_decl_annotations_ NTSTATUS WorkerRelease(const VOID *Input, VOID *Output)
+{
+    return WorkerDo(Input, WorkerGiveBack, Output);
 }
 
 _Use_decl_annotations_ ULONG WorkerReleaseEnded(void)

@@ -13,6 +13,7 @@ from hotswap.conformance.driver import ConformanceDriver
 from hotswap.conformance.events import event_names
 from hotswap.conformance.guest import conformance_driver
 from hotswap.conformance.objects import (
+    NO_DRIVER,
     NONE,
     OWN_DRIVER,
     UNTOUCHED,
@@ -73,7 +74,7 @@ def conformance(machine: GuestMachine) -> Iterator[ConformanceDriver]:
 
 def ready(c: ConformanceDriver, *endpoints: Endpoint, extension: int = 0) -> list[int]:
     """An extension with these endpoints; the numbers of their wrappers."""
-    assert c.run(CreateExtension(extension, OWN_DRIVER if extension == 0 else requests.NO_DRIVER)).status == 0
+    assert c.run(CreateExtension(extension, OWN_DRIVER if extension == 0 else NO_DRIVER)).status == 0
     assert c.run(SetOptions(extension, drain_timeout_ms=300)).status == 0
     assert c.run(Register(extension, endpoints)).status == 0
     return [c.run(LookupId(extension, endpoint.id)).wrapper for endpoint in endpoints]
