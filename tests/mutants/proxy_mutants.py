@@ -44,7 +44,7 @@ _SWAP_MUTANTS = (
         "proxy/rundown.c",
         "        while (DpSlotBusy(&Rundown->Slots[i])) {",
         "        while (DpSlotBusy(&Rundown->Slots[i]) && TimeoutMs == 0) {",
-        f"{_PROSE}test_a_swap_waits_for_the_iteration_that_is_running",
+        "W54-swap-while-running",
     ),
     Mutant(
         "drain-limit-ignored",
