@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from forge import Forge, Mutant
 from guest import MutantGuest, failure_of
+from image_mutants import IMAGE_MUTANTS
 from proxy_mutants import PROXY_MUTANTS
 from sample_mutants import SAMPLE_MUTANTS
 from schedule_mutants import SCHEDULE_MUTANTS
@@ -16,7 +17,7 @@ from hotswap.driver.build import DriverBuild
 from hotswap.paths import package_data
 from support.counts import MUTANT
 
-MUTANTS = (*PROXY_MUTANTS, *SAMPLE_MUTANTS, *SCHEDULE_MUTANTS)
+MUTANTS = (*PROXY_MUTANTS, *IMAGE_MUTANTS, *SAMPLE_MUTANTS, *SCHEDULE_MUTANTS)
 KILLERS = tuple(dict.fromkeys(mutant.killer for mutant in MUTANTS))
 AT_LEAST = 20
 
