@@ -289,6 +289,7 @@ class SimulatedDevice:
         does, nested = self._behaviours.get(function) or (Behave(*function), None)
         if does.sets != NONE:
             self._events[does.sets][1] = True
+            yield None
         if does.clears != NONE:
             self._events[does.clears][1] = False
         yield from self._gate(does.gate)

@@ -106,6 +106,14 @@ def test_a_wake_up_just_as_calls_are_stalled_may_run_in_either_version() -> None
     assert {view["worker", 0][3] for view in views} == {(2, 0, 0, 0), (1, 1, 0, 0)}
 
 
+def test_an_event_that_is_set_and_cleared_at_once_may_have_woken_who_waits_for_it() -> None:
+    """As the first soak of 100,000 steps found, in which the model knew only one outcome."""
+    workers = (CreateWorker(0, 0, ROUTINE, events=(1,)), CreateWorker(1, 0, 1, events=(2,)))
+    other = Register(0, 0, (Entry(1, 1, 1, 2),))
+    views = after(*START, other, Behave(1, ROUTINE, sets=2, clears=2), *workers, Signal((1,)))
+    assert {(view["worker", 1][1], view["event", 2]) for view in views} == {(0, False), (1, False)}
+
+
 def test_a_drain_that_runs_out_changes_nothing() -> None:  # R12, R10
     (view,) = after(*INSIDE, SetOptions(0, short_drain=True), registered(2))
     assert status_on_lane(view) == Status.UNSUCCESSFUL

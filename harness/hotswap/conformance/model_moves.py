@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from hotswap.conformance.model_world import (
     Actor,
+    Behaviour,
     CallFrame,
     Endpoint,
     Extension,
@@ -133,6 +134,10 @@ def _call(world: World, actor: Actor, frames: Frames, frame: CallFrame) -> Moves
     if frame.point is Point.ARRIVE:
         return _arrive(world, actor, frames, frame)
     behaviour = world.behaviour(frame.function)
+    if frame.point is Point.CLEAR:
+        after = _top(world, actor, frames, frame._replace(point=_before_gate(behaviour)))
+        after.events[behaviour.clears] = after.events[behaviour.clears]._replace(signalled=False)
+        return Moves((after,))
     if frame.point is Point.GATE:
         if not world.gates[behaviour.gate]:
             return STUCK
@@ -174,12 +179,10 @@ def _registering(world: World, extension: int) -> bool:
 
 def _arrive(world: World, actor: Actor, frames: Frames, frame: CallFrame) -> Moves:
     behaviour = world.behaviour(frame.function)
-    point = Point.ACT if behaviour.gate == NONE else Point.GATE
+    point = _before_gate(behaviour) if behaviour.clears == NONE else Point.CLEAR
     after = _top(world, actor, frames, frame._replace(point=point))
     if behaviour.sets != NONE:
         after.events[behaviour.sets] = after.events[behaviour.sets]._replace(signalled=True)
-    if behaviour.clears != NONE:
-        after.events[behaviour.clears] = after.events[behaviour.clears]._replace(signalled=False)
     after.calls[frame.function] = after.calls.get(frame.function, 0) + 1
     if actor.kind == "worker" and len(frames) == 1:
         worker = after.workers[actor.number]
@@ -188,7 +191,11 @@ def _arrive(world: World, actor: Actor, frames: Frames, frame: CallFrame) -> Mov
         after.workers[actor.number] = worker._replace(
             iterations=worker.iterations + 1, versions=tuple(versions), last_status=worker.wait_status
         )
-    return Moves((after,), free=behaviour.sets == NONE and behaviour.clears == NONE)
+    return Moves((after,), free=behaviour.sets == NONE)
+
+
+def _before_gate(behaviour: Behaviour) -> Point:
+    return Point.ACT if behaviour.gate == NONE else Point.GATE
 
 
 def _nest(world: World, actor: Actor, outer: CallFrame, extension: int, generation: int, id: int) -> None:

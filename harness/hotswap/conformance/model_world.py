@@ -35,10 +35,11 @@ class Point(IntEnum):
     ENTER = 0
     """Into the wrapper; held here while the extension is stalled."""
     ARRIVE = 1
-    """In the function; counted."""
-    GATE = 2
-    ACT = 3
-    LEAVE = 4
+    """In the function; counted, and an event set."""
+    CLEAR = 2
+    GATE = 3
+    ACT = 4
+    LEAVE = 5
     LOCK = 10
     PRE = 11
     PRE_GATE = 12
