@@ -75,7 +75,24 @@ def test_a_kept_image_stays_though_the_host_says_nothing_of_it(
     machine.discard("version 1 is never unloaded in it")
 
 
-@pytest.mark.parametrize("fields", [{"host_fault": 3}, {"reserved": 1}])
+@pytest.mark.parametrize("fields", [{"host_fault": 5}, {"verbose": 2}])
 def test_a_fault_that_there_is_not_is_refused(lab: Lab, deadline: Deadline, fields: dict[str, int]) -> None:
     with pytest.raises(GuestFault, match="INVALID_PARAMETER"):
         lab.device.call("configure", **fields, deadline=deadline)
+
+
+def test_a_link_that_is_kept_is_in_the_object_manager_after_the_stop(
+    lab: Lab, machine: GuestMachine, deadline: Deadline
+) -> None:
+    lab.device.configure(host_fault="keep-link", deadline=deadline)
+    trace_of(lab)
+    seen = lab.snapshot("after the stop", "", host_loaded=False, deadline=deadline)
+    assert seen.objects == {"\\GLOBAL??\\HotSwap"}
+    machine.discard("the next start finds the link")
+
+
+def test_an_extension_that_is_kept_is_counted_at_the_stop(lab: Lab, deadline: Deadline) -> None:
+    lab.device.configure(host_fault="keep-extension", deadline=deadline)
+    load(lab, "hotswap_v1", deadline)
+    stop = trace_of(lab).events.events("HostStop")
+    assert stop["ProxyExtensions"].tolist() == [1]
