@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import Callback, Condition
 from hotswap.conformance.requests import Behave, GetVersion
-from hotswap.conformance.swap_calls import begin_held, begin_repeated, begin_stopped, end_repeated, nest, succeeded
+from hotswap.conformance.swap_calls import (
+    begin_held,
+    begin_repeated,
+    begin_stopped,
+    begin_until_held,
+    end_repeated,
+    expect_held_call,
+    nest,
+    succeeded,
+)
 from hotswap.conformance.swap_rig import (
     COMPAT,
+    PROBE,
     UNSUCCESSFUL,
     Extension,
+    Steps,
     expect_held,
     expect_phases,
     expect_status,
     expect_under_way,
     held,
     ran_in,
-    steps,
 )
 
 if TYPE_CHECKING:
@@ -105,16 +115,16 @@ def default_limit(c: ConformanceDriver) -> None:
 @check("R12", "a call that leaves before the limit lets the swap succeed", on=COMPAT)
 def leaves_in_time(c: ConformanceDriver) -> None:
     """And the limit counts anew for each swap."""
-    extension = Extension(c, drain_timeout_ms=3000)
+    extension = Extension(c, drain_timeout_ms=3000, probe=True)
     for version in (1, 2, 3):
         c.run(Behave(version, 0, gate_after=version))
         inside = extension.begin_inside(version=version, lane=2)
-        swap = extension.begin_swap(version + 1)
-        begun = begin_held(c, extension, (0,), lane=3)
+        swap = extension.begin_swap(version + 1, (0, PROBE))
+        held_call = begin_until_held(c, extension)
         c.open_gate(version)
         ran_in(inside.result(), version, "the call that was inside")
         succeeded(swap, "the swap")
-        ran_in(begun[0].result(), version + 1, "the call that was held")
+        expect_held_call(held_call, version + 1)
 
 
 @check("R12", "limit after limit: nothing is used up", on=COMPAT)
@@ -144,9 +154,9 @@ def steps_of_the_limit(c: ConformanceDriver) -> None:
     extension = Extension(c, drain_timeout_ms=_LIMIT_MS)
     c.run(Behave(1, 0, gate_after=0))
     extension.begin_inside(lane=2)
-    steps(c)
+    told = Steps(c)
     extension.try_swap(2, callback=Callback())
-    expect_equal(steps(c), ["PreProcess", "Stalled", "Drained", "RolledBack", "Released"], "steps of the swap")
+    expect_equal(told.told(), ["PreProcess", "Stalled", "Drained", "RolledBack", "Released"], "steps of the swap")
 
 
 @check("R12", "a swap begun from inside a call of its own extension ends with the limit, and does not hang", on=COMPAT)

@@ -7,22 +7,30 @@ from typing import TYPE_CHECKING
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import Callback, Condition, Phase
 from hotswap.conformance.requests import Behave, LookupAll
-from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated, run_beside, succeeded
+from hotswap.conformance.swap_calls import (
+    begin_counted,
+    begin_held,
+    begin_repeated,
+    begin_until_held,
+    end_repeated,
+    expect_held_call,
+    succeeded,
+)
 from hotswap.conformance.swap_rig import (
     COMPAT,
+    PROBE,
     Extension,
+    Steps,
     expect_phases,
     expect_under_way,
     in_phase,
     ran_in,
-    steps,
 )
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
 
 _SWAP = ["PreProcess", "Stalled", "Drained", "ProxyStalled", "Switched", "Released", "PostProcess"]
-_UNUSUAL = {"FirstHeld"}
 
 
 # R17
@@ -44,38 +52,40 @@ def phases_in_order(c: ConformanceDriver, calls: int) -> None:
 
 @check("R17", "stall, drain, switch and release come once each, at their places between the phases", on=COMPAT)
 def steps_in_order(c: ConformanceDriver) -> None:
-    """Also with a call inside at first, and with one that is held."""
-    extension = Extension(c)
-    for round_ in range(3):
-        c.run(Behave(round_ + 1, 0, gate_after=round_))
-        steps(c)
-        pending = []
-        if round_:
-            pending.append(extension.begin_inside(version=round_ + 1, lane=2))
-        swap = extension.begin_swap(round_ + 2, callback=Callback())
-        if round_ > 1:
-            pending += begin_held(c, extension, (0,), lane=3)
-        c.open_gate(round_)
+    """Alone, with a call inside at first, and with one that is held besides."""
+    extension = Extension(c, traced=True, probe=True)
+    for at in range(3):
+        c.run(Behave(at + 1, 0, gate_after=at))
+        told = Steps(c)
+        pending = [extension.begin_inside(version=at + 1, lane=2)] if at else []
+        swap = extension.begin_swap(at + 2, (0, PROBE), Callback())
+        if at > 1:
+            pending.append(begin_until_held(c, extension))
+        c.open_gate(at)
         succeeded(swap, "the swap")
         for call in pending:
             call.result()
-        told = [step for step in steps(c) if step not in _UNUSUAL]
-        expect_equal(told, _SWAP, f"steps of a swap with {len(pending)} calls")
+        expect_equal(told.told(), _SWAP, f"steps of a swap with {len(pending)} calls")
 
 
 @check("R17", "every call before the switch is of the old version, every call after it of the new one", on=COMPAT)
 def switched_at_once(c: ConformanceDriver) -> None:
     """Four threads, two endpoints, twelve swaps: by the order of the trace."""
-    extension = Extension(c, 2)
-    calls = run_beside(c, extension, lanes=(2, 3, 4, 5), swaps=12, ids=(0, 1), callback=Callback())
-    expect(all(call.calls for call in calls), "a thread made no call")
-    version = 1
-    for event in c.trace():
+    extension = Extension(c, 2, traced=True)
+    told = Steps(c)
+    pending = begin_counted(c, extension, (2, 3, 4, 5), range(2))
+    for at in range(12):
+        extension.swap((at + 1) % 4 + 1, range(2))
+    end_repeated(c, pending)
+    events = told.events()
+    switches = calls = 0
+    for event in events:
         if event.name == "ProxySwitched":
-            version = version % 4 + 1
+            switches += 1
         elif event.name == "CallEnter":
-            expect_equal(event["Version"], version, f"version of a call {version - 1} switches after the first")
-    expect_equal(c.counters().events_dropped, 0, "trace events that were lost")
+            calls += 1
+            expect_equal(event["Version"], switches % 4 + 1, f"version of a call after {switches} switches")
+    expect_equal((switches, calls), (12, 600), "switches and calls in the trace")
 
 
 # R18
@@ -152,22 +162,24 @@ def no_call_in_proxy_stalled(c: ConformanceDriver) -> None:
 
 @check("R19", "under load, whenever ProxyStalled is called, no call is inside, and none enters before it returns")
 def stalled_under_load(c: ConformanceDriver) -> None:
-    """Six threads that call without a pause, sixteen swaps; the callback takes its time."""
-    extension = Extension(c, 3)
-    pending = begin_repeated(c, extension, range(2, 8), range(3))
-    slow = in_phase(1, Phase(spin_microseconds=300))
-    for at in range(16):
-        reply = extension.swap(at % 4 + 1, (0, 1), slow)
+    """Four threads that call without a pause, twelve swaps; the callback takes its time."""
+    extension = Extension(c, 3, traced=True)
+    told = Steps(c)
+    pending = begin_counted(c, extension, (2, 3, 4, 5), range(3))
+    for at in range(12):
+        reply = extension.swap(at % 4 + 1, (0, 1), in_phase(1, Phase(spin_microseconds=300)))
         expect_equal(reply.phases[1].inside, 0, "calls inside when ProxyStalled began")
-        stalled = reply.phases[1]
-        expect(stalled.end > stalled.begin, "the callback took no time")
     end_repeated(c, pending)
-    inside_phase = False
-    for event in c.trace():
-        if event.name in ("PhaseEnter", "PhaseExit") and event["Phase"] == 1:
-            inside_phase = event.name == "PhaseEnter"
+    events = told.events()
+    stalled = 0
+    for event in events:
+        if event.name == "PhaseEnter" and event["Phase"] == 1:
+            stalled += 1
         elif event.name in ("CallEnter", "CallExit"):
-            expect(not inside_phase, f"{event.name} of version {event['Version']} while ProxyStalled runs")
+            expect_equal(stalled % 2, 0, f"{event.name} of version {event['Version']} while ProxyStalled runs")
+        elif event.name == "PhaseExit" and event["Phase"] == 1:
+            stalled += 1
+    expect_equal(stalled, 24, "begins and ends of ProxyStalled in the trace")
 
 
 # R20
@@ -196,17 +208,17 @@ def held_calls_run(c: ConformanceDriver) -> None:
 @check("R20", "a call that was inside when the swap began ends in the old version, and returns its result")
 def inside_ends_in_the_old(c: ConformanceDriver) -> None:
     """Beside one that is held and runs in the new one."""
-    extension = Extension(c)
+    extension = Extension(c, probe=True)
     c.run(Behave(1, 0, gate_after=0, return_value=0x1111))
-    c.run(Behave(2, 0, return_value=0x2222))
+    c.run(Behave(2, PROBE, return_value=0x2222, quiet=True))
     inside = extension.begin_inside(lane=2)
-    swap = extension.begin_swap(2)
-    (late,) = begin_held(c, extension, (0,), lane=3)
+    swap = extension.begin_swap(2, (0, PROBE))
+    late = begin_until_held(c, extension)
     c.open_gate(0)
     succeeded(swap, "the swap")
     early, later = inside.result(), late.result()
     ran_in(early, 1, "the call that was inside")
-    ran_in(later, 2, "the call that was held")
+    expect_equal(later.seen_version, 2, "version of the call that was held")
     expect_equal((early.value, later.value), (0x1111, 0x2222), "results")
 
 
@@ -253,18 +265,18 @@ def what_the_callback_gets(c: ConformanceDriver) -> None:
 @check("R27", "without a callback: the same swap", on=COMPAT)
 def same_without_callback(c: ConformanceDriver) -> None:
     """It drains, holds, switches and releases; the steps are the same."""
-    extension = Extension(c)
+    extension = Extension(c, traced=True, probe=True)
     c.run(Behave(1, 0, gate_after=0))
-    steps(c)
+    told = Steps(c)
     inside = extension.begin_inside(lane=2)
-    swap = extension.begin_swap(2)
-    (late,) = begin_held(c, extension, (0,), lane=3)
+    swap = extension.begin_swap(2, (0, PROBE))
+    late = begin_until_held(c, extension)
     expect_under_way(c, swap, "a call is inside")
     c.open_gate(0)
     expect_phases(succeeded(swap, "the swap"), (), "the swap without a callback")
     ran_in(inside.result(), 1, "the call that was inside")
-    ran_in(late.result(), 2, "the call that was held")
-    expect_equal([step for step in steps(c) if step not in _UNUSUAL], _SWAP, "steps of the swap")
+    expect_held_call(late, 2)
+    expect_equal(told.told(), _SWAP, "steps of the swap")
 
 
 # R30, as far as phases go

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from hotswap.conformance.check import check, expect, expect_equal
 from hotswap.conformance.objects import Condition, Phase
 from hotswap.conformance.requests import Behave
-from hotswap.conformance.swap_calls import begin_held, begin_repeated, end_repeated
+from hotswap.conformance.swap_calls import begin_held, begin_repeated, begin_until_held, end_repeated, expect_held_call
 from hotswap.conformance.swap_rig import (
     COMPAT,
     PHASES,
+    PROBE,
     UNSUCCESSFUL,
     Extension,
+    Steps,
     expect_held,
     expect_phases,
     expect_refused,
@@ -21,7 +23,6 @@ from hotswap.conformance.swap_rig import (
     held,
     in_phase,
     ran_in,
-    steps,
 )
 
 if TYPE_CHECKING:
@@ -114,10 +115,10 @@ def pre_process_stalls_nothing(c: ConformanceDriver) -> None:
 @check("R23", "a refusal in PreProcess makes no step of a swap", on=COMPAT)
 def pre_process_makes_no_step(c: ConformanceDriver) -> None:
     """Not even a rollback, for there is nothing to roll back."""
-    extension = Extension(c)
-    steps(c)
+    extension = Extension(c, traced=True)
+    told = Steps(c)
     extension.try_swap(2, callback=in_phase(0, Phase(UNSUCCESSFUL)))
-    expect_equal(steps(c), ["PreProcess"], "steps of the refused swap")
+    expect_equal(told.told(), ["PreProcess"], "steps of the refused swap")
 
 
 # R24
@@ -142,12 +143,11 @@ def held_calls_after_refusal(c: ConformanceDriver) -> None:
 @check("R24", "a refusal in ProxyStalled switches nothing, and the stall is released once", on=COMPAT)
 def steps_of_proxy_stalled(c: ConformanceDriver) -> None:
     """No pointer was the new one for a moment."""
-    extension = Extension(c)
-    steps(c)
+    extension = Extension(c, traced=True)
+    told = Steps(c)
     extension.try_swap(2, callback=in_phase(1, Phase(UNSUCCESSFUL)))
-    told = steps(c)
     wanted = ["PreProcess", "Stalled", "Drained", "ProxyStalled", "RolledBack", "Released"]
-    expect_equal(told, wanted, "steps of the refused swap")
+    expect_equal(told.told(), wanted, "steps of the refused swap")
 
 
 # R25
@@ -157,32 +157,32 @@ def steps_of_proxy_stalled(c: ConformanceDriver) -> None:
 @check("R20", "calls that were held by the second drain of a rollback run in the old version", on=COMPAT)
 def rollback_drains(c: ConformanceDriver) -> None:
     """Calls flowed to the new version before PostProcess refused."""
-    extension = Extension(c)
+    extension = Extension(c, probe=True)
     c.run(Behave(2, 0, gate_after=0))
-    swap = extension.begin_swap(2, callback=in_phase(2, Phase(UNSUCCESSFUL, gate=1)))
+    swap = extension.begin_swap(2, (0, PROBE), in_phase(2, Phase(UNSUCCESSFUL, gate=1)))
     c.wait(Condition.at_gate(1))
     inside = extension.begin_inside(version=2, lane=2)
     c.open_gate(1)
-    (late,) = begin_held(c, extension, (0,), lane=3)
+    late = begin_until_held(c, extension)
     expect_under_way(c, swap, "a call is inside the new version")
     c.open_gate(0)
     reply = swap.result()
     expect_status(reply.status, UNSUCCESSFUL, "the swap that PostProcess refused")
     expect_phases(reply, (0, 1, 2), "the swap that was rolled back")
     ran_in(inside.result(), 2, "the call that reached the new version")
-    ran_in(late.result(), 1, "the call that the rollback held")
+    expect_held_call(late, 1)
     extension.expect_version(1, why="after the rollback")
 
 
 @check("R25", "the rollback is a second stall and drain, and no phase is called again (our choice)", on=COMPAT)
 def steps_of_rollback(c: ConformanceDriver) -> None:
     """Then the pointers change back, and calls are released."""
-    extension = Extension(c)
-    steps(c)
+    extension = Extension(c, traced=True)
+    told = Steps(c)
     reply = extension.try_swap(2, callback=in_phase(2, Phase(UNSUCCESSFUL)))
     expect_phases(reply, (0, 1, 2), "the swap that was rolled back")
     forward = ["PreProcess", "Stalled", "Drained", "ProxyStalled", "Switched", "Released", "PostProcess"]
-    expect_equal(steps(c), [*forward, "Stalled", "Drained", "RolledBack", "Released"], "steps of the rollback")
+    expect_equal(told.told(), [*forward, "Stalled", "Drained", "RolledBack", "Released"], "steps of the rollback")
 
 
 @check("R25", "KeepAfterPostProcess: the refusal is reported, and the new version stays", on=COMPAT)
@@ -191,10 +191,10 @@ def kept_after_post_process(c: ConformanceDriver) -> None:
     extension = Extension(c, 1, keep_after_post_process=True)
     for name, status in STATUSES.items():
         extension.swap(1, (0, 1))
-        steps(c)
+        told = Steps(c)
         reply = extension.try_swap(2, (0, 1), in_phase(2, Phase(status)))
         expect_status(reply.status, refused_status(status), f"the swap that PostProcess refused with {name}")
-        expect_equal(steps(c).count("Stalled"), 1, "stalls")
+        expect_equal(told.told().count("Stalled"), 1, "stalls")
         extension.expect_version(2, (0, 1), "though PostProcess refused")
 
 
@@ -216,10 +216,10 @@ def rollback_cannot_drain(c: ConformanceDriver) -> None:
     swap = extension.begin_swap(2, callback=in_phase(2, Phase(STATUSES["no-memory"], gate=1)))
     c.wait(Condition.at_gate(1))
     inside = extension.begin_inside(version=2, lane=2)
-    steps(c)
+    told = Steps(c)
     c.open_gate(1)
     expect_status(swap.result().status, UNSUCCESSFUL, "the swap whose rollback cannot drain")
-    expect("RolledBack" not in steps(c), "a rollback was told of")
+    expect("RolledBack" not in told.told(), "a rollback was told of")
     c.open_gate(0)
     ran_in(inside.result(), 2, "the call that was inside")
     extension.expect_version(2, why="after the rollback that could not be")

@@ -9,7 +9,7 @@ from hotswap.conformance.check import expect_equal
 from hotswap.conformance.objects import Action, Callback, Condition
 from hotswap.conformance.replies import Called, Registered
 from hotswap.conformance.requests import Behave, Call
-from hotswap.conformance.swap_rig import SUCCESS, Extension, expect_status
+from hotswap.conformance.swap_rig import PROBE, SUCCESS, Extension, expect_status
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver, Pending, Prepared
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STOP = 31
 """The gate that ends repeated calls."""
 VERSIONS = (1, 2, 3, 4)
+MASK = (1 << 64) - 1
 
 
 def nest(
@@ -72,11 +73,15 @@ def run_beside(
 def begin_repeated(
     c: ConformanceDriver, extension: Extension, lanes: Sequence[int], ids: Sequence[int] = (0,)
 ) -> list[Pending[Called]]:
-    """Let each lane call one of the ids again and again, until `end_repeated`; returns once all of them do."""
+    """Let each lane call one of the ids again and again, until `end_repeated`; returns once all of them do.
+
+    With two arguments, those of its own: `Behave(compute=True, compute_count=2)` has each result checked.
+    """
     c.close_gate(STOP)
     before = c.counters().calls
     pending = [
-        c.begin(Call(extension.wrapper(ids[at % len(ids)]), stop_gate=STOP), lane=lane) for at, lane in enumerate(lanes)
+        c.begin(Call(extension.wrapper(ids[at % len(ids)]), (at, ~at & MASK), stop_gate=STOP), lane=lane)
+        for at, lane in enumerate(lanes)
     ]
     for id_ in {ids[at % len(ids)] for at in range(len(lanes))}:
         version = extension.call(id_).seen_version
@@ -84,6 +89,17 @@ def begin_repeated(
         c.wait(Condition.endpoint_calls(version, id_ % 16, done + 1))
     expect_equal(c.counters().calls > before, True, "calls are made")
     return pending
+
+
+def begin_counted(
+    c: ConformanceDriver, extension: Extension, lanes: Sequence[int], ids: Sequence[int], *, calls: int = 150
+) -> list[Pending[Called]]:
+    """Let each lane make so many calls that take 200 us each, so that the trace can hold them all."""
+    for id_ in ids:
+        c.run(Behave(0, id_, spin_microseconds=200))
+    return [
+        c.begin(Call(extension.wrapper(ids[at % len(ids)]), repeat=calls), lane=lane) for at, lane in enumerate(lanes)
+    ]
 
 
 def end_repeated(c: ConformanceDriver, pending: Sequence[Pending[Called]]) -> list[Called]:
@@ -105,6 +121,25 @@ def begin_stopped(
     for at in range(len(pending)):
         c.paused(after=arrived + at)
     return pending
+
+
+def begin_until_held(c: ConformanceDriver, extension: Extension, *, lane: int = 14) -> Pending[Called]:
+    """Call PROBE again and again until a stall holds the call; returns then. The call that is held is the last one.
+
+    For a stall that begins some time soon. One that has begun serves `begin_held`.
+    """
+    wrapper = extension.wrapper(PROBE)
+    c.close_gate(STOP)
+    held = c.counters().held_calls
+    pending = c.begin(Call(wrapper, stop_gate=STOP), lane=lane)
+    c.wait(Condition.held(held + 1))
+    c.open_gate(STOP)
+    return pending
+
+
+def expect_held_call(pending: Pending[Called], version: int) -> None:
+    """CheckFailed unless the call that `begin_until_held` left held went on in this version."""
+    expect_equal(pending.result().seen_version, version, "version of the call that was held")
 
 
 def begin_held(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hotswap.conformance.check import CheckFailed, expect, expect_equal
+from hotswap.conformance.check import CheckFailed, Inconclusive, expect, expect_equal
+from hotswap.conformance.events import TraceEvent
 from hotswap.conformance.objects import (
     NO_DRIVER,
     NONE,
@@ -22,6 +23,7 @@ from hotswap.conformance.objects import (
 )
 from hotswap.conformance.replies import Called, Registered
 from hotswap.conformance.requests import (
+    Behave,
     Call,
     CreateExtension,
     DeleteExtension,
@@ -64,7 +66,10 @@ PHASES = ("PreProcess", "ProxyStalled", "PostProcess")
 _FIELDS = ("pre_process", "proxy_stalled", "post_process")
 _HELD = ("extensions", "wrappers", "proxy_threads", "proxy_allocations", "active_calls", "held_calls")
 _QUIET_MS = 25
-_STEPS = "Proxy"
+PROBE = 15
+"""The id of an endpoint that returns at once."""
+_STEP = "Proxy"
+_OF_THREADS = ("ProxyThreadStart", "ProxyThreadEnd", "ProxyFirstHeld")
 
 
 def expect_status(seen: int, wanted: int, what: str) -> None:
@@ -101,9 +106,14 @@ class Extension:
         driver: DriverObject = NO_DRIVER,
         parameters: int = 2,
         drain_timeout_ms: int = 0,
+        traced: bool = False,
+        probe: bool = False,
         **options: bool,
     ) -> None:
-        """With `ids` 0 nothing is registered. Options other than the default can be had of the compat runtime only."""
+        """With `ids` 0 nothing is registered. Only the compat runtime has options and tells its `Steps` (`traced`).
+
+        `probe`: the id PROBE, too, for `swap_calls.begin_until_held`.
+        """
         self.c = c
         self.number = number
         self.parameters = parameters
@@ -111,10 +121,12 @@ class Extension:
         reply = c.run(CreateExtension(number, driver))
         expect_status(reply.status, SUCCESS, "creating the extension")
         self.pointer = reply.pointer
-        if drain_timeout_ms or options:
+        if traced or drain_timeout_ms or options:
             self.set_options(drain_timeout_ms=drain_timeout_ms, **options)
-        if ids:
-            self.swap(1, range(ids))
+        if probe:
+            c.run(Behave(0, PROBE, quiet=True))
+        if ids or probe:
+            self.swap(1, (*range(ids), *([PROBE] if probe else [])))
 
     def set_options(self, *, drain_timeout_ms: int = 0, **options: bool) -> None:
         """All options of the compat runtime; those not given are as they are by default."""
@@ -257,20 +269,30 @@ def expect_under_way(c: ConformanceDriver, pending: Pending[Any], why: str) -> N
     expect(not pending.done, f"it ended, though {why}")
 
 
-def steps(c: ConformanceDriver, number: int = 0) -> list[str]:
-    """The steps of swaps that the compat runtime told of an extension since the last look, without `Proxy`.
+class Steps:
+    """What the compat runtime tells of the swaps of an extension from now on."""
 
-    CheckFailed when the ring lost any.
-    """
-    events = c.trace()
-    expect_equal(c.counters().events_dropped, 0, "trace events that were lost")
-    told = [event.name.removeprefix(_STEPS) for event in events if is_step(event.name) and event["Extension"] == number]
-    return [step for step in told if step not in ("ThreadStart", "ThreadEnd")]
+    def __init__(self, c: ConformanceDriver, number: int = 0) -> None:
+        self._c = c
+        self._number = number
+        c.trace()
+        self._lost = c.counters().events_dropped
 
+    def events(self) -> list[TraceEvent]:
+        """All events since the last look. Raises Inconclusive when some were lost."""
+        events = self._c.trace()
+        lost = self._c.counters().events_dropped - self._lost
+        if lost:
+            raise Inconclusive(f"the trace ring lost {lost} events")
+        return events
 
-def is_step(name: str) -> bool:
-    """Whether a trace event is a step that the runtime told."""
-    return name.startswith(_STEPS)
+    def told(self) -> list[str]:
+        """The steps since the last look: `PreProcess`, `Stalled`, ... but for FirstHeld, which a call tells."""
+        return [
+            event.name.removeprefix(_STEP)
+            for event in self.events()
+            if event.name.startswith(_STEP) and event["Extension"] == self._number and event.name not in _OF_THREADS
+        ]
 
 
 def expect_found(c: ConformanceDriver, extension: Extension, function: Function, id_: int | None, why: str) -> None:
