@@ -205,7 +205,8 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsDeleteDriverProxyExtension(PDRIVER_PROXY
     if (extension == NULL) {
         return STATUS_INVALID_PARAMETER;
     }
-    if (DpRead32(&extension->WorkerThreads) != 0 || DpRundownCount(extension->Rundown) != 0 || DpRead32(&extension->Rundown->Held) != 0) {
+    if (DpRead32(&extension->WorkerThreads) != 0 || DpRundownCount(extension->Rundown) != 0 ||
+        DpRead32(&extension->Rundown->Held) != 0) {
         return STATUS_DEVICE_BUSY;
     }
     /* Also from inside a registration or one of its callbacks. */

@@ -86,7 +86,8 @@ _IRQL_requires_(PASSIVE_LEVEL) static VOID DpOwnerGoes(PDRIVER_PROXY_EXTENSION E
         left = DpAwaitZero(&Extension->Rundown->Held, ~0, limit);
     }
     if (!left) {
-        KeBugCheckEx(DP_BUG_CHECK, (ULONG_PTR)Extension, DpRundownCount(Extension->Rundown), (ULONG_PTR)Extension->WorkerThreads, 0);
+        KeBugCheckEx(DP_BUG_CHECK, (ULONG_PTR)Extension, DpRundownCount(Extension->Rundown),
+                     (ULONG_PTR)Extension->WorkerThreads, 0);
     }
     DpExtensionFree(Extension);
 }

@@ -77,7 +77,8 @@ C_ASSERT(FIELD_OFFSET(DP_WRAPPER, StackBytes) == 0x10 && sizeof(DP_WRAPPER) == 0
 PVOID DpWrapperAddress(_In_ const DP_WRAPPER *Wrapper);
 DP_WRAPPER *DpWrapperFromAddress(_In_ PVOID Address);
 /* One that no lookup finds until it is published. IRQL: PASSIVE_LEVEL. */
-_Must_inspect_result_ DP_WRAPPER *DpWrapperAllocate(_In_ PVOID Function, _In_ ULONG Id, _In_ ULONG ParameterCount, _In_ ULONG StackBytes);
+_Must_inspect_result_ DP_WRAPPER *DpWrapperAllocate(_In_ PVOID Function, _In_ ULONG Id, _In_ ULONG ParameterCount,
+                                                    _In_ ULONG StackBytes);
 /* Under the extension's SwapLock, or before anybody else knows the extension. */
 VOID DpWrapperPublish(_Inout_ DP_WRAPPER *Wrapper, _Inout_ PDRIVER_PROXY_EXTENSION Extension);
 VOID DpWrapperFree(_Inout_ DP_WRAPPER *Wrapper); /* never published */

@@ -40,7 +40,8 @@ static NTSTATUS DpPrepareChanges(DP_SWAP *Swap, const DRIVER_PROXY_ENDPOINT_INFO
             change->OldFunction = change->Wrapper->Function;
             continue;
         }
-        change->Wrapper = DpWrapperAllocate(change->NewFunction, Endpoints[i].Id, parameters, parameters > 4 ? (parameters - 4) * 8 : 0);
+        change->Wrapper =
+            DpWrapperAllocate(change->NewFunction, Endpoints[i].Id, parameters, parameters > 4 ? (parameters - 4) * 8 : 0);
         if (change->Wrapper == NULL) {
             DpSwapFreeNew(Swap);
             return STATUS_INSUFFICIENT_RESOURCES;

@@ -65,7 +65,8 @@ typedef struct _DP_CALL {
     struct _DP_WRAPPER *Wrapper;  /* 0x20 */
     LONG64 Below;                 /* 0x28: of DpCallOnTop, what the slot said */
 } DP_CALL;
-C_ASSERT(FIELD_OFFSET(DP_CALL, StackBytes) == 0x08 && FIELD_OFFSET(DP_CALL, Kind) == 0x0C && FIELD_OFFSET(DP_CALL, Rundown) == 0x10);
+C_ASSERT(FIELD_OFFSET(DP_CALL, StackBytes) == 0x08 && FIELD_OFFSET(DP_CALL, Kind) == 0x0C);
+C_ASSERT(FIELD_OFFSET(DP_CALL, Rundown) == 0x10);
 C_ASSERT(FIELD_OFFSET(DP_CALL, Slot) == 0x18 && FIELD_OFFSET(DP_CALL, Wrapper) == 0x20 && sizeof(DP_CALL) == 0x30);
 
 /* wrapper.asm. Unlike that of every other thread; of an interrupt or a DPC, that of the thread below. IRQL: any. */

@@ -20,7 +20,8 @@ static NTSTATUS DpCheckStart(PDRIVER_PROXY_EXTENSION Extension, const DRIVER_PRO
     if (Start->EventCount == 0 && !(Extension->Options.AllowZeroEvents && Start->HasTimeout)) {
         return STATUS_INVALID_PARAMETER;
     }
-    if ((Start->WaitType != WaitAll && Start->WaitType != WaitAny) || (Start->WaitMode != KernelMode && Start->WaitMode != UserMode)) {
+    if ((Start->WaitType != WaitAll && Start->WaitType != WaitAny) ||
+        (Start->WaitMode != KernelMode && Start->WaitMode != UserMode)) {
         return STATUS_INVALID_PARAMETER; /* W52 */
     }
     for (i = 0; i < Start->EventCount; i++) {

@@ -18,8 +18,8 @@ import pytest
 from hotswap.paths import package_data
 
 HERE = Path(__file__).parent / "native"
-PROXY = ("rundown", "wrapper", "tell", "lookup", "swap", "register", "extension", "memory")
-HEADERS = ("proxy/rundown.h", "proxy/proxy.h")
+PROXY = ("rundown", "stall", "wrapper", "tell", "lookup", "swap", "register", "extension", "memory")
+HEADERS = ("proxy/rundown.h", "proxy/proxy.h", "proxy/image_endpoints.h")
 CONTRACTS = ("include/driverproxy.h", "include/driverproxy_compat.h", "include/endpoint.h")
 FLAGS = ("-std=gnu17", "-Wall", "-Wextra", "-Werror", "-Wno-multichar", "-DHS_BUILDING_DRIVERPROXY")
 HANG_SECONDS = 120
@@ -147,13 +147,13 @@ DEFECTS = {
         recreate=True,
     ),
     "the drain waits for nobody": Defect(
-        "rundown.c",
+        "stall.c",
         "return word != 0 && (word & DP_PARKED) == 0;",
         "return word < 0;",
         BROKEN,
     ),
     "the drain forgets the overflow": Defect(
-        "rundown.c",
+        "stall.c",
         "while (DpRead64(&Rundown->Overflow) != 0) {",
         "while (Rundown == NULL) {",
         BROKEN,
@@ -199,7 +199,7 @@ DEFECTS = {
         BROKEN,
     ),
     "the release does not wait for who is being told": Defect(
-        "rundown.c",
+        "stall.c",
         "while (state >= DP_ONE_HELD && ",
         "while (state < 0 && ",
         BROKEN,

@@ -44,7 +44,7 @@ SCHEDULE_MUTANTS = (
         "explored-early-free",
         "R12",
         "the swap goes on while calls are inside, and unloads the old image under them",
-        "proxy/rundown.c",
+        "proxy/stall.c",
         "        while (DpSlotBusy(&Rundown->Slots[i])) {",
         "        while (DpSlotBusy(&Rundown->Slots[i]) && TimeoutMs == 0) {",
         "swap",
@@ -76,7 +76,7 @@ SCHEDULE_MUTANTS = (
         "explored-held-call-resumed-by-a-pulse",
         "R20",
         "the release wakes only those that wait already: a call that is about to wait sleeps on",
-        "proxy/rundown.c",
+        "proxy/stall.c",
         "    KeSetEvent(&Rundown->Resume, EVENT_INCREMENT, FALSE);",
         "    KeSetEvent(&Rundown->Resume, EVENT_INCREMENT, FALSE);\n"
         "    KeDelayExecutionThread(KernelMode, FALSE, &poll);\n    KeClearEvent(&Rundown->Resume);",

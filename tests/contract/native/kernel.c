@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "image_endpoints.h"
 #include "proxy.h"
 
 _Thread_local LONG64 ModelKey;
@@ -55,6 +56,28 @@ VOID DpOwnerArm(PDRIVER_PROXY_EXTENSION Extension)
 }
 
 VOID DpOwnerForget(PDRIVER_PROXY_EXTENSION Extension)
+{
+    (void)Extension;
+}
+
+/* No image of this machine lists endpoints. */
+NTSTATUS DpImageEndpointsPrepare(PDRIVER_PROXY_EXTENSION Extension)
+{
+    (void)Extension;
+    return STATUS_SUCCESS;
+}
+
+VOID DpImageEndpointsPublish(PDRIVER_PROXY_EXTENSION Extension)
+{
+    (void)Extension;
+}
+
+VOID DpImageEndpointsAbandon(PDRIVER_PROXY_EXTENSION Extension)
+{
+    (void)Extension;
+}
+
+VOID DpImageEndpointsFree(PDRIVER_PROXY_EXTENSION Extension)
 {
     (void)Extension;
 }
