@@ -20,7 +20,7 @@
 #define HOTSWAP_MAX_LOAD_TARGETS 256
 #define HOTSWAP_SERVICE_NAME_CHARS 64
 #define HOTSWAP_MAX_CALL_ARGUMENTS 8
-#define HOTSWAP_MAX_WORK_MICROSECONDS 10000000 /* work that spins for longer would hold stops and swaps for as long */
+#define HOTSWAP_MAX_WORK_MICROSECONDS 20000000 /* twice what a stop waits for a thread; longer would hold swaps for as long */
 
 #define HOTSWAP_CTL(n) CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800 + (n), METHOD_BUFFERED, FILE_READ_DATA | FILE_WRITE_DATA)
 

@@ -32,7 +32,7 @@ from hotswap.errors import LabFault, UsageError
 from hotswap.paths import cache_home, package_data
 
 AGENT = "hsagent.exe"
-KEEP = 5
+KEEP = 12
 _SCHEMA = 2
 _PRESET = "clang"
 _BUILD_SECONDS = 300
