@@ -10,7 +10,7 @@ from time import monotonic
 from hotswap.conformance.machine import Found, search
 from hotswap.conformance.session import Coverage, Session, Subject, repeat_command
 
-SCRIPTS_A_ROUND = 40
+SCRIPTS_A_ROUND = 20
 
 
 @dataclass(frozen=True, slots=True)
