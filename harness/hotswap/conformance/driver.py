@@ -15,8 +15,9 @@ What a call of the API returned is in the reply, never an exception. GuestFault:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from hotswap.conformance import replies
@@ -112,10 +113,12 @@ class ConformanceDriver:
         contract: IoctlContract,
         alive: Callable[[], str | None] = lambda: None,
         *,
+        files: Mapping[str, Path] | None = None,
         deadline: Deadline | None = None,
     ) -> None:
-        """`alive` says why the driver is gone, None while it is there."""
+        """`alive` says why the driver is gone, None while it is there. `files`: the images in the guest, by service."""
         self.contract = contract
+        self.files = files or {}
         self._alive = alive
         self._agent = agent
         self._handle: int | None = agent.open(LINK, deadline=deadline or Deadline.after(CALL_SECONDS))

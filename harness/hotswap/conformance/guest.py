@@ -71,7 +71,8 @@ def start_conformance(lab: Lab, build: DriverBuild) -> ConformanceDriver:
             return "the driver host died"
         return lab.machine.alive()
 
-    driver = ConformanceDriver(lab.agent, build.conformance, gone, deadline=deadline)
+    files = {deployed.service: deployed.image.path for deployed in lab.package.images if deployed.service}
+    driver = ConformanceDriver(lab.agent, build.conformance, gone, files=files, deadline=deadline)
     _running[lab] = _Running(driver, host)
     return driver
 

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pefile
@@ -27,7 +28,6 @@ from hotswap.conformance.requests import (
     SwapImage,
 )
 from hotswap.conformance.swap_rig import NOT_FOUND, SUCCESS, Extension, expect_status
-from hotswap.driver.build import build_drivers
 from hotswap.driver.endpoint_table import read_endpoint_table
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ _MASK = (1 << _SHIFT) - 1
 
 
 @cache
-def _addresses(service: str) -> Mapping[str, int]:
+def _addresses(path: Path) -> Mapping[str, int]:
     """Endpoint name to rva, as the image itself says."""
-    with pefile.PE(str(build_drivers().driver(service).path), fast_load=True) as image:
+    with pefile.PE(str(path), fast_load=True) as image:
         table = read_endpoint_table(image)
     assert table is not None
     assert not table.problems, table.problems
@@ -73,21 +73,22 @@ class Image:
 
     number: int
     service: str
+    file: Path
     start: int
     size: int
 
     def function(self, endpoint: str, *, offset: int = 0) -> Function:
         """The endpoint itself, not its wrapper; or a place near it."""
-        return Function.helper(self.number, _addresses(self.service)[endpoint] + offset)
+        return Function.helper(self.number, _addresses(self.file)[endpoint] + offset)
 
     def address(self, endpoint: str) -> int:
         """Where that is in the guest."""
-        return self.start + _addresses(self.service)[endpoint]
+        return self.start + _addresses(self.file)[endpoint]
 
     @property
     def names(self) -> Sequence[str]:
         """Its endpoints."""
-        return tuple(_addresses(self.service))
+        return tuple(_addresses(self.file))
 
 
 def load(c: ConformanceDriver, name: str, number: int = 0) -> Image:
@@ -95,7 +96,7 @@ def load(c: ConformanceDriver, name: str, number: int = 0) -> Image:
     service = f"conformance_v2_{name}"
     reply = c.run(LoadHelper(number, service))
     expect_status(reply.status, SUCCESS, f"loading {service}")
-    return Image(number, service, reply.driver_start, reply.driver_size)
+    return Image(number, service, c.files[service], reply.driver_start, reply.driver_size)
 
 
 class ImageExtension:
