@@ -219,7 +219,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsDeleteDriverProxyExtension(PDRIVER_PROXY
     status = DpRundownDrain(extension->Rundown, 0);
     if (status != STATUS_SUCCESS || DpRead32(&extension->WorkerThreads) != 0) {
         DpRundownRelease(extension->Rundown);
-        DpWritePointer(&extension->Rundown->Notify, extension->Options.Notify);
+        DpWritePointer(&extension->Rundown->Notify, (PVOID)(ULONG_PTR)extension->Options.Notify);
         InterlockedAnd(&extension->Users, ~DP_CLOSED);
         return STATUS_DEVICE_BUSY;
     }
@@ -265,7 +265,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTE
     DriverProxyExtension->Options = options;
     rundown = DriverProxyExtension->Rundown;
     DpWritePointer(&rundown->NotifyContext, options.NotifyContext);
-    DpWritePointer(&rundown->Notify, options.Notify);
+    DpWritePointer(&rundown->Notify, (PVOID)(ULONG_PTR)options.Notify);
     if (options.Verbose && options.Notify != NULL) {
         InterlockedOr64(&rundown->State, DP_VERBOSE);
     } else {

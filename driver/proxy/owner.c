@@ -32,17 +32,17 @@ _Use_decl_annotations_ VOID DpOwnerArm(PDRIVER_PROXY_EXTENSION Extension)
     if (unload == NULL || unload == DpOwnerUnload) {
         return;
     }
-    DpWritePointer(&Extension->OwnerUnload, unload);
+    DpWritePointer(&Extension->OwnerUnload, (PVOID)(ULONG_PTR)unload);
     (VOID)InterlockedCompareExchangePointer((PVOID volatile *)&Extension->Owner->DriverUnload, (PVOID)(ULONG_PTR)DpOwnerUnload,
                                             (PVOID)(ULONG_PTR)unload);
 }
 
 _Use_decl_annotations_ VOID DpOwnerForget(PDRIVER_PROXY_EXTENSION Extension)
 {
-    PDRIVER_UNLOAD own = DpReadPointer(&Extension->OwnerUnload);
+    PVOID own = DpReadPointer(&Extension->OwnerUnload);
 
     if (own != NULL) {
-        (VOID)InterlockedCompareExchangePointer((PVOID volatile *)&Extension->Owner->DriverUnload, (PVOID)(ULONG_PTR)own,
+        (VOID)InterlockedCompareExchangePointer((PVOID volatile *)&Extension->Owner->DriverUnload, own,
                                                 (PVOID)(ULONG_PTR)DpOwnerUnload);
     }
 }
@@ -96,10 +96,10 @@ _IRQL_requires_(PASSIVE_LEVEL) static VOID DpOwnerGoes(PDRIVER_PROXY_EXTENSION E
 static VOID NTAPI DpOwnerUnload(PDRIVER_OBJECT DriverObject)
 {
     PDRIVER_PROXY_EXTENSION extension = DpExtensionOwned(DriverObject);
-    PDRIVER_UNLOAD own = extension != NULL ? DpReadPointer(&extension->OwnerUnload) : NULL;
+    PVOID own = extension != NULL ? DpReadPointer(&extension->OwnerUnload) : NULL;
 
     if (own != NULL) {
-        own(DriverObject);
+        ((PDRIVER_UNLOAD)(ULONG_PTR)own)(DriverObject);
         extension = DpExtensionOwned(DriverObject); /* NULL: it has deleted it */
     }
     if (extension != NULL) {

@@ -37,7 +37,7 @@ struct _DRIVER_PROXY_EXTENSION {
     volatile LONG64 SwapThread; /* key of the one that has it */
     volatile LONG Switches;     /* how often functions in force were replaced */
     PVOID volatile LastLeft;    /* thread object, referenced: of the workers' threads that ended, the last */
-    PDRIVER_UNLOAD volatile OwnerUnload; /* the owner's own, while DpOwnerUnload stands for it (R4) */
+    PVOID volatile OwnerUnload; /* the owner's own DriverUnload, while DpOwnerUnload stands for it (R4) */
     struct _DP_ENDPOINT_SET *Endpoints; /* of an image with a .shsept section (V2); NULL: V1 */
     HS_PROXY_OPTIONS Options;
 };

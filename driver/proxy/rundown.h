@@ -38,7 +38,7 @@ typedef struct DECLSPEC_ALIGN(64) _DP_RUNDOWN {
     volatile LONG Held;       /* calls that have to wait, until they are inside */
     volatile LONG LastHeld;   /* calls that had to wait in the stall before */
     volatile LONG Told;       /* FirstHeld has returned */
-    HS_PROXY_NOTIFY *volatile Notify;
+    PVOID volatile Notify; /* HS_PROXY_NOTIFY */
     PVOID volatile NotifyContext;
     KEVENT Drained; /* synchronization: a call left while stalled */
     KEVENT Resume;  /* notification: clear while calls are held */

@@ -3,7 +3,7 @@
 
 _Use_decl_annotations_ VOID DpTell(DP_RUNDOWN *Rundown, HS_PROXY_STEP Step, NTSTATUS Status, PVOID Worker, const DP_WRAPPER *Wrapper)
 {
-    HS_PROXY_NOTIFY *notify = DpReadPointer(&Rundown->Notify);
+    HS_PROXY_NOTIFY *notify = (HS_PROXY_NOTIFY *)(ULONG_PTR)DpReadPointer(&Rundown->Notify);
     HS_PROXY_NOTIFICATION notification;
 
     if (notify == NULL) {
