@@ -9,6 +9,7 @@ import pytest
 
 from contract.simulated_device import DEFECTS, SimulatedDevice
 from hotswap.conformance import model
+from hotswap.conformance.campaign import run_campaign
 from hotswap.conformance.machine import search
 from hotswap.conformance.model import Model, Unmodelled, rest
 from hotswap.conformance.model_world import Status, View, World
@@ -192,6 +193,18 @@ def test_a_defect_is_found_and_shrunk_to_the_shortest_script(defect: str, steps:
     kept = Script.load(found.save(tmp_path))
     assert kept == found.disagreement.script
     assert replay(SimulatedDevice(0, defect), kept) is not None
+
+
+def test_a_failure_is_kept_with_the_command_that_repeats_it(tmp_path: Path) -> None:
+    device = SimulatedDevice(0, "two extensions for one owner")
+    campaign = run_campaign(device, first_seed=1, enough=lambda _steps, _seconds: False, shrink_seconds=2)
+    said = campaign.failure(tmp_path)
+    assert said is not None
+    path = Path(said.rpartition("hotswap conformance --replay ")[2])
+    assert path.parent == tmp_path
+    again = replay(device, Script.load(path))
+    assert again is not None
+    assert said.startswith(str(again))
 
 
 def test_a_good_device_agrees_and_everything_of_note_is_reached() -> None:
