@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from hotswap.conformance.machine import Found, search
+from hotswap.conformance.machine import SHRINK_SECONDS, Found, search
 from hotswap.conformance.session import Coverage, Session, Subject, repeat_command
 
 SCRIPTS_A_ROUND = 20
@@ -53,7 +53,7 @@ def run_campaign(
     first_seed: int,
     enough: Callable[[int, float], bool],
     after_round: Callable[[int], None] = lambda _steps: None,
-    shrink_seconds: float | None = None,
+    shrink_seconds: float = SHRINK_SECONDS,
 ) -> Campaign:
     """Rounds until `enough(steps, seconds)`, or until a step disagrees."""
     session = Session(subject)
@@ -61,8 +61,7 @@ def run_campaign(
     found: Found | None = None
     rounds = 0
     while found is None and not (rounds and enough(session.coverage.steps, monotonic() - begun)):
-        limits = {} if shrink_seconds is None else {"shrink_seconds": shrink_seconds}
-        found = search(session, seed=first_seed + rounds, scripts=SCRIPTS_A_ROUND, **limits)
+        found = search(session, seed=first_seed + rounds, scripts=SCRIPTS_A_ROUND, shrink_seconds=shrink_seconds)
         rounds += 1
         after_round(session.coverage.steps)
     return Campaign(first_seed, rounds, monotonic() - begun, session.coverage, found)

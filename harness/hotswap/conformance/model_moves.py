@@ -87,8 +87,8 @@ def _wait(world: World, actor: Actor) -> Moves:
             world.mark("partly signalled")
     elif satisfied:
         # The lowest index in practice; the kernel's page does not promise it (W25).
-        woken = tuple(_woken(world, actor, worker, (index,), index, "any") for index in satisfied)
-        return Moves(woken, _alone(world, actor, worker))
+        after = tuple(_woken(world, actor, worker, (index,), index, "any") for index in satisfied)
+        return Moves(after, _alone(world, actor, worker))
     if worker.timeout in ("short", "zero", "past"):
         return Moves((_woken(world, actor, worker, (), Status.TIMEOUT, "timeout"),), _alone(world, actor, worker))
     return STUCK

@@ -178,8 +178,8 @@ class Translator:
     def _register(self, step: Register) -> Sequence[Request[Any]]:
         callback = None
         if step.callback is not None:
-            phases = [objects.Phase(_signed(phase.status), _maybe(phase.gate)) for phase in step.callback]
-            callback = Callback(*phases, context=_CONTEXT + step.lane)
+            first, stalled, last = (objects.Phase(_signed(phase.status), _maybe(phase.gate)) for phase in step.callback)
+            callback = Callback(first, stalled, last, _CONTEXT + step.lane)
         endpoints = [
             objects.Endpoint(entry.id, self.function((entry.version, entry.endpoint)), entry.parameters)
             for entry in step.entries
