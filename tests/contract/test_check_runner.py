@@ -139,14 +139,15 @@ def test_a_runtime_that_hangs_fails_the_check(guest: StandIn) -> None:
 
 
 def test_a_fault_of_the_lab_is_tried_again_on_a_fresh_guest(guest: StandIn) -> None:
-    assert made(guest, raising(LabFault("the pipe broke"))).outcome == "pass"
+    result = made(guest, raising(LabFault("the pipe broke")))
+    assert (result.outcome, result.message) == ("pass", "made again after a fault of the lab: the pipe broke")
     assert len(guest.discarded) == 1
 
 
 def test_a_lab_that_fails_twice_is_never_the_runtimes_failure(guest: StandIn) -> None:
     with pytest.raises(LabFault, match="the pipe broke") as caught:
         made(guest, raising(LabFault("the pipe broke"), LabFault("the pipe broke again")))
-    assert caught.value.__notes__ == ["while making the check W2-made-up"]
+    assert caught.value.__notes__ == ["while making the check W2-made-up, for the second time"]
     assert len(guest.discarded) == 2
 
 

@@ -119,5 +119,6 @@ def _show(report: Report, target: JsonTarget, page: JsonTarget) -> None:
     if target.is_standard_output or page.is_standard_output:
         return
     console = Terminal()
-    console.print(terminal_table(report), width=console.columns)
+    console.width = console.columns
+    console.print(terminal_table(report))
     console.print(f"{report.verdict}: {report.summary}", style=VERDICT_STYLES[report.verdict], markup=False)

@@ -18,9 +18,6 @@ from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
 from hotswap.swap.lab import Lab
 from hotswap.testing.guest import GuestMachine
 
-_TRIES = 2
-"""A fault of the lab is retried once, on a fresh guest."""
-
 
 class CheckRunner:
     """The guest of a series of checks and the conformance driver in it; both are replaced when a check spent them."""
@@ -40,19 +37,22 @@ class CheckRunner:
         return self._runtime
 
     def run(self, check: Check) -> CheckResult:
-        """Make one check. Never raises for what the guest does. Raises LabFault when the lab failed twice."""
+        """Make one check; again, on a fresh guest, after a fault of the lab. Raises LabFault when that failed as well.
+
+        Never raises for what the guest does.
+        """
         begun = monotonic()
-        tries_left = _TRIES
+        before = ""
         while True:
             try:
                 outcome, message = self._make(check)
-                return CheckResult(check, outcome, message, monotonic() - begun)
+                return CheckResult(check, outcome, message or before, monotonic() - begun)
             except LabFault as error:
                 self._discard(f"{check.id}: {error}")
-                tries_left -= 1
-                if not tries_left:
-                    error.add_note(f"while making the check {check.id}")
+                if before:
+                    error.add_note(f"while making the check {check.id}, for the second time")
                     raise
+                before = f"made again after a fault of the lab: {_told(error)}"
             except BaseException as error:
                 self._discard(f"{check.id}: {type(error).__name__}")
                 raise
