@@ -19,6 +19,7 @@ from hotswap.conformance.requests import (
     FromDriver,
     LoadHelper,
     LookupPointer,
+    SetAvailability,
 )
 from hotswap.conformance.swap_rig import (
     COMPAT,
@@ -83,6 +84,35 @@ def creation_flags(c: ConformanceDriver, flags: int) -> None:
     expect_equal(reply.pointer, 0, "the extension's pointer")
     expect_held(c, before, "after the refusal")
     expect_equal(owned_by(c, OWN_DRIVER), 0, "what the owner leads to")
+
+
+@check("R1", "on a system without support Enabled is 0 and Create answers NOT_SUPPORTED with NULL", on=COMPAT)
+def without_support(c: ConformanceDriver) -> None:
+    """For every owner; an extension that was made before stays as it is."""
+    made = Extension(c)
+    c.run(SetAvailability(False))
+    for owner in _OWNERS.values():
+        expect_equal(c.run(Features(owner)).flags, 0, f"features, asked for {owner}")
+        reply = c.run(CreateExtension(1, owner))
+        expect_status(reply.status, NOT_SUPPORTED, "creating an extension without support")
+        expect_equal(reply.pointer, 0, "its pointer")
+    made.swap(2)
+    made.expect_version(2)
+    c.run(SetAvailability(True))
+    expect_equal(c.run(Features()).flags, _ENABLED, "features, once there is support")
+    expect_status(c.run(CreateExtension(1, OWN_DRIVER)).status, SUCCESS, "creating an extension with support")
+
+
+@check("R1", "for a driver that is excluded Enabled is 0 and Create answers DRIVER_BLOCKED with NULL", on=COMPAT)
+def excluded_driver(c: ConformanceDriver) -> None:
+    """For that one alone."""
+    c.run(SetAvailability(True, OWN_DRIVER))
+    expect_equal(c.run(Features(OWN_DRIVER)).flags, 0, "features of the excluded driver")
+    expect_equal(c.run(Features(NO_DRIVER)).flags, _ENABLED, "features of the system")
+    reply = c.run(CreateExtension(0, OWN_DRIVER))
+    expect_status(reply.status, DRIVER_BLOCKED, "creating an extension for the excluded driver")
+    expect_equal((reply.pointer, owned_by(c, OWN_DRIVER)), (0, 0), "its pointer, and what the driver leads to")
+    Extension(c).expect_version(1, why="in an extension of nobody's")
 
 
 # R2

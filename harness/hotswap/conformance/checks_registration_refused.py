@@ -6,28 +6,31 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hotswap.conformance.check import check, expect, expect_equal
-from hotswap.conformance.objects import NONE, Callback, Endpoint, Function
+from hotswap.conformance.objects import NONE, Callback, Endpoint, Function, Phase
 from hotswap.conformance.requests import Register
 from hotswap.conformance.swap_calls import begin_counted, end_repeated, nest
 from hotswap.conformance.swap_rig import (
     COMPAT,
+    INSUFFICIENT_RESOURCES,
     INVALID_PARAMETER_1,
     INVALID_PARAMETER_2,
     INVALID_PARAMETER_3,
     SUCCESS,
+    UNSUCCESSFUL,
     Extension,
     Steps,
     expect_held,
     expect_phases,
-    expect_refused,
     expect_status,
     held,
+    in_phase,
 )
 
 if TYPE_CHECKING:
     from hotswap.conformance.driver import ConformanceDriver
 
 _PARAMETERS = 2
+_MANY = 200
 _KNOWN, _NEW = range(4), range(4, 8)
 BAD: Mapping[str, Endpoint] = {
     "other-count": Endpoint(0, Function.echo(2, 0), _PARAMETERS + 1),
@@ -128,6 +131,18 @@ def no_call_sees_half(c: ConformanceDriver) -> None:
     expect(nested > 12, f"only {nested} nested calls were made beside 12 swaps")
 
 
+@check("R10", "registrations that a phase refuses use up no wrapper", on=COMPAT, each=(0, 1, 2))
+def refusals_use_up_nothing(c: ConformanceDriver, phase: int) -> None:
+    """More new ids than there are wrappers, sixteen times over."""
+    Extension(c, 1)
+    array = [Endpoint(1, Function.echo(1, 1))]
+    for _ in range(16):
+        refusal = in_phase(phase, Phase(UNSUCCESSFUL))
+        reply = c.run(Register(0, array, refusal, fill=_MANY))
+        expect_status(reply.status, UNSUCCESSFUL, f"registering {_MANY} ids in vain")
+    expect_status(c.run(Register(0, array, fill=_MANY)).status, SUCCESS, f"registering {_MANY} ids after that")
+
+
 # R13
 
 
@@ -210,14 +225,14 @@ def parameters_without_number(c: ConformanceDriver) -> None:
     expect_status(extension.register(Endpoint(0, Function.echo(1, 0), 32)).status, SUCCESS, "registering 32")
 
 
-@check("R14", "a count beyond all wrappers is refused before the array is read to its end (our choice)", on=COMPAT)
+@check("R14", "a count beyond all wrappers is STATUS_INSUFFICIENT_RESOURCES, unread (our choice)", on=COMPAT)
 def count_without_end(c: ConformanceDriver) -> None:
     """The array ends long before."""
     extension = Extension(c, 1)
     before = held(c)
     for count in (0x10000, 0x7FFFFFFF, 0xFFFFFFFF):
         reply = c.run(Register(0, extension.endpoints(2, (0, 1)), Callback(), count=count))
-        expect_refused(reply.status, f"registering {count} elements")
+        expect_status(reply.status, INSUFFICIENT_RESOURCES, f"registering {count} elements")
         expect_phases(reply, (), "the refused registration")
     expect_held(c, before, "after the refusals")
     extension.expect_version(1, why="after the refusals")
