@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from hotswap.conformance.model_world import Status, View
+from hotswap.conformance.model_records import Status, View
 from hotswap.conformance.script import (
     ENDPOINTS,
     EVENTS,

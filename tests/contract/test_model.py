@@ -12,7 +12,8 @@ from hotswap.conformance import model
 from hotswap.conformance.campaign import run_campaign
 from hotswap.conformance.machine import search
 from hotswap.conformance.model import Model, Unmodelled, rest
-from hotswap.conformance.model_world import Status, View, World
+from hotswap.conformance.model_records import Status, View
+from hotswap.conformance.model_world import World
 from hotswap.conformance.script import (
     Behave,
     Call,

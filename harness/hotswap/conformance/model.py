@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hotswap.conformance.model_moves import MAX_ITERATIONS, Unmodelled, moves
+from hotswap.conformance.model_move import Unmodelled
+from hotswap.conformance.model_moves import MAX_ITERATIONS, moves
+from hotswap.conformance.model_records import TESTER, Actor, View
 from hotswap.conformance.model_steps import begin
-from hotswap.conformance.model_world import TESTER, Actor, View, World
+from hotswap.conformance.model_world import World
 from hotswap.conformance.script import Step
 
 __all__ = ["Difference", "Model", "Unmodelled", "View", "differences"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hotswap.conformance.model_moves import Unmodelled
-from hotswap.conformance.model_world import (
+from hotswap.conformance.model_move import Unmodelled
+from hotswap.conformance.model_records import (
     Behaviour,
     CallFrame,
     Event,
@@ -19,8 +19,8 @@ from hotswap.conformance.model_world import (
     Status,
     SwapFrame,
     Worker,
-    World,
 )
+from hotswap.conformance.model_world import World
 from hotswap.conformance.script import (
     ECHO_IDS,
     NONE,

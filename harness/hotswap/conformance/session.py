@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from hotswap.conformance.model import Difference, Model, Unmodelled, View, differences
-from hotswap.conformance.model_world import Status
+from hotswap.conformance.model_records import Status
 from hotswap.conformance.script import AnyStep, Register, Script, Step
 from hotswap.errors import GuestFault
 

@@ -12,16 +12,15 @@ from typing import Any
 
 from hotswap.conformance import objects, requests
 from hotswap.conformance.driver import ConformanceDriver
+from hotswap.conformance.labels import FUNCTIONS, Labels
 from hotswap.conformance.model import View, agrees
 from hotswap.conformance.objects import Condition
 from hotswap.conformance.script import (
-    ENDPOINTS,
     EXTENSIONS,
     GATES,
     IDS,
     LANES,
     OWNERS,
-    VERSIONS,
     CreateExtension,
     DeleteExtension,
     LoadOwner,
@@ -30,7 +29,7 @@ from hotswap.conformance.script import (
     UnloadOwner,
 )
 from hotswap.conformance.snapshot import Baseline, SnapshotReader
-from hotswap.conformance.translate import HELPER, PREPARED_LANES, WORK_LANE, Labels, Translator, failing
+from hotswap.conformance.translate import HELPER, PREPARED_LANES, WORK_LANE, Translator, failing
 from hotswap.conformance.wire import Wire
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
@@ -248,7 +247,6 @@ _LEFT = ("extensions", "wrappers", "proxy_threads", "proxy_allocations", "active
 _STUCK = ("stuck_lanes", "stuck_workers", "stuck_extensions", "stuck_helpers")
 _ABSENT = object()
 _LOOKED = frozenset(("wrapper of id", "wrapper of function"))
-FUNCTIONS = tuple((version, endpoint) for version in VERSIONS for endpoint in range(ENDPOINTS))
 _LOOKUPS = tuple(
     requests.LookupAll(number, IDS, tuple(Translator.function(function) for function in FUNCTIONS))
     for number in range(EXTENSIONS)

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hotswap.conformance import objects, requests
-from hotswap.conformance.model_world import Status, Wrapper
+from hotswap.conformance.labels import Labels
 from hotswap.conformance.objects import NO_DRIVER, NULL_EVENT, OWN_DRIVER, Action, Callback, DriverObject, helper_driver
 from hotswap.conformance.requests import Request
 from hotswap.conformance.script import (
     ECHO_IDS,
     ENDPOINTS,
-    IDS,
     NONE,
     VERSIONS,
     Behave,
@@ -34,8 +33,7 @@ from hotswap.conformance.script import (
     Step,
     UnloadOwner,
 )
-from hotswap.conformance.session import status_name
-from hotswap.conformance.wire import Flat, Wire
+from hotswap.conformance.wire import Wire
 
 WORK_LANE = 15
 """Of what does not wait."""
@@ -60,61 +58,6 @@ _TIMEOUTS = {
 
 Start = Callable[[Request[Any], int | None, int], requests.Prepare]
 """Encodes a request to be started on a lane (None: only kept) under a number of its own."""
-
-
-class Labels:
-    """Which wrapper is which: an address is named by the endpoint for which it was first found."""
-
-    def __init__(self) -> None:
-        self._names: dict[int, Wrapper] = {}
-        self._numbers: dict[Wrapper, int] = {}
-        self._addresses: dict[int, int] = {}
-
-    def number(self, wrapper: Wrapper) -> int:
-        """The driver's number of a wrapper that was found before."""
-        return self._numbers[wrapper]
-
-    def known(self, wrapper: Wrapper) -> bool:
-        """Whether it was found before."""
-        return wrapper in self._numbers
-
-    def address(self) -> int:
-        """Of some wrapper; 0 when none was found."""
-        return next(iter(self._addresses.values()), 0)
-
-    def forget(self, extension: int) -> None:
-        """Its addresses may come to be those of others."""
-        for wrapper in [wrapper for wrapper in self._numbers if wrapper[0] == extension]:
-            self._drop(wrapper)
-
-    def _drop(self, wrapper: Wrapper) -> None:
-        number = self._numbers.pop(wrapper, None)
-        if number is not None:
-            self._names.pop(number, None)
-            self._addresses.pop(number, None)
-
-    def read(self, extension: int, flat: Flat, data: bytes, view: dict[tuple[Any, ...], Any]) -> None:
-        """Put lookups of all ids and functions into a view."""
-        found = flat.read(data)
-        by_id, by_pointer = flat.at["by_id.status"], flat.at["by_pointer.status"]
-        for id, at in zip(IDS, range(by_id, by_pointer, 3), strict=False):
-            number, wrapper = found[at + 1], (extension, id)
-            if number == objects.NONE:
-                self._drop(wrapper)
-            elif number not in self._names and wrapper not in self._numbers:
-                self._names[number] = wrapper
-                self._numbers[wrapper] = number
-                self._addresses[number] = found[at + 2]
-            view["wrapper of id", extension, id] = self._name(number)
-        for function, at in zip(_FUNCTIONS, range(by_pointer, len(found), 3), strict=False):
-            status, number = _unsigned(found[at]), found[at + 1]
-            name = self._name(number)
-            if status != (Status.NOT_FOUND if number == objects.NONE else Status.SUCCESS):
-                name = (status_name(status), name)
-            view["wrapper of function", extension, function] = name
-
-    def _name(self, number: int) -> Any:
-        return None if number == objects.NONE else self._names.get(number, ("another address",))
 
 
 class Translator:
