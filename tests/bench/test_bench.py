@@ -110,7 +110,7 @@ def test_traces_are_read_beside_other_readers_and_beside_the_limits(
     rows = content["rows"]
     kernels = ("native", "python") if content["environment"]["kernel"] == "native" else ("python",)
     for kernel in kernels:
-        assert sum(f"{kernel} kernel" in row["what"] for row in rows) >= 4
+        assert sum(f"{kernel} kernel" in row["what"] for row in rows) >= 3
     assert all(row["ours"] > 0 for row in rows)
     assert {row["unit"] for row in rows} == {"M events/s", "MB/s"}
 

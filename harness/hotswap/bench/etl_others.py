@@ -1,7 +1,7 @@
 """The other readers of `.etl` files, each in a process of its own: `python -m hotswap.bench.etl_others READER FILE`.
 
 Prints what it read and the seconds it took, imports not counted, as JSON. dissect.etl is AGPL and never imported by
-shipped code; both are development dependencies.
+shipped code, but a development dependency; etl-parser has no wheel and is used when it is there.
 """
 
 from __future__ import annotations
