@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from time import monotonic
 
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from hotswap.conformance.choose import CHOICES, PROFILES, Chooser
 from hotswap.conformance.script import Step
@@ -37,18 +37,21 @@ class ContractMachine(RuleBasedStateMachine):
         """The end of the script: nothing may stay."""
         self.session.end()
 
-    @initialize(profile=st.sampled_from(sorted(PROFILES)), choices=_CHOICES)
-    def begin(self, profile: str, choices: bytes) -> None:
-        """What the script does most, and most often an extension with all its endpoints."""
-        self._weights = PROFILES[profile]
-        for step in Chooser(self.session.model.world, choices).first_steps():
-            self._make(step)
-
     @rule(kind=st.integers(0, 99), choices=_CHOICES)
     def step(self, kind: int, choices: bytes) -> None:
-        """One step, or two that belong together."""
-        for step in Chooser(self.session.model.world, choices).steps(self._weights[kind % len(self._weights)]):
+        """One step, or some that belong together."""
+        chooser = Chooser(self.session.model.world, choices)
+        steps = chooser.steps(self._weights[kind % len(self._weights)]) if self._weights else self._first(kind, chooser)
+        for step in steps:
             self._make(step)
+
+    def _first(self, kind: int, chooser: Chooser) -> Iterable[Step]:
+        """What the script does most, and most often an extension with all its endpoints.
+
+        No `initialize`: Hypothesis makes strategies of it for every script, and keeps a thousand of them.
+        """
+        self._weights = PROFILES[sorted(PROFILES)[kind % len(PROFILES)]]
+        return chooser.first_steps()
 
     def _make(self, step: Step) -> None:
         self.session.make(step)
@@ -120,13 +123,11 @@ def search(
     """Make `scripts` random scripts; the shortest one found that fails, if any does. Same seed, same scripts."""
     session.seed = seed
 
-    class Machine(_Recording):
-        pass
-
-    Machine.session = session
-    Machine.seen, Machine.until, Machine.tried = [], [], [0]
-    Machine.shrink_seconds = shrink_seconds
-    Machine._hypothesis_internal_use_seed = seed
+    # One class for all: Hypothesis keeps what it knows of a class for good.
+    _Recording.session = session
+    _Recording.seen, _Recording.until, _Recording.tried = [], [], [0]
+    _Recording.shrink_seconds = shrink_seconds
+    _Recording._hypothesis_internal_use_seed = seed
     options = settings(
         max_examples=scripts,
         stateful_step_count=steps,
@@ -139,14 +140,14 @@ def search(
         suppress_health_check=list(HealthCheck),
     )
     try:
-        run_state_machine_as_test(Machine, settings=options)
+        run_state_machine_as_test(_Recording, settings=options)
     except Disagreement as found:
-        Machine.seen.append(found)
+        _Recording.seen.append(found)
     except Exception:
         # Hypothesis calls it flaky when a failure does not come again, as it does when the time is over.
-        if not Machine.seen:
+        if not _Recording.seen:
             raise
-    if not Machine.seen:
+    if not _Recording.seen:
         return None
-    shortest = min(Machine.seen, key=lambda each: len(each.script.steps))
-    return Found(shorten(session.subject, shortest, shrink_seconds), Machine.tried[0])
+    shortest = min(_Recording.seen, key=lambda each: len(each.script.steps))
+    return Found(shorten(session.subject, shortest, shrink_seconds), _Recording.tried[0])

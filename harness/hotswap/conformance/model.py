@@ -16,7 +16,7 @@ from hotswap.conformance.model_moves import MAX_ITERATIONS, moves
 from hotswap.conformance.model_records import TESTER, Actor, View
 from hotswap.conformance.model_steps import begin
 from hotswap.conformance.model_world import World
-from hotswap.conformance.script import Step
+from hotswap.conformance.script import Register, Step
 
 __all__ = ["Difference", "Model", "Unmodelled", "View", "differences"]
 
@@ -51,6 +51,8 @@ class Model:
     def predict(self, step: Step) -> Sequence[View]:
         """Every view of which one must be seen when all rests. Raises Unmodelled: do not make this step."""
         after = rest([started for world in self.worlds for started in begin(world, step)], self.worlds)
+        if isinstance(step, Register) and step.fail and any(world.lanes[step.lane].frames for world in after):
+            raise Unmodelled("an allocation would fail in a later step")
         if len(after) > MAX_WORLDS:
             raise Unmodelled("too many outcomes")
         self._next = after
