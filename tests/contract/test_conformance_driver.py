@@ -513,6 +513,8 @@ def test_what_the_driver_does_not_have_is_refused_and_not_called(
 def test_a_lane_that_there_is_not_is_refused(conformance: ConformanceDriver) -> None:
     with pytest.raises(GuestFault, match="STATUS_INVALID_PARAMETER"):
         conformance.run(Features(), lane=16)
+    with pytest.raises(GuestFault, match="STATUS_INVALID_PARAMETER"):
+        conformance.start(Features(), lane=16)
 
 
 def test_every_length_but_the_right_one_is_refused(conformance: ConformanceDriver, build: DriverBuild) -> None:
