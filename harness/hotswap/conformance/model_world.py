@@ -156,7 +156,7 @@ class World:
             for frame in stack:
                 if isinstance(frame, CallFrame):
                     if frame.point is Point.ENTER:
-                        held += 1
+                        held += self.extensions[frame.extension].stalled
                     elif frame.extension != NONE:
                         active += 1
         view["active calls",] = active
