@@ -53,14 +53,14 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
-    """After the test this process holds the same machines as before: other tests may keep a guest of theirs."""
+    """After the test this process holds no machine that it had not before: other tests may keep a guest of theirs."""
 
     def mine() -> set[str]:
         return {lease.id for lease in leases() if lease.owner == Owner.own().process}
 
     before = mine()
     yield
-    assert mine() == before, "a machine of the test was left"
+    assert mine() <= before, "a machine of the test was left"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from hotswap.errors import LabFault
 from hotswap.paths import package_data
 
 INCLUDE = package_data("driver") / "include"
-HEADERS = [INCLUDE / "hotswap_ioctl.h", INCLUDE / "trace_ring.h"]
+HEADERS = [INCLUDE / "hotswap_ioctl.h", INCLUDE / "trace_ring.h", INCLUDE / "trace_pause.h"]
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,8 @@ def test_a_field_whose_comment_names_an_enum_holds_it(layout: dict[str, Any]) ->
 
 
 def test_only_what_the_header_itself_defines_is_read(layout: dict[str, Any]) -> None:
-    assert all(name.startswith(("HOTSWAP_", "IOCTL_HOTSWAP_")) for name in layout["constants"])
-    assert all(name.startswith(("HOTSWAP_", "TRACE_RING_")) for name in layout["structs"])
+    assert all(name.startswith(("HOTSWAP_", "IOCTL_HOTSWAP_", "TRACE_PAUSE_")) for name in layout["constants"])
+    assert all(name.startswith(("HOTSWAP_", "TRACE_")) for name in layout["structs"])
 
 
 def test_macros_that_are_no_integers_are_left_out_and_hurt_no_other(tmp_path: Path, toolchain: Toolchain) -> None:

@@ -100,7 +100,12 @@ def enter_data(image: pefile.PE, content: bytearray) -> None:
 def import_instead(old: bytes, new: bytes) -> Mutation:
     def mutate(image: pefile.PE, content: bytearray) -> None:
         assert len(new) <= len(old)
-        at = content.index(old + b"\0")
+        image.parse_data_directories(directories=[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
+        names = {entry.dll: entry.struct.Name for entry in image.DIRECTORY_ENTRY_IMPORT}
+        names |= {
+            item.name: item.hint_name_table_rva + 2 for entry in image.DIRECTORY_ENTRY_IMPORT for item in entry.imports
+        }
+        at = image.get_offset_from_rva(names[old])
         content[at : at + len(old)] = new.ljust(len(old), b"\0")
 
     return mutate

@@ -104,7 +104,7 @@ def test_an_interrupted_soak_leaves_nothing(runs: Path) -> None:
     ("arguments", "why"),
     [
         ([], "required: NAME"),
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'swaps')"),
+        (["nonsense"], "invalid choice: 'nonsense' (choose from 'contract', 'fuzz', 'schedules', 'swaps')"),
         (["swaps", "--count", "x"], "invalid int value: 'x'"),
         (["swaps", "--count", "-1"], "count is -1"),
         (["swaps", "--count", "0", "--swaps", "0"], "count + swaps is 0"),

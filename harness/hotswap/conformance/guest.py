@@ -74,6 +74,7 @@ def start_conformance(lab: Lab, build: DriverBuild) -> ConformanceDriver:
     files = {deployed.service: deployed.image.path for deployed in lab.package.images if deployed.service}
     driver = ConformanceDriver(lab.agent, build.conformance, gone, files=files, deadline=deadline)
     _running[lab] = _Running(driver, host)
+    lab.tenants.append(stop_conformance)
     return driver
 
 

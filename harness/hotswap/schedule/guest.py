@@ -78,7 +78,7 @@ class Session:
     def run(self, schedule: Schedule) -> None:
         """Force these steps. Diverged when the driver does something else or hangs; the guest is of no use then."""
         try:
-            with self._driver.calling("running a schedule"):
+            with self._driver._calling("running a schedule"):
                 self._run(schedule)
         except (GuestFault, DeadlineExpired) as error:
             self._let_go()

@@ -82,6 +82,8 @@ class Lab:
         self._agent_answers = True
         self._crash: Crash | None = None
         self._deployed = self._started = self._tracing = self._shut_down = False
+        self.tenants: list[Callable[[Lab], None]] = []
+        """How to stop what others have started in this guest: it would hold the runtime's image beyond the driver."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -126,6 +128,8 @@ class Lab:
 
     def start_driver(self, deadline: Deadline) -> None:
         """Driver service, trace, device; `close` undoes this much, and then it can be done again."""
+        while self.tenants:
+            self.tenants.pop()(self)
         with self.step("start driver"):
             self.agent.service_start(self._service, deadline=deadline)
             self._started = True

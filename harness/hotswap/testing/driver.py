@@ -163,7 +163,7 @@ class Driver:
         self._pending[swap] = image
         return swap
 
-    def calling(self, what: str) -> AbstractContextManager[None]:
+    def _calling(self, what: str) -> AbstractContextManager[None]:
         """For calls of `device`: what fails because the driver died, or hangs, becomes a GuestFault that says so."""
         return self._watch.calling(what)
 
@@ -315,7 +315,7 @@ class Driver:
         if nth < 1:
             raise UsageError(f"nth is {nth}; it is a number from 1 on")
         armed = Point(
-            Pauses(self.device), self.calling, self._last_seen, step.name, key_of(step.name, dict(step.fields)), nth
+            Pauses(self.device), self._calling, self._last_seen, step.name, key_of(step.name, dict(step.fields)), nth
         )
         self._points.append(armed)
         return armed
