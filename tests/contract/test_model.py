@@ -84,6 +84,16 @@ def test_a_worker_that_was_woken_and_has_not_run_yet_is_not_taken_for_one_that_w
     assert {view["worker", 0][1] for view in model.predict(Clear(3))} == {1, 2}
 
 
+def test_a_worker_that_was_woken_in_a_stall_may_be_held_a_moment_later() -> None:
+    workers = (CreateWorker(0, 0, events=(1,)), CreateWorker(1, 0, events=(1,)))
+    model = Model()
+    for step in (*INSIDE, *workers, registered(2), Signal((1, 1))):
+        views = list(model.predict(step))
+        seen = views[0] if len(views) == 1 else next(view for view in views if view["held calls",] == 1)
+        model.observe({key: min(value) if isinstance(value, frozenset) else value for key, value in seen.items()})
+    assert {view["held calls",] for view in model.predict(Clear(3))} == {1, 2}
+
+
 def test_either_of_two_events_may_be_taken_last(  # W25
 ) -> None:
     views = after(*START, InitEvent(1, signalled=True), InitEvent(2, signalled=True), CreateWorker(0, 0, events=(1, 2)))

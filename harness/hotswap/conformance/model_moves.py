@@ -94,9 +94,9 @@ def _woken(world: World, actor: Actor, worker: Worker, taken: range | tuple[int,
         event = after.events[worker.events[index]]
         if not event.notification:
             after.events[worker.events[index]] = event._replace(signalled=False)
-    frame = CallFrame(worker.extension, worker.id)
+    frame = CallFrame(worker.extension, worker.id, Point.WAKE)
     if worker.function is not None:
-        frame = CallFrame(NONE, worker.id, Point.ARRIVE, worker.function)
+        frame = CallFrame(NONE, worker.id, Point.WAKE, worker.function)
     after.workers[actor.number] = worker._replace(wait_status=status, frames=(frame,))
     after.mark(f"woken by {how}")
     return after
@@ -112,6 +112,9 @@ def _top(world: World, actor: Actor, frames: Frames, frame: CallFrame | SwapFram
 
 
 def _call(world: World, actor: Actor, frames: Frames, frame: CallFrame) -> Moves:
+    if frame.point is Point.WAKE:
+        point = Point.ARRIVE if frame.extension == NONE else Point.ENTER
+        return Moves((_top(world, actor, frames, frame._replace(point=point)),), free=True)
     if frame.point is Point.ENTER:
         return _enter(world, actor, frames, frame)
     if frame.point is Point.ARRIVE:

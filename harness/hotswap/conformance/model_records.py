@@ -28,6 +28,8 @@ class Status(IntEnum):
 class Point(IntEnum):
     """Where a call or a registration stands: what it does next."""
 
+    WAKE = -1
+    """A worker whose wait has completed, and which has not run yet: nothing shows it."""
     ENTER = 0
     """Into the wrapper; held here while the extension is stalled."""
     ARRIVE = 1

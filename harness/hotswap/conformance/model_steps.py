@@ -15,6 +15,7 @@ from hotswap.conformance.model_records import (
     Event,
     Extension,
     Lane,
+    Point,
     SignalFrame,
     Status,
     SwapFrame,
@@ -202,7 +203,11 @@ def _close_gate(world: World, step: CloseGate) -> Worlds:
 def _behave(world: World, step: Behave) -> Worlds:
     function = (step.version, step.endpoint)
     _require(
-        not any(isinstance(f, CallFrame) and f.point and f.function == function for s in world.stacks() for f in s),
+        not any(
+            isinstance(f, CallFrame) and f.point > Point.ENTER and f.function == function
+            for s in world.stacks()
+            for f in s
+        ),
         "runs now",
     )
     nested = None

@@ -122,7 +122,7 @@ class World:
     def inside(self, extension: int) -> int:
         """Calls inside the wrappers of an extension, nested ones counted each (R28)."""
         return sum(
-            isinstance(frame, CallFrame) and frame.extension == extension and frame.point is not Point.ENTER
+            isinstance(frame, CallFrame) and frame.extension == extension and frame.point > Point.ENTER
             for stack in self.stacks()
             for frame in stack
         )
@@ -157,7 +157,7 @@ class World:
                 if isinstance(frame, CallFrame):
                     if frame.point is Point.ENTER:
                         held += self.extensions[frame.extension].stalled
-                    elif frame.extension != NONE:
+                    elif frame.extension != NONE and frame.point > Point.ENTER:
                         active += 1
         view["active calls",] = active
         view["held calls",] = held
