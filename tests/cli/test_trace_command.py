@@ -13,7 +13,8 @@ import pytest
 from command import hotswap, on_terminal
 
 from hotswap.trace.compression import Compression
-from hotswap.trace.tracelogging import EventSchema, Field, InType, Provider
+from hotswap.trace.schema import EventSchema, Field, InType
+from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl
 
 PROVIDER = Provider.named("HotSwap.Tests")

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from command import hotswap
 
-from hotswap.trace.tracelogging import EventSchema, Field, InType, OutType, Provider
+from hotswap.trace.schema import EventSchema, Field, InType, OutType
+from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl
 
 MINE, OTHER = Provider.named("HotSwap.Tests"), Provider.named("Somebody.Else")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hotswap.trace.tracelogging import EventSchema, Field, InType, OutType
+from hotswap.trace.schema import EventSchema, Field, InType, OutType
 
 HEADER = Path(__file__).parents[2] / "driver" / "include" / "hotswap_events.h"
 

@@ -18,7 +18,8 @@ from hotswap.trace import buffers as reading
 from hotswap.trace.compression import Compression, compress
 from hotswap.trace.etl import EtlFile, parse_etl
 from hotswap.trace.framing import BUFFER_HEADER_SIZE, BufferFlag
-from hotswap.trace.tracelogging import EventSchema, Field, InType, Provider
+from hotswap.trace.schema import EventSchema, Field, InType
+from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl, write_etl
 from support.dissect_multiset import dissect_multiset, our_multiset
 

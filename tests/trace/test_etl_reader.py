@@ -18,17 +18,8 @@ from hotswap.errors import UsageError
 from hotswap.trace.clock import ClockType, SessionClock
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.framing import BUFFER_HEADER_SIZE
-from hotswap.trace.tracelogging import (
-    EventSchema,
-    Field,
-    InType,
-    OutType,
-    Provider,
-    Shape,
-    build_schema,
-    parse_schema,
-    provider_guid,
-)
+from hotswap.trace.schema import EventSchema, Field, InType, OutType, Shape
+from hotswap.trace.tracelogging import Provider, build_schema, parse_schema, provider_guid
 from hotswap.trace.writer import EventRow, Session, build_etl, write_etl
 from support.dissect_multiset import dissect_multiset, our_multiset
 

@@ -11,8 +11,9 @@ import pytest
 from hotswap.errors import LabFault
 from hotswap.trace.etl import parse_etl
 from hotswap.trace.export import export
+from hotswap.trace.schema import EventSchema, Field, InType
 from hotswap.trace.table import EventTable
-from hotswap.trace.tracelogging import EventSchema, Field, InType, Provider
+from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, build_etl
 
 FIRST, SECOND = Provider.named("First"), Provider.named("Second")

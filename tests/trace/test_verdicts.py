@@ -8,7 +8,8 @@ import pytest
 
 from hotswap.trace.etl import parse_etl
 from hotswap.trace.expect import ExpectationResult, Verdict, combine, format_slice, reason, slice_records, status_text
-from hotswap.trace.tracelogging import EventSchema, Field, InType, OutType, Provider
+from hotswap.trace.schema import EventSchema, Field, InType, OutType
+from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from hotswap.trace.etl import parse_etl
 from hotswap.trace.framing import HeaderType
-from hotswap.trace.tracelogging import EventSchema, Field, InType, OutType, Provider
+from hotswap.trace.schema import EventSchema, Field, InType, OutType
+from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl
 
 _BLOCK_EVENTS = 20_000

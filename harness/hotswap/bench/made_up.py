@@ -12,7 +12,8 @@ from hotswap.swap.swap_trace import FIELDS, PROVIDER_GUID, PROVIDER_NAME
 from hotswap.swap.witnesses import UpdateReply
 from hotswap.trace.etl import EtlFile, parse_etl
 from hotswap.trace.expect import ExpectationResult, Verdict, format_slice
-from hotswap.trace.tracelogging import EventSchema, Field, InType, OutType, Provider
+from hotswap.trace.schema import EventSchema, Field, InType, OutType
+from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl
 
 FREQUENCY = 10_000_000

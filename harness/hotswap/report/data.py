@@ -17,8 +17,8 @@ from hotswap.report.model import TraceModel, swap_parts, worker_text
 from hotswap.swap.swap_trace import BEGINNING
 from hotswap.swap.swaps import Outcome
 from hotswap.trace.expect import ExpectationResult, status_text
+from hotswap.trace.schema import Field, InType, OutType
 from hotswap.trace.table import Events, EventTable
-from hotswap.trace.tracelogging import Field, InType, OutType
 
 SIGNAL_SOURCES = ("IOCTL", "load", "stop", "restart")
 """HOTSWAP_SIGNAL_SOURCE."""

@@ -18,8 +18,8 @@ from hotswap.testing.verdict import SwapVerdict
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.expect import ExpectationResult, Verdict, format_slice
 from hotswap.trace.match import COMMON, Ints, Pattern, Wanted, first_sequence, inside, rows_of, window_around
+from hotswap.trace.schema import Field, OutType
 from hotswap.trace.table import EventTable
-from hotswap.trace.tracelogging import Field, OutType
 
 Value = int | str | Collection[int]
 """What a field must be: a number, the name of a code (`STATUS_TIMEOUT`), or one of several numbers."""

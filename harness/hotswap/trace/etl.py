@@ -32,8 +32,9 @@ from hotswap.trace.framing import (
     header_name,
 )
 from hotswap.trace.grouping import group_rows
+from hotswap.trace.schema import EventSchema, MetadataError
 from hotswap.trace.table import EventKind, EventTable
-from hotswap.trace.tracelogging import EventSchema, MetadataError, parse_schema, parse_traits
+from hotswap.trace.tracelogging import parse_schema, parse_traits
 
 MODE_CIRCULAR = 0x2
 MODE_NEW_FILE = 0x8

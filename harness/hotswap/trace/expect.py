@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hotswap.trace.schema import EventSchema, Field, InType, OutType
 from hotswap.trace.table import EventTable
-from hotswap.trace.tracelogging import EventSchema, Field, InType, OutType
 
 
 class Verdict(StrEnum):

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hotswap.trace.framing import gather
-from hotswap.trace.tracelogging import EventSchema, Field, InType, Shape, decode_narrow, scalar_dtype, unique_names
+from hotswap.trace.schema import EventSchema, Field, InType, Shape, decode_narrow, is_sized, scalar_dtype, unique_names
 
 Column: TypeAlias = "NDArray[np.generic] | pa.ChunkedArray"
 """Numbers, and records of 16 bytes, as numpy; texts, binary data and lists as Arrow."""
@@ -39,12 +39,13 @@ class Payloads:
 
 def is_columnar(schema: EventSchema, pointer_size: int) -> bool:
     """Whether payloads of this schema can be decoded here."""
-    return all(
-        item.in_type in _SCALARS
-        if item.shape == Shape.SCALAR and scalar_dtype(item.in_type, pointer_size) is None
-        else scalar_dtype(item.in_type, pointer_size) is not None and item.shape != Shape.CUSTOM
-        for item in schema.fields
-    )
+    return all(_is_columnar(item, scalar_dtype(item, pointer_size)) for item in schema.fields)
+
+
+def _is_columnar(item: Field, code: str | None) -> bool:
+    if code is not None:
+        return item.shape in (Shape.SCALAR, Shape.CONSTANT, Shape.VARIABLE)
+    return item.shape == Shape.SCALAR and item.in_type in _SCALARS and not is_sized(item)
 
 
 def decode_columns(
@@ -139,7 +140,7 @@ def _steps(fields: Sequence[Field], pointer_size: int) -> Iterable[_Step]:
     """How to decode the fields, in order. Neighbours of fixed size are read as one record."""
     run: list[str] = []
     for item in fields:
-        code = scalar_dtype(item.in_type, pointer_size)
+        code = scalar_dtype(item, pointer_size)
         if code is not None and item.shape == Shape.SCALAR:
             run.append(code)
             continue
@@ -156,9 +157,14 @@ def _fixed(codes: Sequence[str]) -> _Step:
 
     def step(chunk: _Chunk) -> Iterable[_Piece]:
         records = chunk.records(dtype)
-        return [np.ascontiguousarray(records[name]) for name in dtype.names or ()]
+        return [native_order(records[name]) for name in dtype.names or ()]
 
     return step
+
+
+def native_order(column: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A column of its own, in the byte order of this computer: ports come in network order."""
+    return np.ascontiguousarray(column, column.dtype.newbyteorder("="))
 
 
 def _array(item: Field, code: str) -> _Step:
@@ -175,7 +181,7 @@ def _array(item: Field, code: str) -> _Step:
                 pa.binary(dtype.itemsize), len(joined) // dtype.itemsize, [None, pa.py_buffer(joined)]
             )
         else:
-            values = pa.array(joined.view(dtype))
+            values = pa.array(native_order(joined.view(dtype)))
         return [pa.ListArray.from_arrays(pa.array((begins // dtype.itemsize).astype(np.int32)), values)]
 
     return step

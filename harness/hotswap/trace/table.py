@@ -14,15 +14,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hotswap.trace.clock import FILETIME_UNIX_EPOCH
+from hotswap.trace.decode import decode_payload
 from hotswap.trace.framing import gather
-from hotswap.trace.payload import Column, decode_columns, is_columnar
-from hotswap.trace.tracelogging import (
+from hotswap.trace.payload import Column, decode_columns, is_columnar, native_order
+from hotswap.trace.schema import (
     EventSchema,
     Field,
     InType,
     MetadataError,
     Shape,
-    decode_payload,
     fixed_dtype,
     scalar_dtype,
     unique_names,
@@ -215,7 +215,7 @@ class EventTable:
             rows = rows[self.payload_length[rows] >= dtype.itemsize]
             raw = np.frombuffer(self.data, np.uint8)
             records = gather(raw, self.payload_offset[rows], dtype)
-            columns: dict[str, Column] = {name: np.ascontiguousarray(records[name]) for name in dtype.names or ()}
+            columns: dict[str, Column] = {name: native_order(records[name]) for name in dtype.names or ()}
             return self._select(kind.name, rows, columns, described, total - len(rows))
         if is_columnar(kind.schema, kind.pointer_size):
             offset, length = self.payload_offset[rows], self.payload_length[rows]
@@ -305,8 +305,8 @@ def _objects(values: list[object]) -> NDArray[np.object_]:
 
 def _column(described: Field, values: list[object], pointer_size: int) -> NDArray[np.generic]:
     """Decoded values in the field's own type; objects for what has no fixed size."""
-    if described.shape == Shape.SCALAR and (code := scalar_dtype(described.in_type, pointer_size)) is not None:
-        return np.array(values, code)
+    if described.shape == Shape.SCALAR and (code := scalar_dtype(described, pointer_size)) is not None:
+        return native_order(np.array(values, code))
     return _objects(values)
 
 

@@ -17,8 +17,10 @@ from hotswap.errors import UsageError
 from hotswap.trace.buffers import MODE_COMPRESSED
 from hotswap.trace.clock import ClockType, SessionClock
 from hotswap.trace.compression import Compression, compress
+from hotswap.trace.encode import encode_payload
 from hotswap.trace.framing import BUFFER_HEADER_SIZE, EVENT_HEADER_SIZE, BufferFlag, HeaderType
-from hotswap.trace.tracelogging import EventSchema, Provider, Value, build_schema, build_traits, encode_payload
+from hotswap.trace.schema import EventSchema, Value
+from hotswap.trace.tracelogging import Provider, build_schema, build_traits
 
 CHANNEL_TRACELOGGING = 11
 _FLUSHED = 3
