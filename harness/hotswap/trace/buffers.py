@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from hotswap.trace.compression import Compression, inflate
 from hotswap.trace.framing import BUFFER_DTYPE, BUFFER_HEADER_SIZE, BufferFlag, FrameWalk, Problem, Tail, gather
+from hotswap.trace.modes import MODE_COMPRESSED
 from hotswap.trace.native import kernel
 
-MODE_COMPRESSED = 0x04000000
 _MOST_PLAIN = 1 << 26
 """Distance of plain buffers: larger than that is damage."""
 _MOST_INFLATED = 1 << 24

@@ -32,12 +32,11 @@ from hotswap.trace.framing import (
     header_name,
 )
 from hotswap.trace.grouping import group_rows
+from hotswap.trace.modes import MODE_CIRCULAR, MODE_KB_SIZES, MODE_NEW_FILE
 from hotswap.trace.schema import EventSchema, MetadataError
 from hotswap.trace.table import EventKind, EventTable
 from hotswap.trace.tracelogging import parse_schema, parse_traits
 
-MODE_CIRCULAR = 0x2
-MODE_NEW_FILE = 0x8
 _LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e").bytes_le
 
 
@@ -300,19 +299,34 @@ def _loss(data: bytes, header: LogFileHeader, buffers: NDArray[np.void], frames:
     if header.mode & (MODE_CIRCULAR | MODE_NEW_FILE):
         numbers = numbers[1:]
     missing = int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers) if len(numbers) else 0
+    if header.mode & MODE_CIRCULAR and missing:
+        # Buffers are not written in the order of their numbers, so those that were written over leave gaps at the edge:
+        # of as many as were written, those before the first number are no gaps.
+        over = header.buffers_written - len(buffers) - (int(numbers[0]) - 1)
+        missing = max(missing - max(over, 0), 0)
     flagged = buffers["flags"] & (BufferFlag.EVENTS_LOST | BufferFlag.BUFFER_LOST) != 0
     full = np.flatnonzero(np.isin(frames.type, (HeaderType.FULL32, HeaderType.FULL64)))
     lost = sum(data[at + 24 : at + 40] == _LOST_EVENT_GUID for at in frames.offset[full].tolist())
     return LossReport(header.events_lost, header.buffers_lost, int(np.count_nonzero(flagged)), missing, lost)
 
 
+def _may_have_wrapped(header: LogFileHeader, buffers: NDArray[np.void]) -> bool:
+    """Whether a circular file is as large as it may be: then more buffers were written than there are."""
+    unit = 1 << 10 if header.mode & MODE_KB_SIZES else 1 << 20
+    most = max(header.maximum_file_size * unit // max(header.buffer_size, 1), 2)
+    return bool(header.mode & MODE_CIRCULAR) and len(buffers) >= most
+
+
 def _check_whole(header: LogFileHeader, buffers: NDArray[np.void], frames: Frames, problems: list[Problem]) -> None:
     end = int(buffers["offset"][-1])
     if len(np.unique(buffers["sequence"])) != len(buffers):
         problems.append(Problem("bad-buffer", "buffers with the same sequence number", end))
-    if header.end_time == 0 or not buffers["flags"][-1] & BufferFlag.FLUSH_MARKER:
+    wrapped = header.mode & MODE_CIRCULAR and header.buffers_written > len(buffers)
+    # The last buffer that was written is not the last in a circular file that began again.
+    last = buffers["flags"][1:] if wrapped and len(buffers) > 1 else buffers["flags"][-1:]
+    if header.end_time == 0 or not (last & BufferFlag.FLUSH_MARKER).any():
         problems.append(Problem("unclosed", "the session was not stopped, or the file was cut", end))
-    elif header.buffers_written > len(buffers):
+    elif header.buffers_written > len(buffers) and not _may_have_wrapped(header, buffers):
         text = f"{header.buffers_written} buffers were written and {len(buffers)} are here"
         problems.append(Problem("missing-buffers", text, end))
     if header.clock_type not in (ClockType.QPC, ClockType.SYSTEM_TIME, ClockType.CPU_CYCLE):

@@ -1,0 +1,28 @@
+"""Writing standard `.etl` files (etl.md, section 5): from rows, from an event table, from Arrow columns.
+
+It makes what no real sample has: sessions of every clock and mode, losses, files never closed, every kind of header.
+What the agent writes in the guest is independent of it.
+"""
+
+from __future__ import annotations
+
+from hotswap.trace.writer.batch import Batch
+from hotswap.trace.writer.file import EtlWriter, append_etl, build_etl, write_etl
+from hotswap.trace.writer.rows import (
+    ClassicRow,
+    ErrorRow,
+    EventRow,
+    Instance,
+    KernelRow,
+    ManifestRow,
+    MessageRow,
+    RawRow,
+    Row,
+    lost_event,
+)
+from hotswap.trace.writer.session import Layout, Session
+
+__all__ = [
+    "Batch", "ClassicRow", "ErrorRow", "EtlWriter", "EventRow", "Instance", "KernelRow", "Layout", "ManifestRow",
+    "MessageRow", "RawRow", "Row", "Session", "append_etl", "build_etl", "lost_event", "write_etl",
+]  # fmt: skip
