@@ -65,7 +65,7 @@ class EventRow:
     def encode(self) -> bytes:
         """As Row says."""
         described = _described(self.provider.name, self.schema, self.items)
-        payload = encode_payload(self.schema, self.values)
+        payload = encode_payload(self.schema, self.values, self.pointer_size)
         descriptor = (0, 0, CHANNEL_TRACELOGGING, self.level, self.opcode, 0, self.keyword)
         return _event(
             self.tick, self.pid, self.tid, self.provider.guid, descriptor, self.activity, self.pointer_size,
