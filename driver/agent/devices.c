@@ -19,18 +19,28 @@ static void DeviceDrop(DEVICE *Device)
     }
 }
 
-void DevicesClose(DEVICES *Devices)
+static void DevicesCloseSome(DEVICES *Devices, BOOL All, UINT64 Owner)
 {
     EnterCriticalSection(&Devices->Lock);
     for (UINT32 i = 0; i < DEVICES_LIMIT; i++) {
         DEVICE *Device = &Devices->Devices[i];
-        if (Device->Id != 0 && !Device->Closed) {
+        if (Device->Id != 0 && !Device->Closed && (All || Device->Owner == Owner)) {
             Device->Closed = TRUE;
             CancelIoEx(Device->Handle, NULL);
             DeviceDrop(Device);
         }
     }
     LeaveCriticalSection(&Devices->Lock);
+}
+
+void DevicesClose(DEVICES *Devices)
+{
+    DevicesCloseSome(Devices, TRUE, 0);
+}
+
+void DevicesRelease(DEVICES *Devices, UINT64 Owner)
+{
+    DevicesCloseSome(Devices, FALSE, Owner);
 }
 
 static DEVICE *DeviceAcquire(DEVICES *Devices, UINT64 Id)
@@ -88,6 +98,7 @@ REQUEST_RESULT DeviceOpen(REQUEST *Request)
         if (Devices->Devices[i].Id == 0) {
             Free = &Devices->Devices[i];
             Free->Id = ++Devices->LastId;
+            Free->Owner = Request->Nonce;
             Free->Handle = Handle;
             Free->References = 1;
             WriteU64(&Request->Out, Free->Id);

@@ -7,7 +7,8 @@
 #define DEVICE_IO_LIMIT 256
 
 typedef struct _DEVICE {
-    UINT64 Id; /* never used again; 0 = free slot */
+    UINT64 Id;    /* never used again; 0 = free slot */
+    UINT64 Owner; /* nonce of the client that opened it */
     HANDLE Handle;
     UINT32 References; /* the table's own and one for each IOCTL in flight; the handle goes with the last */
     BOOL Closed;
@@ -32,6 +33,8 @@ typedef struct _DEVICES {
 void DevicesOpen(_Out_ DEVICES *Devices);
 /* Cancel what is in flight and close everything. */
 void DevicesClose(_Inout_ DEVICES *Devices);
+/* The same with what this client opened. */
+void DevicesRelease(_Inout_ DEVICES *Devices, UINT64 Owner);
 
 /* How one IOCTL ended. */
 typedef struct _IOCTL_RESULT {

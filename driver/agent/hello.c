@@ -87,6 +87,14 @@ REQUEST_RESULT HelloJournal(REQUEST *Request)
     return RequestDone;
 }
 
+REQUEST_RESULT HelloRelease(REQUEST *Request)
+{
+    OPERATION_ARGUMENTS_READ(Request);
+    TraceRelease(&Request->Agent->Trace, Request->Nonce); /* first: it needs its device */
+    DevicesRelease(&Request->Agent->Devices, Request->Nonce);
+    return RequestDone;
+}
+
 REQUEST_RESULT HelloQuit(REQUEST *Request)
 {
     OPERATION_ARGUMENTS_READ(Request);

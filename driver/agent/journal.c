@@ -74,7 +74,17 @@ HSAGENT_JOURNAL_STATE JournalQuery(JOURNAL *Journal, UINT64 Nonce, UINT64 Id)
     return State;
 }
 
-HSAGENT_JOURNAL_STATE JournalBegin(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, UINT8 **Frame, UINT32 *Size, BOOL *Busy)
+static void JournalSetAsker(JOURNAL_ENTRY *Entry, STREAM *Asker)
+{
+    StreamRelease(Entry->Asker);
+    Entry->Asker = Asker;
+    if (Asker != NULL) {
+        StreamKeep(Asker);
+    }
+}
+
+HSAGENT_JOURNAL_STATE JournalBegin(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, STREAM *Asker, UINT8 **Frame,
+                                   UINT32 *Size, BOOL *Busy)
 {
     JOURNAL_ENTRY *Entry;
     HSAGENT_JOURNAL_STATE State;
@@ -91,6 +101,8 @@ HSAGENT_JOURNAL_STATE JournalBegin(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, UI
         } else {
             State = HsAgentJournalGone;
         }
+    } else if (State == HsAgentJournalRunning) {
+        JournalSetAsker(Entry, Asker);
     } else if (State == HsAgentJournalUnknown) {
         UINT32 Tries = 0;
         while (Journal->Entries[Journal->Next].State == HsAgentJournalRunning && Tries < JOURNAL_ENTRIES) {
@@ -107,6 +119,7 @@ HSAGENT_JOURNAL_STATE JournalBegin(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, UI
             Entry->Nonce = Nonce;
             Entry->Id = Id;
             Entry->State = HsAgentJournalRunning;
+            JournalSetAsker(Entry, Asker);
             Journal->Next = (Journal->Next + 1) % JOURNAL_ENTRIES;
         }
     }
@@ -114,12 +127,18 @@ HSAGENT_JOURNAL_STATE JournalBegin(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, UI
     return State;
 }
 
-void JournalEnd(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, UINT8 *Frame, UINT32 Size)
+STREAM *JournalEnd(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, const STREAM *Told, UINT8 *Frame, UINT32 Size)
 {
     JOURNAL_ENTRY *Entry;
+    STREAM *Other = NULL;
     EnterCriticalSection(&Journal->Lock);
     Entry = JournalFind(Journal, Nonce, Id);
-    if (Entry != NULL && Entry->State == HsAgentJournalRunning) {
+    if (Entry != NULL && Entry->State == HsAgentJournalRunning && Entry->Asker != Told) {
+        Other = Entry->Asker;
+        StreamKeep(Other);
+        Frame = NULL;
+    } else if (Entry != NULL && Entry->State == HsAgentJournalRunning) {
+        JournalSetAsker(Entry, NULL);
         Entry->Frame = Frame;
         Entry->Size = Size;
         Entry->State = HsAgentJournalDone;
@@ -134,4 +153,5 @@ void JournalEnd(JOURNAL *Journal, UINT64 Nonce, UINT64 Id, UINT8 *Frame, UINT32 
     }
     LeaveCriticalSection(&Journal->Lock);
     MemoryFree(Frame);
+    return Other;
 }

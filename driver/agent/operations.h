@@ -15,6 +15,7 @@
 REQUEST_HANDLER HelloRun;
 REQUEST_HANDLER HelloJournal;
 REQUEST_HANDLER HelloQuit;
+REQUEST_HANDLER HelloRelease;
 
 /* clock.c */
 REQUEST_HANDLER ClockPing;

@@ -12,8 +12,12 @@
  *
  * Requests carry the client's random Nonce and an Id that grows. The agent keeps a journal of answers: a repeated
  * (Nonce, Id) gets the same answer again (HSAGENT_FLAG_REPLAYED) and does not run twice; while the first is still
- * running the repetition is dropped, since its answer comes anyway; when the answer is not kept any more the error is
+ * running its answer goes to the stream of the repetition instead; when the answer is not kept any more the error is
  * HsAgentProtocolAnswerGone. Replies may come in another order than requests.
+ *
+ * An agent on a port serves whoever speaks there, and keeps journal, handles and trace when its client is gone: a client
+ * that comes again with its nonce finds them, and one that goes for good says so (HsAgentOpRelease). On a port the rest of
+ * a frame that does not come within a second, or before the other end hangs up, never comes: HsAgentProtocolBadPayload.
  */
 #pragma once
 
@@ -63,6 +67,7 @@ typedef enum _HSAGENT_OP {
     HsAgentOpClock = 3,         /* -                                     u64 ticks before, system time, ticks after, tick frequency */
     HsAgentOpJournal = 4,       /* u64 nonce, id                         u32 HSAGENT_JOURNAL_STATE */
     HsAgentOpQuit = 5,          /* -                                     - */
+    HsAgentOpRelease = 6,       /* -                                     - (the client's trace is finished, its handles are closed) */
 
     /* A file comes in chunks, under a temporary name; commit checks size and hash and renames it. */
     HsAgentOpFileWrite = 16,    /* text path, u64 transfer, offset, bytes data    u64 size so far; offset 0 starts anew and makes missing folders */

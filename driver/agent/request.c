@@ -10,6 +10,7 @@ static REQUEST_HANDLER *RequestFindHandler(UINT16 Op)
     case HsAgentOpClock: return ClockSample;
     case HsAgentOpJournal: return HelloJournal;
     case HsAgentOpQuit: return HelloQuit;
+    case HsAgentOpRelease: return HelloRelease;
     case HsAgentOpFileWrite: return FileWrite;
     case HsAgentOpFileCommit: return FileCommit;
     case HsAgentOpFileDiscard: return FileDiscard;
@@ -84,9 +85,22 @@ static void RequestWriteError(REQUEST *Request)
     WriteAscii(&Request->Out, Request->ErrorDetail != NULL ? Request->ErrorDetail : "");
 }
 
+/* Write the answer to whoever asked last, and keep it. */
+static void RequestAnswer(REQUEST *Request)
+{
+    MESSAGE_WRITER *Out = &Request->Out;
+    STREAM *Stream = Request->Stream;
+    StreamKeep(Stream);
+    while (Stream != NULL) {
+        STREAM *Told = Stream;
+        StreamWrite(Told, Out->Data, Out->Used);
+        Stream = JournalEnd(&Request->Agent->Journal, Request->Nonce, Request->Id, Told, Out->Data, Out->Used);
+        StreamRelease(Told);
+    }
+}
+
 void RequestComplete(REQUEST *Request, REQUEST_RESULT Result)
 {
-    AGENT *Agent = Request->Agent;
     MESSAGE_WRITER *Out = &Request->Out;
     if (Result == RequestDone && Out->Failed) {
         Result = RequestFailProtocol(Request, HsAgentProtocolTooLarge, "the reply does not fit into one frame");
@@ -101,22 +115,27 @@ void RequestComplete(REQUEST *Request, REQUEST_RESULT Result)
         Header->Op = Request->Op;
         Header->Flags = (UINT16)(HSAGENT_FLAG_REPLY | (Result == RequestFailed ? HSAGENT_FLAG_ERROR : 0));
         FrameSeal(Header, Out->Used - HSAGENT_FRAME_HEADER_SIZE);
-        StreamWrite(&Agent->Stream, Out->Data, Out->Used);
     }
     if (Request->Journaled && !Out->Failed) {
-        JournalEnd(&Agent->Journal, Request->Nonce, Request->Id, Out->Data, Out->Used);
+        RequestAnswer(Request);
     } else {
+        if (!Out->Failed) {
+            StreamWrite(Request->Stream, Out->Data, Out->Used);
+        }
         MemoryFree(Out->Data);
     }
     ArenaFree(&Request->Arena);
+    StreamRelease(Request->Stream);
     MemoryFree(Request);
 }
 
-static REQUEST *RequestCreate(AGENT *Agent, const HSAGENT_FRAME_HEADER *Header)
+static REQUEST *RequestCreate(AGENT *Agent, STREAM *Stream, const HSAGENT_FRAME_HEADER *Header)
 {
     REQUEST *Request = MemoryAllocate(sizeof(*Request));
     if (Request != NULL) {
         Request->Agent = Agent;
+        Request->Stream = Stream;
+        StreamKeep(Stream);
         Request->Nonce = Header->Nonce;
         Request->Id = Header->Id;
         Request->Op = Header->Op;
@@ -154,24 +173,24 @@ BOOL RequestSpawn(LPTHREAD_START_ROUTINE Routine, void *Context)
     return TRUE;
 }
 
-void RequestRefuse(AGENT *Agent, const HSAGENT_FRAME_HEADER *Header, HSAGENT_PROTOCOL_ERROR Error)
+void RequestRefuse(AGENT *Agent, STREAM *Stream, const HSAGENT_FRAME_HEADER *Header, HSAGENT_PROTOCOL_ERROR Error)
 {
-    REQUEST *Request = RequestCreate(Agent, Header);
+    REQUEST *Request = RequestCreate(Agent, Stream, Header);
     if (Request != NULL) {
         RequestComplete(Request, RequestFailProtocol(Request, Error, ""));
     }
 }
 
-static void RequestReplay(AGENT *Agent, UINT8 *Frame, UINT32 Size)
+static void RequestReplay(STREAM *Stream, UINT8 *Frame, UINT32 Size)
 {
     HSAGENT_FRAME_HEADER *Header = (HSAGENT_FRAME_HEADER *)Frame;
     Header->Flags |= HSAGENT_FLAG_REPLAYED;
     FrameSeal(Header, Size - HSAGENT_FRAME_HEADER_SIZE);
-    StreamWrite(&Agent->Stream, Frame, Size);
+    StreamWrite(Stream, Frame, Size);
     MemoryFree(Frame);
 }
 
-void RequestReceive(AGENT *Agent, const HSAGENT_FRAME_HEADER *Header, const UINT8 *Payload)
+void RequestReceive(AGENT *Agent, STREAM *Stream, const HSAGENT_FRAME_HEADER *Header, const UINT8 *Payload)
 {
     REQUEST *Request;
     UINT8 *Copy;
@@ -181,17 +200,17 @@ void RequestReceive(AGENT *Agent, const HSAGENT_FRAME_HEADER *Header, const UINT
     if (Header->Flags & HSAGENT_FLAG_REPLY) {
         return; /* an echo */
     }
-    switch (JournalBegin(&Agent->Journal, Header->Nonce, Header->Id, &Frame, &Size, &Busy)) {
-    case HsAgentJournalDone: RequestReplay(Agent, Frame, Size); return;
+    switch (JournalBegin(&Agent->Journal, Header->Nonce, Header->Id, Stream, &Frame, &Size, &Busy)) {
+    case HsAgentJournalDone: RequestReplay(Stream, Frame, Size); return;
     case HsAgentJournalRunning: return;
-    case HsAgentJournalGone: RequestRefuse(Agent, Header, HsAgentProtocolAnswerGone); return;
+    case HsAgentJournalGone: RequestRefuse(Agent, Stream, Header, HsAgentProtocolAnswerGone); return;
     case HsAgentJournalUnknown: break;
     }
     if (Busy) {
-        RequestRefuse(Agent, Header, HsAgentProtocolBusy);
+        RequestRefuse(Agent, Stream, Header, HsAgentProtocolBusy);
         return;
     }
-    Request = RequestCreate(Agent, Header);
+    Request = RequestCreate(Agent, Stream, Header);
     if (Request == NULL) {
         return; /* no memory for as much as an answer: the client's deadline will tell */
     }

@@ -6,6 +6,7 @@
 
 typedef struct _REQUEST {
     AGENT *Agent;
+    STREAM *Stream; /* on which it came, with a reference */
     UINT64 Nonce;
     UINT64 Id;
     UINT16 Op;
@@ -30,10 +31,12 @@ typedef enum _REQUEST_RESULT {
 typedef REQUEST_RESULT REQUEST_HANDLER(_Inout_ REQUEST *Request);
 
 /* Take a frame from the stream: answer it out of the journal, run it, or start a thread that does. */
-void RequestReceive(_Inout_ AGENT *Agent, _In_ const HSAGENT_FRAME_HEADER *Header, _In_ const UINT8 *Payload);
+void RequestReceive(_Inout_ AGENT *Agent, _Inout_ STREAM *Stream, _In_ const HSAGENT_FRAME_HEADER *Header,
+                    _In_ const UINT8 *Payload);
 
 /* Answer a frame that could not be taken. */
-void RequestRefuse(_Inout_ AGENT *Agent, _In_ const HSAGENT_FRAME_HEADER *Header, HSAGENT_PROTOCOL_ERROR Error);
+void RequestRefuse(_Inout_ AGENT *Agent, _Inout_ STREAM *Stream, _In_ const HSAGENT_FRAME_HEADER *Header,
+                   HSAGENT_PROTOCOL_ERROR Error);
 
 /* Send the answer, hand it to the journal, free the request. */
 void RequestComplete(_Inout_ REQUEST *Request, REQUEST_RESULT Result);

@@ -306,6 +306,7 @@ static REQUEST_RESULT TraceStartLocked(REQUEST *Request, PCWSTR Link, PCWSTR Pat
         return RequestFail(Request, "HeapAlloc", ERROR_NOT_ENOUGH_MEMORY);
     }
     memcpy(Trace->Path, Path, PathBytes);
+    Trace->Owner = Request->Nonce;
     Trace->DrainCode = DrainCode;
     Trace->IntervalMs = TraceLimit(IntervalMs, 1, TRACE_INTERVAL_MOST);
     Trace->ChunkBytes = TraceLimit(ChunkBytes, TRACE_CHUNK_LEAST, TRACE_CHUNK_MOST);
@@ -352,6 +353,13 @@ void TraceClose(TRACE *Trace)
         Trace->Thread = NULL;
     }
     LeaveCriticalSection(&Trace->StartStop);
+}
+
+void TraceRelease(TRACE *Trace, UINT64 Owner)
+{
+    if (Trace->Owner == Owner) {
+        TraceClose(Trace);
+    }
 }
 
 REQUEST_RESULT TraceStop(REQUEST *Request)

@@ -20,6 +20,7 @@ typedef struct _TRACE {
     UINT32 IntervalMs;
     UINT32 FlushMs;
     BOOL Running;
+    UINT64 Owner; /* nonce of the client that started it */
     UINT64 Drains;
     UINT32 ErrorDomain; /* HSAGENT_ERROR_DOMAIN; 0 = none */
     UINT32 ErrorCode;
@@ -32,3 +33,5 @@ typedef struct _TRACE {
 void TraceOpen(_Out_ TRACE *Trace);
 /* Stop the session if there is one, and finish its file. */
 void TraceClose(_Inout_ TRACE *Trace);
+/* The same with the session of this client. */
+void TraceRelease(_Inout_ TRACE *Trace, UINT64 Owner);
