@@ -14,6 +14,7 @@ from hotswap.cli import doctor as doctor_commands
 from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
 from hotswap.cli import trace as trace_commands
+from hotswap.cli import trace_diff as _trace_diff  # noqa: F401 - its commands are those of trace_commands.app
 from hotswap.cli import trace_table as _trace_table  # noqa: F401 - its commands are those of trace_commands.app
 from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError

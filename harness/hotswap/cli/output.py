@@ -36,10 +36,11 @@ VERDICT_STYLES: Mapping[str, str] = {"pass": "bold cyan", "fail": "bold red", "i
 class Terminal(Console):
     """Standard output or standard error. Nobody who stops reading one of them (`head`) ends a run or its verdict."""
 
-    def __init__(self, *, stderr: bool = False) -> None:
+    def __init__(self, *, stderr: bool = False, colour: bool | None = None) -> None:
+        """`colour`: what was asked for on the command line, which counts before all else."""
         stream = sys.stderr if stderr else sys.stdout
         self._is_tty = _is_tty(stream)
-        self._colours = wants_colour(os.environ, is_tty=self._is_tty)
+        self._colours = wants_colour(os.environ, is_tty=self._is_tty) if colour is None else colour
         super().__init__(
             stderr=stderr,
             highlight=False,

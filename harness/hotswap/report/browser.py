@@ -146,10 +146,10 @@ class Browser:
         wanted = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.call("Emulation.setEmulatedMedia", media=kind, features=wanted)
 
-    def open(self, path: Path, *, seconds: float = 60.0) -> None:
-        """Load a file and wait until it has loaded."""
+    def open(self, page: Path | str, *, seconds: float = 60.0) -> None:
+        """Load a file or an address and wait until it has loaded."""
         self._events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=page.resolve().as_uri() if isinstance(page, Path) else page)
         self.wait_for_event("Page.loadEventFired", seconds=seconds)
 
     def wait_for_event(self, method: str, *, seconds: float = 60.0) -> dict[str, Any]:
