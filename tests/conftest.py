@@ -21,10 +21,9 @@ from support.real_samples import summarize
 
 
 def pytest_configure() -> None:
-    """Tests send these, which programs ignore when they inherit that: under nohup, and in a script's background."""
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, handler)
+    """Tests send Ctrl-C, which programs ignore when they inherit that: what a script runs in the background does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -31,7 +31,7 @@ def page(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
         chromium.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
         chromium.open(path)
         chromium.wait_until("document.documentElement.className.includes('scripted')")
-        if "firstTick" in path.read_text("utf-8") and '"events":0,' not in path.read_text("utf-8"):
+        if "firstTick" in path.read_text("utf-8") and '"recorded":0,' not in path.read_text("utf-8"):
             chromium.wait_until("document.getElementById('lanes').dataset.ready === 'true'")
         return chromium
 

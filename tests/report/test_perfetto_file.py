@@ -56,10 +56,10 @@ def test_every_iteration_is_a_slice_of_its_workers_thread_named_by_version() -> 
 def test_times_are_nanoseconds_in_order_and_slices_are_nested() -> None:
     run = passed()
     reading = Reading(run)
-    first = min(e.tick for e in run.events)
+    table = run.etl().events
+    first, base = int(table.tick[0]), int(table.ns[0])
     begins = sorted(e.tick for e in run.find("IterationBegin", Worker=2))
     told = [packet.timestamp for packet in reading.of(TrackEvent.TYPE_SLICE_BEGIN, "worker 2 (")]
-    base = int(run.etl().events.ns[0])
     assert told == [base + (tick - first) * 100 for tick in begins]
     assert [p.timestamp for p in reading.events] == sorted(p.timestamp for p in reading.events)
     depth: Counter[int] = Counter()

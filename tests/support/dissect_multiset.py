@@ -29,10 +29,12 @@ def our_multiset(path: Path) -> Counter[Key]:
 
     table = read_etl(path).events
     guids = [kind.provider.bytes_le.hex() for kind in table.kinds]
-    columns = (table.tick, table.pid, table.tid, table.kind, table.payload_length)
+    headers = [kind.family == "event" for kind in table.kinds]
+    columns = (table.tick, table.pid % 2**32, table.tid % 2**32, table.kind, table.payload_length)
     return Counter(
         (tick, pid, tid, guids[kind], length)
         for tick, pid, tid, kind, length in zip(*(np.asarray(c).tolist() for c in columns), strict=True)
+        if headers[kind]
     )
 
 

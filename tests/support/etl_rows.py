@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hotswap.trace.clock import ClockType
 from hotswap.trace.framing import HeaderType
+from hotswap.trace.items import ItemType
 from hotswap.trace.schema import EventSchema, Field, InType
 from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import (
@@ -23,7 +24,7 @@ from hotswap.trace.writer import (
     Session,
     items,
 )
-from hotswap.trace.writer.items import Item, ItemType
+from hotswap.trace.writer.items import Item
 
 PROVIDER = Provider.named("HotSwap.Tests")
 COUNT = EventSchema("Count", (Field("Value", InType.UINT64), Field("Text", InType.COUNTEDSTRING)))

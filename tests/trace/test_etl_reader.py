@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hotswap.errors import UsageError
 from hotswap.trace.clock import ClockType, SessionClock
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
+from hotswap.trace.event_kind import NO_PROVIDER
 from hotswap.trace.framing import BUFFER_HEADER_SIZE
 from hotswap.trace.schema import EventSchema, Field, InType, OutType, Shape
 from hotswap.trace.tracelogging import Provider, build_schema, parse_schema, provider_guid
@@ -55,12 +56,12 @@ def test_values_come_back_in_time_order() -> None:
     assert not etl.loss.any
     assert etl.closed
     table = etl.events
-    assert table.names[0] == "Count"
-    assert table.providers[0] == PROVIDER.guid
-    assert table.counts() == {(PROVIDER.guid, "Count"): 500}
+    assert table.names[:2].tolist() == ["hook 0x0000", "Count"]
+    assert table.providers[1] == PROVIDER.guid
+    assert table.counts() == {(NO_PROVIDER, "hook 0x0000"): 1, (PROVIDER.guid, "Count"): 500}
     assert set(table.cpu.tolist()) == {0, 1}
-    assert set(table.pid.tolist()) == {7}
-    assert set(table.payload_length.tolist()) == {12}
+    assert set(table.pid[1:].tolist()) == {7}
+    assert set(table.payload_length[1:].tolist()) == {12}
 
 
 def test_ties_are_settled_by_cpu_and_place() -> None:
@@ -73,10 +74,10 @@ def test_ties_are_settled_by_cpu_and_place() -> None:
 
 def test_an_empty_trace_is_whole() -> None:
     etl = parse_etl(build_etl([], SMALL))
-    assert len(etl.events) == 0
+    assert (len(etl.events), etl.recorded) == (1, 0)
     assert etl.problems == ()
     assert len(etl.events.events("Count")) == 0
-    assert etl.events.to_arrow().num_rows == 0
+    assert etl.events.to_arrow().num_rows == 1
 
 
 def test_the_guid_is_mixed_endian_and_derived_from_the_name() -> None:
@@ -128,7 +129,7 @@ def test_content_without_events_is_a_problem() -> None:
     data = bytearray(build_etl(rows(3), SMALL))
     data[2048 + BUFFER_HEADER_SIZE : 2048 + BUFFER_HEADER_SIZE + 4] = bytes(4)
     etl = parse_etl(bytes(data))
-    assert len(etl.events) == 0
+    assert etl.recorded == 0
     assert {"no-events", "bad-event"} <= codes(etl)
 
 
@@ -193,7 +194,7 @@ def test_a_broken_extended_item_costs_only_the_schema(size: int) -> None:
     data = bytearray(build_etl(rows(10), SMALL))
     struct.pack_into("<H", data, 2048 + BUFFER_HEADER_SIZE + 80, size)
     etl = parse_etl(bytes(data))
-    assert len(etl.events) == 10
+    assert etl.recorded == 10
     assert values(etl) == list(range(1, 10))
     assert codes(etl) == {"bad-items"}
 
@@ -314,14 +315,14 @@ def test_what_is_written_is_read(data: st.DataObject) -> None:
     ]
     events = [EventRow(10 + i, 0, 1, 2, PROVIDER, schema, row) for i, row in enumerate(written)]
     table = parse_etl(build_etl(events)).events
-    assert len(table) == len(written)
-    for row, expected in enumerate(written):
+    assert len(table) == len(written) + 1
+    for row, expected in enumerate(written, 1):
         fields = table.row(row)["fields"]
         assert fields == expected
     decoded = table.events(schema.name)
     assert decoded.malformed == 0
     assert len(decoded) == len(written)
-    assert table.to_arrow().num_rows == len(written)
+    assert table.to_arrow().num_rows == len(table)
 
 
 WHOLE_DATA = build_etl(rows(120, cpus=2), SMALL)

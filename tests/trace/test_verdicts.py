@@ -70,7 +70,7 @@ def test_a_slice_reads_like_a_log() -> None:
         for i in range(2)
     ]  # fmt: skip
     table = parse_etl(build_etl(rows, Session(first_tick=1000))).events
-    lines = format_slice(table, [1, 0, 1]).splitlines()
+    lines = format_slice(table, [2, 1, 2]).splitlines()
     assert [line.split() for line in lines] == [
         ["us", "+us", "tid", "cpu", "event"],
         ["0.0", "300", "0", "IterationBegin", "Worker=2", "WaitStatus=STATUS_WAIT_1", "Status=STATUS_SUCCESS",
@@ -78,4 +78,4 @@ def test_a_slice_reads_like_a_log() -> None:
         ["1.5", "+1.5", "301", "1", "IterationBegin", "Worker=2", "WaitStatus=STATUS_TIMEOUT", "Status=STATUS_SUCCESS",
          "Mask=0xff"],
     ]  # fmt: skip
-    assert [record["us"] for record in slice_records(table, [0, 1])] == [0.0, 1.5]
+    assert [record["us"] for record in slice_records(table, [1, 2])] == [0.0, 1.5]

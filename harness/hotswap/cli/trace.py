@@ -54,7 +54,7 @@ def info(
         from hotswap.trace.kinds import count_kinds
 
         etl = read_etl(file)
-        kinds = count_kinds(etl)
+        kinds = count_kinds(etl.events)
         content = trace_info(etl, kinds)
     target.write(content)
     if not target.is_standard_output:

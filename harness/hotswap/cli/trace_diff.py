@@ -17,6 +17,8 @@ from hotswap.errors import UsageError
 if TYPE_CHECKING:
     from hotswap.trace.diff.compare import Comparison
     from hotswap.trace.diff.meaning import Side
+    from hotswap.trace.select import Selection
+    from hotswap.trace.table import EventTable
 
 _WITH = ("time", "ids", "addresses", "cpu")
 _STYLES = {"-": "red", "+": "cyan", "~": "yellow", "?": "dim"}
@@ -76,7 +78,7 @@ def diff(
     with progress.live():
         progress(f"reading {a.name}")
         from hotswap.trace.diff.compare import compare
-        from hotswap.trace.diff.meaning import Fickle, Meaning, Side
+        from hotswap.trace.diff.meaning import Fickle, Meaning
         from hotswap.trace.diff.show import comparison_json
         from hotswap.trace.etl import read_etl
 
@@ -84,7 +86,7 @@ def diff(
         etl_a = read_etl(a)
         progress(f"reading {b.name}")
         etl_b = read_etl(b)
-        side_a, side_b = (Side(etl.events, selection.rows(etl.events)) for etl in (etl_a, etl_b))
+        side_a, side_b = (_side(etl.events, selection) for etl in (etl_a, etl_b))
         progress("comparing")
         fickle = frozenset(Fickle(name) for name in included if name != "cpu")
         meaning = Meaning(fickle, "cpu" in included, tuple(ignore or ()))
@@ -124,6 +126,14 @@ def _tolerance(text: str | None, *, timed: bool) -> int | None:
     if not 0 <= value < 1e18:
         raise UsageError(f"--tolerance {text} is out of range")
     return round(value)
+
+
+def _side(table: EventTable, selection: Selection) -> Side:
+    """What was traced and chosen; what the files say of themselves is not compared."""
+    from hotswap.trace.diff.meaning import Side
+
+    rows = selection.rows(table)
+    return Side(table, rows[table.recorded[rows]])
 
 
 def _print(

@@ -209,11 +209,8 @@ def _select(
 
 
 def _say_what_is_not_here(etl: EtlFile) -> None:
-    """Events without an EVENT_HEADER have no place in the table: that is said, not left to be found out."""
-    others = len(etl.frames) - len(etl.events) - 1
+    """Loss and damage are said, not left to be found out."""
     said = []
-    if others > 0:
-        said.append(f"{others} events of the kernel and of classic providers are not in the table (hotswap trace info)")
     if etl.loss.any:
         said.append(f"lost: {etl.loss.describe()}")
     if etl.problems:

@@ -64,6 +64,7 @@ def page_data(model: TraceModel, results: tuple[ExpectationResult, ...]) -> Page
     force_ticks, force_versions = model.trace.force
     meta = {
         "events": len(table),
+        "recorded": model.trace.etl.recorded,
         "frequency": table.frequency,
         "firstTick": str(first),
         "firstNs": int(table.ns[0]) if len(table) else 0,

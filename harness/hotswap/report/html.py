@@ -144,7 +144,7 @@ def _figures(result: SwapResult, model: TraceModel, updates: tuple[UpdateView, .
     held = [(view.hold_us, view) for view in updates if view.hold_us is not None]
     longest = max(held, key=lambda pair: pair[0] or 0.0, default=None)
     table = model.table
-    span = (int(table.tick[-1]) - int(table.tick[0])) / table.frequency if len(table) else 0.0
+    span = (int(table.tick[-1]) - int(table.tick[0])) / table.frequency if model.trace.etl.recorded else 0.0
     return [
         Figure("Events", count(result.events), f"in {seconds(span)} of trace" if span else "no event was traced"),
         Figure("Signals", count(result.signals)),

@@ -21,6 +21,7 @@ from hotswap.report.model import TraceModel, swap_parts, worker_text
 from hotswap.swap.swap_trace import END_OF_TIME
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.trace.etl import EtlFile
+from hotswap.trace.event_kind import LOG_FILE_HEADER
 from hotswap.trace.expect import status_text
 
 _SEQUENCE = 1
@@ -40,7 +41,8 @@ class _Writer:
         self.table = model.table
         self.first = int(self.table.tick[0]) if len(self.table) else 0
         self.start = int(self.table.ns[0]) if len(self.table) else 0
-        self.pid = int(np.bincount(self.table.pid).argmax()) if len(self.table) else 0
+        pids, counts = np.unique(self.table.pid[self.table.pid >= 0], return_counts=True)
+        self.pid = int(pids[counts.argmax()]) if len(pids) else 0
         self.packets: list[tuple[int, bytes]] = []
         self.names: dict[str, int] = {}
         self.fields: dict[str, int] = {}
@@ -147,7 +149,8 @@ class _Writer:
 
     def _others(self) -> None:
         """Every other event with its fields: on its worker's thread when it is the worker's own, else on the host's."""
-        names = {(kind.provider, kind.name) for kind in self.table.kinds if not kind.name.startswith(_DRAWN)}
+        kinds = [kind for kind in self.table.kinds if kind.hook != LOG_FILE_HEADER and not kind.name.startswith(_DRAWN)]
+        names = {(kind.provider, kind.name) for kind in kinds}
         for provider, name in sorted(names, key=str):
             events = self.table.events(name, provider)
             columns = [(field, values.tolist()) for field, values in events.fields.items()]

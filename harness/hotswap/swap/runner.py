@@ -265,7 +265,7 @@ class _Test:
             reason=why,
             run_folder=self.folder.path,
             report=self.folder.report,
-            events=len(etl.events),
+            events=etl.recorded,
             signals=len(etl.events.events("SignalEnd")),
             iterations=len(etl.events.events("IterationBegin")),
             updates=tuple(self.seen.updates),
@@ -294,7 +294,7 @@ class _Test:
     def _finish(self, result: SwapResult, etl: EtlFile) -> None:
         witnesses = self.seen.witnesses(self.package, self.plan.hold_budget_ms)
         self.folder.write("report.html", write_report(result, etl, witnesses))
-        if len(etl.events):
+        if etl.recorded:
             self.folder.write("trace.perfetto-trace", write_perfetto(etl, witnesses))
         self.folder.write_summary({**result.to_json(), "state": "ended", "slices": dict(result.slices)})
         self.folder.timeline.event("verdict", verdict=result.verdict, reason=result.reason)

@@ -18,25 +18,30 @@ from numpy.typing import NDArray
 from hotswap.errors import UsageError
 from hotswap.trace.buffers import BufferImage, read_buffers
 from hotswap.trace.clock import ClockType, SessionClock
+from hotswap.trace.event_kind import NO_PROVIDER, EventKind, unnamed
 from hotswap.trace.framing import (
     BUFFER_HEADER_SIZE,
-    EVENT_DTYPE,
     BufferFlag,
     Frames,
     HeaderType,
-    Items,
     Problem,
-    find_items,
-    frame_ticks,
-    gather,
+    family_of,
     header_name,
 )
 from hotswap.trace.grouping import group_rows
+from hotswap.trace.headers import Headers, carry_times, read_headers
 from hotswap.trace.modes import MODE_CIRCULAR, MODE_KB_SIZES, MODE_NEW_FILE
 from hotswap.trace.schema import EventSchema, MetadataError
-from hotswap.trace.table import EventKind, EventTable
+from hotswap.trace.table import EventTable
 from hotswap.trace.tracelogging import parse_schema, parse_traits
 
+_POINTER32 = (
+    *(HeaderType.SYSTEM32, HeaderType.COMPACT32, HeaderType.PERFINFO32),
+    *(HeaderType.FULL32, HeaderType.INSTANCE32, HeaderType.EVENT32),
+)
+_BAD_ITEMS = "broken extended items"
+_MOST_BAD = 16
+"""As many events with a broken header are reported one by one."""
 _LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e").bytes_le
 
 
@@ -105,9 +110,9 @@ class LossReport:
 
 @dataclass(frozen=True)
 class EtlFile:
-    """A decoded file. `buffers` is a structured array in file order (see BufferImage); `frames` are all events of all
-    kinds in file order with their raw `ticks`, offsets in `events.data`; `events` are the EVENT_HEADER events in time
-    order."""
+    """A decoded file. `buffers` is a structured array in file order (see BufferImage); `frames` are all events in file
+    order with their raw `ticks` (0: no time), offsets in `events.data`; `events` are all events in time order, the
+    file's own header event among them."""
 
     path: Path
     header: LogFileHeader
@@ -122,6 +127,11 @@ class EtlFile:
     def closed(self) -> bool:
         """Whether the session was stopped and the file is all there."""
         return not {"unclosed", "cut", "missing-buffers"} & {problem.code for problem in self.problems}
+
+    @property
+    def recorded(self) -> int:
+        """Number of events but the one that is the file's header."""
+        return len(self.events) - 1
 
     @property
     def file_order_inversions(self) -> int:
@@ -152,11 +162,11 @@ def parse_etl(data: bytes, path: Path = Path("memory.etl")) -> EtlFile:
     image = read_buffers(data, header.buffer_size, header.mode)
     buffers, frames, problems = image.buffers, image.walk.frames(), image.walk.problems
     raw = np.frombuffer(image.data, np.uint8)
-    ticks = frame_ticks(image.data, raw, frames)
-    events = _event_table(image, raw, frames, header, problems)
+    heads = read_headers(raw, frames)
+    events = _event_table(image, raw, frames, heads, header, problems)
     loss = _loss(image.data, header, buffers, frames)
     _check_whole(header, buffers, frames, problems)
-    return EtlFile(path, header, loss, tuple(problems), buffers, frames, ticks, events)
+    return EtlFile(path, header, loss, tuple(problems), buffers, frames, heads.tick, events)
 
 
 def _parse_header(data: bytes, path: Path) -> LogFileHeader:
@@ -204,92 +214,86 @@ def _event_table(
     image: BufferImage,
     raw: NDArray[np.uint8],
     frames: Frames,
+    heads: Headers,
     header: LogFileHeader,
     problems: list[Problem],
 ) -> EventTable:
-    rows = np.flatnonzero(np.isin(frames.type, (HeaderType.EVENT32, HeaderType.EVENT64)))
-    cpu = image.buffers["cpu"][frames.buffer[rows]]
-    heads = gather(raw, frames.offset[rows], EVENT_DTYPE)
+    for row in np.flatnonzero(heads.bad)[:_MOST_BAD].tolist():
+        what = "message options without their values" if frames.type[row] == HeaderType.MESSAGE else _BAD_ITEMS
+        problems.append(Problem("bad-items", f"an event with {what}", image.file_offset(int(frames.offset[row]))))
+    code, first = group_rows(image.data, heads.identity)
+    kinds = tuple(_event_kind(image, frames, heads, row, problems) for row in first.tolist())
+    tick = carry_times(heads, frames.buffer, header.first_tick)
+    cpu = image.buffers["cpu"][frames.buffer]
     # Ties of the clock are settled by CPU, then by place in the file: the order in which ProcessTrace hands out events.
-    order = np.lexsort((rows, cpu, heads["tick"]))
-    rows, cpu, heads = rows[order], cpu[order], heads[order]
-    offset, size = frames.offset[rows], frames.size[rows]
-    items = find_items(raw, offset, size, heads["flags"])
-    for row in np.flatnonzero(items.bad)[:16].tolist():
-        problems.append(
-            Problem("bad-items", "an event with broken extended items", image.file_offset(int(offset[row])))
-        )
-    kinds, kind = _kinds(image, frames.type[rows], offset, heads, items, problems)
-    clock = header.clock
+    order = np.lexsort((cpu, tick))
+    tick, clock = tick[order], header.clock
     return EventTable(
         kinds=kinds,
-        kind=kind,
-        tick=heads["tick"].astype(np.int64),
-        ns=clock.nanoseconds(heads["tick"]),
-        filetime=clock.filetimes(heads["tick"]),
-        cpu=cpu.astype(np.int64),
-        pid=heads["pid"].astype(np.int64),
-        tid=heads["tid"].astype(np.int64),
-        level=heads["level"].copy(),
-        opcode=heads["opcode"].copy(),
-        keyword=heads["keyword"].astype(np.uint64),
-        payload_offset=items.payload_offset,
-        payload_length=np.maximum(offset + size - items.payload_offset, 0),
+        kind=code[order],
+        tick=tick,
+        ns=clock.nanoseconds(tick),
+        filetime=clock.filetimes(tick),
+        cpu=cpu[order],
+        pid=heads.pid[order],
+        tid=heads.tid[order],
+        level=heads.level[order],
+        opcode=heads.opcode[order],
+        keyword=heads.keyword[order],
+        payload_offset=heads.payload_offset[order],
+        payload_length=heads.payload_length[order],
+        offset=frames.offset[order],
+        size=frames.size[order],
         frequency=clock.frequency,
         data=image.data,
     )
 
 
-def _kinds(
-    image: BufferImage,
-    types: NDArray[np.uint8],
-    offset: NDArray[np.int64],
-    heads: NDArray[np.void],
-    items: Items,
-    problems: list[Problem],
-) -> tuple[tuple[EventKind, ...], NDArray[np.int32]]:
-    """Group events by all that identifies them: header type, provider, descriptor, whole schema and traits."""
-    data, one = image.data, np.ones_like(offset)
-    parts = (
-        (offset + 2, one),
-        (offset + 24, one * 24),
-        (items.schema_offset, items.schema_length),
-        (items.traits_offset, items.traits_length),
+def _event_kind(image: BufferImage, frames: Frames, heads: Headers, row: int, problems: list[Problem]) -> EventKind:
+    """The kind that an event is of."""
+    header, at = int(frames.type[row]), int(frames.offset[row])
+    provider, descriptor, schema_blob, traits = (
+        image.data[offset[row] : offset[row] + length[row]] for offset, length in heads.identity[1:]
     )
-    code, first = group_rows(data, parts)
-    kinds = []
-    for row in first.tolist():
-        schema_at, traits_at = int(items.schema_offset[row]), int(items.traits_offset[row])
-        key = (
-            int(types[row]),
-            data[int(offset[row]) + 24 : int(offset[row]) + 48],
-            data[schema_at : schema_at + int(items.schema_length[row])],
-            data[traits_at : traits_at + int(items.traits_length[row])],
-        )
-        kinds.append(_event_kind(key, heads[row], image.file_offset(int(offset[row])), problems))
-    return tuple(kinds), code
-
-
-def _event_kind(key: tuple[int, bytes, bytes, bytes], head: np.void, offset: int, problems: list[Problem]) -> EventKind:
-    kind, descriptor, schema_blob, traits = key
+    family = family_of(header)
+    pointer_size = 4 if header in _POINTER32 else 8
+    if family == "classic":
+        kind, level, version = struct.unpack("<BBH", descriptor)
+        name = unnamed(header, kind)
+        return EventKind(UUID(bytes_le=provider), "", name, 0, version, level, kind, 0, None, pointer_size, header)
+    if family == "kernel":
+        hook = int.from_bytes(descriptor, "little")
+        name, version = unnamed(header, hook), provider[0]
+        return EventKind(NO_PROVIDER, "", name, 0, version, 0, hook & 0xFF, 0, None, pointer_size, header, hook)
+    if family == "message":
+        number, options = struct.unpack("<HH", descriptor)
+        guid = UUID(bytes_le=provider) if len(provider) == 16 else NO_PROVIDER
+        pointer_size = 4 if options & 0x40 else 8
+        return EventKind(guid, "", unnamed(header, number), number, 0, 0, 0, 0, None, pointer_size, header)
+    if family == "unknown":
+        return EventKind(NO_PROVIDER, "", unnamed(header, header), 0, 0, 0, 0, 0, None, pointer_size, header)
     schema: EventSchema | None = None
     provider_name = ""
     try:
         provider_name = parse_traits(traits) if traits else ""
         schema = parse_schema(schema_blob) if schema_blob else None
     except MetadataError as error:
-        problems.append(Problem("bad-schema", str(error), offset))
+        problems.append(Problem("bad-schema", str(error), image.file_offset(at)))
+    number, version, channel, level, opcode, task = struct.unpack("<HBBBBH", descriptor)
     return EventKind(
-        provider=UUID(bytes_le=descriptor[:16]),
-        provider_name=provider_name,
-        name=schema.name if schema else f"id {int(head['id'])}",
-        event_id=int(head["id"]),
-        version=int(head["version"]),
-        level=int(head["level"]),
-        opcode=int(head["opcode"]),
-        task=int(head["task"]),
-        schema=schema,
-        pointer_size=4 if kind == HeaderType.EVENT32 else 8,
+        UUID(bytes_le=provider),
+        provider_name,
+        schema.name if schema else unnamed(header, number),
+        number,
+        version,
+        level,
+        opcode,
+        task,
+        schema,
+        pointer_size,
+        header,
+        channel=channel,
+        self_describing=schema is not None,
     )
 
 

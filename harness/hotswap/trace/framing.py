@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag, auto
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,30 @@ def header_name(kind: int) -> str:
 
 _HEADER_NAMES = {int(kind): kind.name for kind in HeaderType}
 
+Family: TypeAlias = Literal["event", "classic", "kernel", "message", "unknown"]
+
+
+def family_of(kind: int) -> Family:
+    """Which family of headers a type belongs to; that of ERROR is unknown, since its layout is."""
+    return _FAMILIES.get(kind, "unknown")
+
+
+_FAMILIES: dict[int, Family] = {
+    HeaderType.SYSTEM32: "kernel",
+    HeaderType.SYSTEM64: "kernel",
+    HeaderType.COMPACT32: "kernel",
+    HeaderType.COMPACT64: "kernel",
+    HeaderType.PERFINFO32: "kernel",
+    HeaderType.PERFINFO64: "kernel",
+    HeaderType.FULL32: "classic",
+    HeaderType.FULL64: "classic",
+    HeaderType.INSTANCE32: "classic",
+    HeaderType.INSTANCE64: "classic",
+    HeaderType.EVENT32: "event",
+    HeaderType.EVENT64: "event",
+    HeaderType.MESSAGE: "message",
+}
+
 
 class BufferFlag(IntFlag):
     """BufferFlag of WMI_BUFFER_HEADER."""
@@ -62,31 +87,9 @@ BUFFER_DTYPE = np.dtype(
     }
 )
 
-EVENT_DTYPE = np.dtype(
-    {
-        "names": [
-            "size",
-            "flags",
-            "tid",
-            "pid",
-            "tick",
-            "id",
-            "version",
-            "channel",
-            "level",
-            "opcode",
-            "task",
-            "keyword",
-        ],
-        "formats": ["<u2", "<u2", "<u4", "<u4", "<i8", "<u2", "u1", "u1", "u1", "u1", "<u2", "<u8"],
-        "offsets": [0x00, 0x04, 0x08, 0x0C, 0x10, 0x28, 0x2A, 0x2B, 0x2C, 0x2D, 0x2E, 0x30],
-        "itemsize": EVENT_HEADER_SIZE,
-    }
-)
-
 _SYSTEM_FAMILY = (HeaderType.SYSTEM32, HeaderType.SYSTEM64, HeaderType.COMPACT32, HeaderType.COMPACT64)
 _PERFINFO_FAMILY = (HeaderType.PERFINFO32, HeaderType.PERFINFO64)
-_MINIMUM = {
+HEADER_SIZES = {
     HeaderType.SYSTEM32: 32,
     HeaderType.SYSTEM64: 32,
     HeaderType.COMPACT32: 24,
@@ -100,9 +103,10 @@ _MINIMUM = {
     HeaderType.EVENT32: EVENT_HEADER_SIZE,
     HeaderType.EVENT64: EVENT_HEADER_SIZE,
 }
+"""Bytes of the header, by type; of the other types 8 are known."""
 # By type byte: where the size is in the first 8 bytes (as a shift), and how small an event of it can be.
 _SIZE_SHIFT = np.array([32 if t in (*_SYSTEM_FAMILY, *_PERFINFO_FAMILY) else 0 for t in range(256)], np.uint8)
-_MIN_SIZE = np.array([_MINIMUM.get(t, 8) for t in range(256)], np.uint8)  # type: ignore[call-overload]
+_MIN_SIZE = np.array([HEADER_SIZES.get(t, 8) for t in range(256)], np.uint8)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,67 +236,3 @@ def gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], dtype: np.dtype[
         return np.zeros(len(offsets), dtype)
     windows = np.lib.stride_tricks.sliding_window_view(data, dtype.itemsize)
     return np.ascontiguousarray(windows[offsets]).view(dtype).reshape(-1)
-
-
-def frame_ticks(data: bytes, raw: NDArray[np.uint8], frames: Frames) -> NDArray[np.int64]:
-    """The raw time stamp of every frame; 0 for a kind that has none."""
-    word = np.dtype([("tick", "<i8")])
-    ticks = np.zeros(len(frames), np.int64)
-    perfinfo = np.isin(frames.type, _PERFINFO_FAMILY)
-    known = np.isin(frames.type, [t for t in _MINIMUM if t not in _PERFINFO_FAMILY])
-    for chosen, at in ((perfinfo, 8), (known, 16)):
-        ticks[chosen] = gather(raw, frames.offset[chosen] + at, word)["tick"]
-    for row in np.flatnonzero(frames.type == HeaderType.MESSAGE).tolist():
-        ticks[row] = _message_tick(data, int(frames.offset[row]), int(frames.size[row]))
-    return ticks
-
-
-def _message_tick(data: bytes, offset: int, size: int) -> int:
-    options = int.from_bytes(data[offset + 6 : offset + 8], "little")
-    if not options & 0x18:
-        return 0
-    at = 8 + (4 if options & 0x01 else 0) + (16 if options & 0x02 else 4 if options & 0x04 else 0)
-    if at + 8 > size:
-        return 0
-    return int.from_bytes(data[offset + at : offset + at + 8], "little", signed=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """Where the extended items of EVENT_HEADER events are; arrays of one length, offset 0 and length 0: none."""
-
-    schema_offset: NDArray[np.int64]
-    schema_length: NDArray[np.int64]
-    traits_offset: NDArray[np.int64]
-    traits_length: NDArray[np.int64]
-    payload_offset: NDArray[np.int64]
-    bad: NDArray[np.bool_]
-
-
-def find_items(
-    raw: NDArray[np.uint8], offset: NDArray[np.int64], size: NDArray[np.int64], flags: NDArray[np.uint16]
-) -> Items:
-    """Follow the extended items of all events in lockstep, one item of each event per step."""
-    count = len(offset)
-    found = {11: (np.zeros(count, np.int64), np.zeros(count, np.int64))}
-    found[12] = (np.zeros(count, np.int64), np.zeros(count, np.int64))
-    item = np.dtype([("size", "<u2"), ("type", "<u2"), ("linkage", "<u2"), ("length", "<u2")])
-    cursor, end = offset + EVENT_HEADER_SIZE, offset + size
-    bad = np.zeros(count, np.bool_)
-    live = np.flatnonzero(flags & 1)
-    while len(live):
-        fits = cursor[live] + 8 <= end[live]
-        bad[live[~fits]] = True
-        live = live[fits]
-        at = cursor[live]
-        head = gather(raw, at, item)
-        total, length = head["size"].astype(np.int64), head["length"].astype(np.int64)
-        whole = (total >= 8 + length) & (at + total <= end[live])
-        bad[live[~whole]] = True
-        for kind, (offsets, lengths) in found.items():
-            hit = whole & (head["type"] == kind)
-            offsets[live[hit]] = at[hit] + 8
-            lengths[live[hit]] = length[hit]
-        cursor[live[whole]] += total[whole]
-        live = live[whole & (head["linkage"] & 1 == 1)]
-    return Items(*found[11], *found[12], cursor, bad)

@@ -175,7 +175,7 @@ def _array(item: Field, code: str) -> _Step:
             at, size = chunk.take(item.count * dtype.itemsize)
         else:
             at, size = chunk.counted(dtype.itemsize)
-        joined, begins = _ragged(chunk.raw, at, size)
+        joined, begins = ragged(chunk.raw, at, size)
         if dtype.kind == "V":
             values = pa.FixedSizeBinaryArray.from_buffers(
                 pa.binary(dtype.itemsize), len(joined) // dtype.itemsize, [None, pa.py_buffer(joined)]
@@ -197,7 +197,7 @@ def _scalar(item: Field) -> _Step:
             at, size = chunk.terminated(_TERMINATED[kind])
         else:
             at, size = chunk.counted()
-        joined, begins = _ragged(chunk.raw, at, size)
+        joined, begins = ragged(chunk.raw, at, size)
         if kind in _WIDE:
             return [_texts(joined, begins, 2, lambda part: part.decode("utf-16-le", "replace"))]
         if kind in _NARROW:
@@ -215,7 +215,7 @@ def _sid(chunk: _Chunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return at, np.where(chunk.whole, 8 + rest, 0)
 
 
-def _ragged(
+def ragged(
     raw: NDArray[np.uint8], at: NDArray[np.int64], size: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of all rows one after the other, and where each begins, with the end of the last."""

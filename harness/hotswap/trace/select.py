@@ -96,7 +96,7 @@ class Selection:
 
     def _kinds(self, table: EventTable) -> list[int]:
         names = [kind.name for kind in table.kinds]
-        givers = [(kind.provider_name, str(kind.provider)) for kind in table.kinds]
+        givers = [(kind.giver, str(kind.provider)) for kind in table.kinds]
         _check_known("event", self.events, [[name] for name in names])
         _check_known("provider", self.providers, givers)
         return [

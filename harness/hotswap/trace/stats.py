@@ -47,7 +47,7 @@ def _names(table: EventTable, rows: NDArray[np.int64], by: str) -> NDArray[np.ge
         return table.pid[rows]
     if by == "thread":
         return np.array([f"{pid}/{tid}" for pid, tid in zip(table.pid[rows], table.tid[rows], strict=True)], object)
-    given = [kind.provider_name or str(kind.provider) for kind in table.kinds]
+    given = [kind.giver for kind in table.kinds]
     if by == "event":
         given = [f"{name}/{kind.name}" for name, kind in zip(given, table.kinds, strict=True)]
     return np.array(given, object)[table.kind[rows]] if given else np.empty(0, object)

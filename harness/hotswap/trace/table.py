@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from hotswap.trace.clock import FILETIME_UNIX_EPOCH
 from hotswap.trace.decode import decode_payload
+from hotswap.trace.event_kind import LOG_FILE_HEADER, EventKind
 from hotswap.trace.framing import gather
-from hotswap.trace.payload import Column, decode_columns, is_columnar, native_order
+from hotswap.trace.items import ItemType, Places, find_items
+from hotswap.trace.payload import Column, decode_columns, is_columnar, native_order, ragged
 from hotswap.trace.schema import (
     EventSchema,
     Field,
@@ -28,24 +30,10 @@ from hotswap.trace.schema import (
     unique_names,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class EventKind:
-    """What events have in common: provider, descriptor and schema. Never told apart by the id alone."""
-
-    provider: UUID
-    provider_name: str
-    """Empty when the trace does not say it."""
-    name: str
-    """Event name; `id N` for an event without a TraceLogging schema."""
-    event_id: int
-    version: int
-    level: int
-    opcode: int
-    task: int
-    schema: EventSchema | None
-    """None: no schema in the trace, the payload stays undecoded."""
-    pointer_size: int = 8
+_ACTIVITY_AT = 0x40
+_GUID = np.dtype([("guid", "V16")])
+NO_SCHEMA = "nothing describes its payload"
+"""Why an event without a schema is not decoded."""
 
 
 class Fields(Mapping[str, NDArray[np.generic]]):
@@ -101,9 +89,10 @@ class Events:
         return self.fields[name]
 
 
-@dataclass
+@dataclass(repr=False)
 class EventTable:
-    """Events in the order in which they happened: by tick, then CPU, then position in the file.
+    """All events of a trace, of every kind of header, in the order in which they happened: by tick, then CPU, then
+    position in the file.
 
     All columns are arrays of one length. `kind` indexes `kinds`. Payloads are decoded on first use.
     """
@@ -111,26 +100,41 @@ class EventTable:
     kinds: tuple[EventKind, ...]
     kind: NDArray[np.int32]
     tick: NDArray[np.int64]
-    """Raw ticks of the session clock, `frequency` per second: compute latencies on these."""
+    """Raw ticks of the session clock, `frequency` per second: compute latencies on these. An event whose header has no
+    time has that of the event before it in its buffer."""
     ns: NDArray[np.int64]
     """Nanoseconds since the session started."""
     filetime: NDArray[np.int64]
     """100 ns since 1601-01-01 UTC."""
     cpu: NDArray[np.int64]
     pid: NDArray[np.int64]
+    """-1 where the header has none."""
     tid: NDArray[np.int64]
     level: NDArray[np.uint8]
     opcode: NDArray[np.uint8]
+    """Of classic and kernel events the type."""
     keyword: NDArray[np.uint64]
     payload_offset: NDArray[np.int64]
     payload_length: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    """Of the event in `data`."""
+    size: NDArray[np.int64]
+    """Of the event: header, extended items and payload."""
     frequency: int
-    data: bytes = field(repr=False)
-    """The bytes that `payload_offset` points into."""
-    _decoded: dict[tuple[str, UUID | None], Events] = field(default_factory=dict, repr=False)
+    data: bytes
+    """The bytes that `offset` and `payload_offset` point into."""
+    _decoded: dict[tuple[str, UUID | None], Events] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.tick)
+
+    def __repr__(self) -> str:
+        return f"<EventTable of {len(self)} events and {len(self.kinds)} kinds>"
+
+    @cached_property
+    def recorded(self) -> NDArray[np.bool_]:
+        """Which rows hold events that were traced: all but that of the file's own header."""
+        return np.array([kind.hook != LOG_FILE_HEADER for kind in self.kinds], np.bool_)[self.kind]
 
     @cached_property
     def names(self) -> NDArray[np.object_]:
@@ -141,6 +145,55 @@ class EventTable:
     def providers(self) -> NDArray[np.object_]:
         """Provider GUID (uuid.UUID) of every row."""
         return self._per_kind([kind.provider for kind in self.kinds])
+
+    def items(self, kind: int) -> Places:
+        """Where the extended items of a type (ItemType) lie in `data`: offset 0 where an event has none."""
+        rows = self._event_rows
+        found = find_items(np.frombuffer(self.data, np.uint8), self.offset[rows], self.size[rows], [kind]).places[kind]
+        places = Places(np.zeros(len(self), np.int64), np.zeros(len(self), np.int64))
+        places.offset[rows], places.length[rows] = found.offset, found.length
+        return places
+
+    def item(self, row: int, kind: int) -> bytes | None:
+        """The data of one event's extended item of a type (ItemType); None: it has none."""
+        if self.kinds[int(self.kind[row])].family != "event":
+            return None
+        one = np.array([row])
+        raw = np.frombuffer(self.data, np.uint8)
+        found = find_items(raw, self.offset[one], self.size[one], [kind]).places[kind]
+        at = int(found.offset[0])
+        return self.data[at : at + int(found.length[0])] if at else None
+
+    @cached_property
+    def activity(self) -> NDArray[np.void]:
+        """ActivityId of every row as 16 bytes (`UUID(bytes_le=...)`); zeros where the header has none."""
+        return self._guids(self._event_rows, self.offset[self._event_rows] + _ACTIVITY_AT)
+
+    @cached_property
+    def related_activity(self) -> NDArray[np.void]:
+        """The related activity's id of every row, from its extended item; zeros where there is none."""
+        places = self.items(ItemType.RELATED_ACTIVITYID)
+        rows = np.flatnonzero(places.length >= _GUID.itemsize)
+        return self._guids(rows, places.offset[rows])
+
+    def stack(self, row: int) -> NDArray[np.unsignedinteger]:
+        """The return addresses of one event's stack item, innermost first; none where it has no such item."""
+        for kind, code in ((ItemType.STACK_TRACE64, "<u8"), (ItemType.STACK_TRACE32, "<u4")):
+            data = self.item(row, kind)
+            if data is not None:
+                whole = (len(data) - 8) // np.dtype(code).itemsize
+                return np.frombuffer(data, code, max(whole, 0), 8) if whole > 0 else np.zeros(0, code)
+        return np.zeros(0, np.uint64)
+
+    @cached_property
+    def _event_rows(self) -> NDArray[np.int64]:
+        """Rows with an EVENT_HEADER."""
+        return np.flatnonzero(np.array([kind.family == "event" for kind in self.kinds], np.bool_)[self.kind])
+
+    def _guids(self, rows: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.void]:
+        column = np.zeros(len(self), "V16")
+        column[rows] = gather(np.frombuffer(self.data, np.uint8), at, _GUID)["guid"]
+        return column
 
     def _per_kind(self, values: list[object]) -> NDArray[np.object_]:
         column = np.empty(len(values), object)
@@ -175,8 +228,14 @@ class EventTable:
         return self._decode_kind(index)
 
     def row(self, row: int) -> dict[str, object]:
-        """One event for people and JSON: common columns, and `fields` with the decoded payload (None: undecodable)."""
+        """One event for people and JSON: common columns, and `fields` with the decoded payload.
+
+        Where that cannot be decoded, `fields` is None, `problem` says why (None: nothing is wrong), and `payload` has
+        its bytes.
+        """
         kind = self.kinds[int(self.kind[row])]
+        fields, problem = self._payload(row, kind)
+        undecoded = {} if problem is None else {"payload": self.payload(row)}
         return {
             "row": int(row),
             "tick": int(self.tick[row]),
@@ -185,23 +244,28 @@ class EventTable:
             "pid": int(self.pid[row]),
             "tid": int(self.tid[row]),
             "event": kind.name,
-            "fields": self._payload(row, kind),
+            "fields": fields,
+            "problem": problem,
+            **undecoded,
         }
+
+    def payload(self, row: int) -> bytes:
+        """The bytes of one event's payload."""
+        start = int(self.payload_offset[row])
+        return bytes(self.data[start : start + int(self.payload_length[row])])
 
     def schema_of(self, row: int) -> EventSchema | None:
         """The schema of a row's event."""
         return self.kinds[int(self.kind[row])].schema
 
-    def _payload(self, row: int, kind: EventKind) -> dict[str, object] | None:
+    def _payload(self, row: int, kind: EventKind) -> tuple[dict[str, object] | None, str | None]:
+        """The decoded payload, or why there is none."""
         if kind.schema is None:
-            return None
-        start = int(self.payload_offset[row])
+            return (None, NO_SCHEMA) if self.payload_length[row] else ({}, None)
         try:
-            return decode_payload(
-                kind.schema, self.data[start : start + int(self.payload_length[row])], kind.pointer_size
-            )
-        except MetadataError:
-            return None
+            return decode_payload(kind.schema, self.payload(row), kind.pointer_size), None
+        except MetadataError as error:
+            return None, str(error)
 
     def _decode_kind(self, index: int) -> Events:
         kind = self.kinds[index]
@@ -222,7 +286,7 @@ class EventTable:
             payloads = decode_columns(self.data, offset, length, kind.schema, kind.pointer_size)
             rows = rows[payloads.whole]
             return self._select(kind.name, rows, payloads.columns, described, total - len(rows))
-        decoded = [(row, self._payload(row, kind)) for row in rows.tolist()]
+        decoded = [(row, self._payload(row, kind)[0]) for row in rows.tolist()]
         whole = [(row, values) for row, values in decoded if values is not None]
         columns = {
             name: _column(item, [values[name] for _, values in whole], kind.pointer_size)
@@ -258,7 +322,8 @@ class EventTable:
 
         Fields of the same name and a compatible type share a column across event names; a field that clashes with
         another type or a common column is called `Event.Field`. Arrays and structs are JSON text, binary is bytes.
-        `time` is the UTC time with nanoseconds.
+        `time` is the UTC time with nanoseconds. Where events are not decoded, `payload` has their bytes and `problem`
+        the reason.
         """
         columns: dict[str, pa.Array] = {
             "row": pa.array(np.arange(len(self), dtype=np.int64)),
@@ -268,7 +333,7 @@ class EventTable:
             "cpu": pa.array(self.cpu.astype(np.int32)),
             "pid": pa.array(self.pid),
             "tid": pa.array(self.tid),
-            "provider": self._dictionary([kind.provider_name or str(kind.provider) for kind in self.kinds]),
+            "provider": self._dictionary([kind.giver for kind in self.kinds]),
             "provider_guid": self._dictionary([str(kind.provider) for kind in self.kinds]),
             "event": self._dictionary([kind.name for kind in self.kinds]),
             "level": pa.array(self.level),
@@ -276,8 +341,34 @@ class EventTable:
             "keyword": pa.array(self.keyword),
             "payload_bytes": pa.array(self.payload_length),
         }
-        columns.update(_payload_columns(self, {name.lower() for name in columns}))
+        undecoded = self._undecoded()
+        columns.update(_payload_columns(self, {name.lower() for name in (*columns, *_UNDECODED)}))
+        if undecoded.any():
+            columns.update(zip(_UNDECODED, self._undecoded_columns(undecoded), strict=True))
         return pa.table(columns)
+
+    def _undecoded(self) -> NDArray[np.bool_]:
+        """Rows whose payload has bytes that nothing could decode."""
+        undecoded = self.payload_length > 0
+        for index, kind in enumerate(self.kinds):
+            if kind.schema is not None:
+                rows = np.flatnonzero(self.kind == index)
+                undecoded[rows] = True
+                undecoded[self._decode_kind(index).rows] = False
+        return undecoded
+
+    def _undecoded_columns(self, undecoded: NDArray[np.bool_]) -> tuple[pa.Array, pa.Array]:
+        """Payload and reason of the rows that could not be decoded; null for the others."""
+        raw = np.frombuffer(self.data, np.uint8)
+        joined, begins = ragged(raw, self.payload_offset, np.where(undecoded, self.payload_length, 0))
+        buffers = [pa.py_buffer(np.packbits(undecoded, bitorder="little")), pa.py_buffer(begins), pa.py_buffer(joined)]
+        payloads = pa.Array.from_buffers(pa.large_binary(), len(self), buffers)
+        reasons = np.full(len(self), None, object)
+        reasons[undecoded] = NO_SCHEMA
+        described = np.array([kind.schema is not None for kind in self.kinds], np.bool_)[self.kind]
+        for row in np.flatnonzero(undecoded & described).tolist():
+            reasons[row] = self._payload(row, self.kinds[int(self.kind[row])])[1]
+        return payloads, pa.array(reasons, pa.string())
 
     def _dictionary(self, values: list[str]) -> pa.Array:
         distinct = list(dict.fromkeys(values))
@@ -355,6 +446,7 @@ def _plain(fields: Fields, name: str, described: Field) -> tuple[Column, str]:
     return texts, "text"
 
 
+_UNDECODED = ("payload", "problem")
 _ARROW_FAMILIES = {pa.string(): "text", pa.binary(): "binary"}
 
 

@@ -89,7 +89,7 @@ async function begin() {
   document.documentElement.classList.add("scripted");
   for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));
   const meta = JSON.parse(node("trace-meta").textContent);
-  if (!meta.events) {
+  if (!meta.recorded) {
     document.documentElement.classList.add("no-trace");
     node("timeline-problem").hidden = false;
     node("timeline-problem").textContent = "There is no trace of this run, so there is nothing to draw.";

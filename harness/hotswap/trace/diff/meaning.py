@@ -13,9 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
+from hotswap.trace.event_kind import EventKind
 from hotswap.trace.payload import Column
 from hotswap.trace.schema import Field, InType, OutType
-from hotswap.trace.table import EventKind, EventTable, Fields, jsonable
+from hotswap.trace.table import EventTable, Fields, jsonable
 
 Ints = NDArray[np.int64]
 

@@ -5,35 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from uuid import UUID
 
 from hotswap.errors import UsageError
+from hotswap.trace.items import ItemType
 from hotswap.trace.schema import EventSchema
 from hotswap.trace.tracelogging import build_schema, build_traits
-
-
-class ItemType(IntEnum):
-    """ExtType: EVENT_HEADER_EXT_TYPE_*."""
-
-    RELATED_ACTIVITYID = 1
-    SID = 2
-    TS_ID = 3
-    INSTANCE_INFO = 4
-    STACK_TRACE32 = 5
-    STACK_TRACE64 = 6
-    PEBS_INDEX = 7
-    PMC_COUNTERS = 8
-    PSM_KEY = 9
-    EVENT_KEY = 10
-    EVENT_SCHEMA_TL = 11
-    PROV_TRAITS = 12
-    PROCESS_START_KEY = 13
-    CONTROL_GUID = 14
-    QPC_DELTA = 15
-    CONTAINER_ID = 16
-    STACK_KEY32 = 17
-    STACK_KEY64 = 18
 
 
 @dataclass(frozen=True, slots=True)
