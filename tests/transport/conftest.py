@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
-from agents import Connect
+from agents import AGENT, Connect, Resident
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.machine.wine import WineMachine
 from hotswap.transport.agent import Agent
 from hotswap.transport.protocol import AgentContract
+from support.serial_line import SerialLine
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,23 @@ def connect(machine: WineMachine, build: DriverBuild, agent_contract: AgentContr
 @pytest.fixture
 def agent(connect: Connect) -> Agent:
     return connect()
+
+
+@pytest.fixture(scope="session")
+def resident(
+    machine: WineMachine, build: DriverBuild, agent_contract: AgentContract, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Resident]:
+    """An agent that stays in the same guest, on a COM port."""
+    machine.connect_agent(build.agent, Deadline.after(30)).close()
+    with SerialLine(tmp_path_factory.mktemp("line") / "com2") as line:
+        port = machine.folder.prefix / "dosdevices" / "com2"
+        port.unlink(missing_ok=True)
+        port.symlink_to(line.device)
+        process = subprocess.Popen(
+            [str(machine.wine.loader), AGENT, "--port", "COM2"], env=machine.environment, cwd=machine.folder.path
+        )
+        resident = Resident(machine, line, process, agent_contract)
+        yield resident
+        with resident.agent() as agent:
+            agent.quit(deadline=Deadline.after(20))
+        assert process.wait(20) == 0

@@ -11,7 +11,7 @@ from hotswap.deadline import Deadline
 from hotswap.errors import UsageError
 
 if TYPE_CHECKING:
-    from hotswap.transport.base import Transport
+    from hotswap.transport.base import Reconnection, Transport
 
 # What leaving a `with` block may take: an orderly stop, then force.
 STOP_SECONDS = 15.0
@@ -50,6 +50,10 @@ class Machine(ABC):
     @abstractmethod
     def connect_agent(self, agent_exe: Path, deadline: Deadline) -> Transport:
         """Put the agent into the guest, start it, and return the byte stream to it."""
+
+    def reconnection(self) -> Reconnection | None:
+        """How a client comes back to the agent when its stream breaks; None where the agent ends with its stream."""
+        return None
 
     @abstractmethod
     def guest_path(self, host: Path) -> str:

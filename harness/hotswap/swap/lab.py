@@ -119,7 +119,8 @@ class Lab:
             self.machine.start(deadline)
         with self.step("connect agent"):
             transport = self.machine.connect_agent(self.build.agent, deadline)
-            self._agent = Agent(transport, AgentContract.load(self.build.agent_contract), self.build.codes)
+            contract = AgentContract.load(self.build.agent_contract)
+            self._agent = Agent(transport, contract, self.build.codes, reconnection=self.machine.reconnection())
             self.hello = self.agent.hello(deadline=deadline)
             self.run.timeline.event("agent", hello=self.hello, clock=self.agent.clock(deadline=deadline))
         with self.step("deploy drivers"):

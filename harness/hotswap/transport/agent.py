@@ -7,6 +7,7 @@ import secrets
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from uuid import UUID
@@ -14,7 +15,7 @@ from uuid import UUID
 from hotswap.codes import CodeTable
 from hotswap.deadline import Deadline
 from hotswap.errors import GuestFault, HotswapError, UsageError
-from hotswap.transport.base import Transport
+from hotswap.transport.base import Reconnection, Transport
 from hotswap.transport.connection import AgentLost, Connection, PendingReply
 from hotswap.transport.protocol import AgentContract, AgentProtocolError, Frame, PayloadReader, PayloadWriter
 from hotswap.transport.replies import (
@@ -33,6 +34,7 @@ from hotswap.transport.replies import (
     ServiceStatus,
     TraceStats,
 )
+from hotswap.transport.returning import ReturningConnection
 
 __all__ = ["Agent", "AgentError", "AgentLost", "AgentProtocolError", "PendingIoctl"]
 
@@ -44,6 +46,8 @@ _BATCH_BYTES = 1 << 20
 _BATCH_ITEM_OVERHEAD = 64
 _OUTPUT_LIMIT = 1 << 20
 _CANCEL_SECONDS = 5.0
+# As the agent needs at most to finish a trace.
+_RELEASE_SECONDS = 12.0
 _NTSTATUS_FROM_WIN32 = 0xC0070000
 _SCRIPT_ITEM = struct.Struct("<6I")
 
@@ -126,10 +130,17 @@ class Agent:
         codes: CodeTable | None = None,
         *,
         nonce: int | None = None,
+        reconnection: Reconnection | None = None,
     ) -> None:
+        """`reconnection` is for an agent that stays when its stream breaks: calls then go on over another stream."""
         self.contract = contract
         self.codes = codes or CodeTable()
-        self.connection = Connection(transport, contract, nonce=nonce)
+        self.connection: Connection
+        if reconnection is None:
+            self.connection = Connection(transport, contract, nonce=nonce)
+        else:
+            self.connection = ReturningConnection(transport, contract, reconnection, nonce=nonce)
+        self._stays = reconnection is not None
 
     def __enter__(self) -> Agent:
         return self
@@ -140,7 +151,13 @@ class Agent:
         self.disconnect()
 
     def disconnect(self) -> None:
-        """End the stream; the agent then finishes a running trace and ends. Waits for that."""
+        """End the stream; the agent then finishes a running trace and ends. Waits for that.
+
+        An agent that stays finishes the trace that this client runs, and closes its handles.
+        """
+        if self._stays:
+            with suppress(HotswapError):  # gone already, or not answering: there is nothing to let go of
+                self._call("Release", b"", Deadline.after(_RELEASE_SECONDS), "release")
         self.connection.close()
 
     # The agent itself
@@ -195,9 +212,13 @@ class Agent:
         return state
 
     def quit(self, *, deadline: Deadline) -> None:
-        """Ask the agent to end, and wait until its stream has ended."""
+        """Ask the agent to end, and wait until its stream has ended; one that stays is not waited for."""
+        self.connection.expect_end()
         self._call("Quit", b"", deadline, "quit").finish()
-        self.connection.wait_lost(deadline)
+        if self._stays:
+            self.connection.close()
+        else:
+            self.connection.wait_lost(deadline)
 
     # Files
 
@@ -209,7 +230,7 @@ class Agent:
         data = source.read_bytes() if isinstance(source, Path) else source
         what = f"put {guest_path}"
         transfer = secrets.randbits(64)
-        step = self.contract["HSAGENT_FILE_CHUNK"]
+        step = self._file_chunk
         digest = hashlib.sha256(data)
         try:
             for offset in range(0, max(len(data), 1), step):
@@ -231,7 +252,7 @@ class Agent:
         parts: list[bytes] = []
         offset = 0
         while True:
-            payload = PayloadWriter().text(guest_path).u64(offset).u32(self.contract["HSAGENT_FILE_CHUNK"]).finish()
+            payload = PayloadWriter().text(guest_path).u64(offset).u32(self._file_chunk).finish()
             reader = self._call("FileRead", payload, deadline, what)
             size, part = reader.u64(), reader.data()
             reader.finish()
@@ -482,6 +503,10 @@ class Agent:
         return ProgramResult(exit_code, stdout, stderr, timed_out, cut, end - begin)
 
     # Below: how a call is made
+
+    @property
+    def _file_chunk(self) -> int:
+        return min(self.contract["HSAGENT_FILE_CHUNK"], self.connection.transport.chunk_bytes)
 
     def open_reply(self, reply: Frame, what: str) -> PayloadReader:
         """A reader of the reply's payload; raises what an error reply says."""

@@ -1,14 +1,24 @@
-"""What every way to the agent offers: a byte stream, nothing else."""
+"""What every way to the agent offers: a byte stream; and, to an agent that stays, another one when it breaks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from hotswap.deadline import Deadline
 
+FILE_CHUNK_BYTES = 1 << 20
+"""As HSAGENT_FILE_CHUNK: what one request carries of a file over a stream that is not slow."""
+
 
 class Transport(Protocol):
     """A byte stream to an agent. One thread reads; any thread may write, one at a time; close from any thread."""
+
+    @property
+    def chunk_bytes(self) -> int:
+        """How much of a file one request should carry: little over a stream that is slow or has a small queue."""
+        ...
 
     def read(self, size: int, deadline: Deadline) -> bytes:
         """Block until bytes are there and return at most `size` of them; b"" when the stream has ended.
@@ -32,3 +42,17 @@ class Transport(Protocol):
     def alive(self) -> str | None:
         """None while the other end lives, else what became of it (exit code, last words)."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnection:
+    """How a client comes back to an agent that outlives its streams.
+
+    `connect` makes a new stream to the same agent, over the same way (there is no other to fall back to), and raises
+    LabFault or DeadlineExpired. A stream that is away for more than `seconds` is lost for good. An answer that has not
+    come for `ask_after` seconds is asked for again, each time after twice as long: a line may lose bytes.
+    """
+
+    connect: Callable[[Deadline], Transport]
+    seconds: float = 20.0
+    ask_after: float = 1.0

@@ -23,11 +23,12 @@ class AgentLost(LabFault):
 class PendingReply:
     """A request that was sent; its reply comes in `result`."""
 
-    def __init__(self, connection: Connection, request_id: int, what: str) -> None:
+    def __init__(self, connection: Connection, request: Frame, what: str) -> None:
         self._connection = connection
         self._box: SimpleQueue[Frame | None] = SimpleQueue()
         self._reply: Frame | None = None
-        self.request_id = request_id
+        self.request = request
+        self.request_id = request.id
         self.what = what
 
     def deliver(self, reply: Frame | None) -> None:
@@ -47,13 +48,17 @@ class PendingReply:
         """
         if self._reply is not None:
             return self._reply
-        try:
-            reply = self._box.get(timeout=min(deadline.remaining, threading.TIMEOUT_MAX))
-        except Empty:
-            raise DeadlineExpired(
-                f"{self.what}: the agent did not answer in time, but its process and stream are there "
-                f"(request {self.request_id})"
-            ) from None
+        patience = self._connection.patience
+        while True:
+            try:
+                reply = self._box.get(timeout=min(deadline.remaining, patience))
+                break
+            except Empty:
+                if deadline.expired:
+                    silence = self._connection.silence
+                    raise DeadlineExpired(f"{self.what}: {silence} (request {self.request_id})") from None
+                self._connection.ask_again(self)
+                patience *= 2
         if reply is None:
             self._box.put(None)
             raise self._connection.lost_while(self.what)
@@ -64,8 +69,12 @@ class PendingReply:
 class Connection:
     """Numbers the requests of one client, sends them, and matches the replies.
 
-    Owns the transport. Safe for any number of threads. `skipped_bytes` counts what came in between frames.
+    Owns the transport. Safe for any number of threads. `skipped_bytes` counts what came in between frames. The stream's
+    end is the agent's: see ReturningConnection for an agent that stays.
     """
+
+    patience = threading.TIMEOUT_MAX
+    """Seconds without an answer after which it is asked for again."""
 
     def __init__(self, transport: Transport, contract: AgentContract, *, nonce: int | None = None) -> None:
         self.contract = contract
@@ -96,6 +105,14 @@ class Connection:
         """Whether the stream is open."""
         return self._reader.is_alive()
 
+    @property
+    def silence(self) -> str:
+        """What is known while an answer does not come."""
+        return "the agent did not answer in time, but its process and stream are there"
+
+    def ask_again(self, pending: PendingReply) -> None:
+        """Called while its answer does not come. A stream that loses nothing needs no question."""
+
     def send(
         self,
         op: int,
@@ -110,14 +127,14 @@ class Connection:
         with self._sending:
             request_id = next(self._ids) if repeat is None else repeat
             flags = self.contract["HSAGENT_FLAG_ASYNC"] if run_async else 0
-            data = encode_frame(self.contract, Frame(op, flags, self.nonce, request_id, payload))
-            pending = PendingReply(self, request_id, what)
+            pending = PendingReply(self, Frame(op, flags, self.nonce, request_id, payload), what)
+            data = encode_frame(self.contract, pending.request)
             with self._matching:
                 if self._lost is not None:
                     raise self.lost_while(what)
                 self._waiting.setdefault(request_id, []).append(pending)
             try:
-                self.transport.write(data, deadline)
+                self._write(pending, data, deadline)
             except OSError as error:
                 self._lose(self.transport.alive() or f"the stream to the agent broke: {error}")
                 raise self.lost_while(what) from error
@@ -126,6 +143,10 @@ class Connection:
                     self._waiting[request_id].remove(pending)
                 raise DeadlineExpired(f"{what}: {error}") from error
             return pending
+
+    def _write(self, pending: PendingReply, data: bytes, deadline: Deadline) -> None:
+        """Called with `_sending` held."""
+        self.transport.write(data, deadline)
 
     def lost_while(self, what: str) -> AgentLost:
         """The error for a call that the loss of the agent ended."""
@@ -138,24 +159,29 @@ class Connection:
             raise DeadlineExpired("waiting for the agent to end: its stream is still open")
         return self._lost or "the stream has ended"
 
+    def expect_end(self) -> None:
+        """The agent was asked to end: do not look for it when its stream does."""
+
     def close(self) -> None:
-        """End the stream and the agent; calls that wait end with AgentLost."""
+        """End the stream, and with it an agent that does not stay; calls that wait end with AgentLost."""
         self._lose("this side closed the stream")
         self.transport.close()
         self._reader.join()
 
     def _read(self) -> None:
+        self._lose(self._read_stream())
+
+    def _read_stream(self) -> str:
+        """Deliver what comes until the stream ends; returns why it did."""
         while True:
             try:
                 data = self.transport.read(_READ_BYTES, Deadline.after(_READ_SECONDS))
             except DeadlineExpired:
                 continue
             except OSError as error:
-                self._lose(self.transport.alive() or f"the stream from the agent broke: {error}")
-                return
+                return self.transport.alive() or f"the stream from the agent broke: {error}"
             if not data:
-                self._lose(self.transport.alive() or self._after_end())
-                return
+                return self.transport.alive() or self._after_end()
             for frame in self._decoder.feed(data):
                 self._deliver(frame)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, UsageError
+from hotswap.transport.base import FILE_CHUNK_BYTES
 
 _PIPE_BYTES = 1 << 20
 _STDERR_LINES = 20
@@ -29,6 +30,8 @@ class PipeTransport:
     is a pipe, is read along. Its last lines are told when the agent dies.
     """
 
+    chunk_bytes = FILE_CHUNK_BYTES
+
     def __init__(self, process: subprocess.Popen[bytes], errors: Path | None = None) -> None:
         """`errors`: the file that stderr goes to, when it is no pipe."""
         if process.stdin is None or process.stdout is None:
@@ -40,7 +43,10 @@ class PipeTransport:
         self._stderr = process.stderr.fileno() if process.stderr else None
         self._pidfd = os.pidfd_open(process.pid)
         self._wake_read, self._wake_write = os.pipe()
+        self._stop_read, self._stop_write = os.pipe()
         self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        self._stopped = False
         self._closing = threading.Lock()
         self._closed = False
         self._cut: str | None = None
@@ -57,6 +63,7 @@ class PipeTransport:
         self._poll_in = select.poll()
         self._poll_in.register(self._stdin, select.POLLOUT)
         self._poll_in.register(self._pidfd, select.POLLIN)
+        self._poll_in.register(self._stop_read, select.POLLIN)
 
     def read(self, size: int, deadline: Deadline) -> bytes:
         """As Transport.read."""
@@ -75,11 +82,15 @@ class PipeTransport:
 
     def write(self, data: bytes, deadline: Deadline) -> None:
         """As Transport.write."""
+        with self._writing:
+            self._write(data, deadline)
+
+    def _write(self, data: bytes, deadline: Deadline) -> None:
         if self._cut is not None:
             raise BrokenPipeError(self._cut)
         rest = memoryview(data)
         while rest:
-            if self._closed:
+            if self._stopped:
                 raise BrokenPipeError("the stream was closed")
             try:
                 rest = rest[os.write(self._stdin, rest) :]
@@ -101,7 +112,10 @@ class PipeTransport:
                 return
             assert self.process.stdin is not None
             assert self.process.stdout is not None
-            self.process.stdin.close()
+            self._stopped = True
+            os.write(self._stop_write, b"!")
+            with self._writing:
+                self.process.stdin.close()
             try:
                 self.process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
@@ -115,7 +129,7 @@ class PipeTransport:
                 self.process.stdout.close()
                 if self.process.stderr is not None:
                     self.process.stderr.close()
-                for end in (self._pidfd, self._wake_read, self._wake_write):
+                for end in (self._pidfd, self._wake_read, self._wake_write, self._stop_read, self._stop_write):
                     os.close(end)
 
     def alive(self) -> str | None:
