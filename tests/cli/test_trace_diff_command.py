@@ -40,11 +40,11 @@ def test_the_first_difference_is_shown_between_what_is_around_it(traces: Path, r
     done = hotswap("trace", "diff", traces / "a.etl", traces / "b.etl", "-C", "2", "--per", "Worker", runs=runs)
     assert done.code == 1
     shown = done.out.splitlines()
-    first = next(at for at, line in enumerate(shown) if line.startswith("first difference, Worker="))
+    first = next(at for at, line in enumerate(shown) if line.startswith("first difference, Worker "))
     assert shown[first].endswith(": removed")
     assert [line[0] for line in shown[first + 2 : first + 7]] == [" ", " ", "-", " ", " "]
     assert "EndpointWork" in shown[first + 4]
-    second = next(at for at, line in enumerate(shown) if line.startswith("difference 2, Worker="))
+    second = next(at for at, line in enumerate(shown) if line.startswith("difference 2, Worker "))
     assert [line[0] for line in shown[second + 2 : second + 9]] == [" ", " ", "-", "+", " ", " ", " "]
     assert "Result " in shown[second + 6], "which field it is that differs"
     assert " → " in shown[second + 6]

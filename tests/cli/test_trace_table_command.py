@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import hotswap
+from command import hotswap, on_terminal
 
+from hotswap.trace.etl import read_etl
+from hotswap.trace.lines import EventLines, LineFormat
 from hotswap.trace.schema import EventSchema, Field, InType, OutType
 from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl
@@ -55,7 +60,7 @@ def test_all_events_are_shown_in_their_order(trace: Path, runs: Path) -> None:
     done = hotswap("trace", "show", trace, runs=runs)
     assert (done.code, done.err) == (0, "")
     head, *shown = lines(done.out)
-    assert head.split() == ["us", "+us", "tid", "cpu", "event"]
+    assert head.split() == ["us", "+us", "pid", "tid", "cpu", "event"]
     assert len(shown) == 91
     assert "hook 0x0000" in shown[0]
     assert "Worker=0 Status=STATUS_SUCCESS Name=näme 0 Raw=01ff" in shown[1]
@@ -93,6 +98,86 @@ def test_what_is_chosen_is_shown(trace: Path, runs: Path, options: list[str], co
     assert len(lines(done.out)) == count + 1
 
 
+def test_fields_have_columns_of_their_own(trace: Path, runs: Path) -> None:
+    done = hotswap("trace", "show", trace, "--fields", "Worker,Load", "-f", "Name", "--head", "3", runs=runs)
+    head, *shown, more = lines(done.out)
+    assert head.split()[-4:] == ["event", "Worker", "Load", "Name"]
+    at = [head.index(name) for name in ("event", "Worker", "Load", "Name")]
+    cells = [[line[a:b].strip() for a, b in zip(at, [*at[1:], None], strict=True)] for line in shown]
+    assert cells == [["Work", "0", "-", "näme 0"], ["Work", "1", "-", "näme 1"], ["Tick", "-", "0.5", "-"]]
+    assert more == "… and 87 more; --head 0 shows all"
+    wrong = hotswap("trace", "show", trace, "-f", "Wroker", runs=runs)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.complaint().startswith("--fields: the trace has no field 'Wroker' (did you mean Worker?)")
+
+
+def test_head_and_tail_are_the_ends(trace: Path, runs: Path) -> None:
+    everything = lines(hotswap("trace", "show", trace, runs=runs).out)
+    assert lines(hotswap("trace", "show", trace, "--head", "0", runs=runs).out) == everything
+    assert lines(hotswap("trace", "show", trace, "--head", "5", runs=runs).out)[1:6] == everything[1:6]
+    tail = lines(hotswap("trace", "show", trace, "--tail", "5", runs=runs).out)
+    assert [re.split(r" {2,}", line)[-2:] for line in tail[2:6]] == [
+        re.split(r" {2,}", e)[-2:] for e in everything[-4:]
+    ]
+    assert tail[6:] == ["… and 85 before; --head 0 shows all"]
+    both = hotswap("trace", "show", trace, "--tail", "5", "--head", "5", runs=runs)
+    assert (both.code, both.complaint()) == (2, "--head and --tail: give one of them")
+
+
+def test_json_lines_are_the_rows(trace: Path, runs: Path, tmp_path: Path) -> None:
+    done = hotswap("trace", "show", trace, "-w", "Worker=1", "--json", runs=runs)
+    rows = [json.loads(line) for line in lines(done.out)]
+    assert [row["fields"]["Worker"] for row in rows] == [1] * 20
+    assert rows[0]["fields"]["Raw"] == "01ff"
+    out = tmp_path / "rows.jsonl"
+    done = hotswap("trace", "show", trace, "--tail", "2", "--json", out, "-f", "Load", runs=runs)
+    assert "Load" in lines(done.out)[0], "and to the terminal, too"
+    assert [json.loads(line)["fields"] for line in lines(out.read_text())] == [{}, {"Load": 29.5}]
+
+
+def test_long_values_are_cut_with_a_mark_unless_all_is_asked_for(tmp_path: Path, runs: Path) -> None:
+    path = tmp_path / "long.etl"
+    text = "x" * 200
+    values = {"Worker": 1, "Status": 0, "Name": text, "Raw": b""}
+    path.write_bytes(build_etl([EventRow(1000, 0, 1, 1, MINE, WORK, values)]))
+    done = hotswap("trace", "show", path, runs=runs)
+    assert f"Name={'x' * 59}… Raw=" in done.out
+    assert text in hotswap("trace", "show", path, "--full", runs=runs).out
+    asked = hotswap("trace", "sql", path, "select Name from events where Name is not null", runs=runs)
+    assert lines(asked.out)[1] == "x" * 59 + "…"
+
+
+def test_many_events_are_written_as_few_are(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = read_etl(trace).events
+    rows = np.arange(len(table))
+    for how in (LineFormat(), LineFormat(("Status", "Load"), whole=True)):
+        one_by_one = [list(line) for line in EventLines(table, rows, how).lines()]
+        monkeypatch.setattr("hotswap.trace.lines._FEW", 10)
+        assert [list(line) for line in EventLines(table, rows, how).lines()] == one_by_one
+        monkeypatch.undo()
+
+
+def test_colours_are_for_terminals_or_asked_for(trace: Path, runs: Path) -> None:
+    assert "\x1b" not in hotswap("trace", "show", trace, runs=runs).out
+    assert "\x1b[1mWork" in hotswap("trace", "show", trace, "--color", runs=runs, env={"NO_COLOR": "1"}).out
+    assert "\x1b[1mWork" in on_terminal(["trace", "show", str(trace)], runs, {})
+    assert "\x1b" not in on_terminal(["trace", "show", str(trace), "-q"], runs, {"NO_COLOR": "1"})
+    assert "\x1b" not in on_terminal(["trace", "show", str(trace), "--no-color", "-q"], runs, {})
+
+
+@pytest.mark.parametrize("command", [["show", "--head", "0"], ["show", "--json"], ["stats"], ["sql", "--csv"]])
+def test_a_reader_that_goes_away_is_no_error(trace: Path, runs: Path, command: list[str]) -> None:
+    name, *options = command
+    query = ["select * from events"] if name == "sql" else []
+    arguments = [sys.executable, "-m", "hotswap", "trace", name, str(trace), *query, *options]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -101,6 +186,7 @@ def test_what_is_chosen_is_shown(trace: Path, runs: Path, options: list[str], co
         (["-w", "Wroker=1"], "the trace has no field 'Wroker' (did you mean Worker?)"),
         (["-w", "Worker"], "the condition 'Worker' is not FIELD OPERATOR VALUE; operators are !=, >=, <=, =, >, <"),
         (["--limit", "-1"], "--limit is -1; it must not be negative"),
+        (["--tail", "-1"], "--tail is -1; it must not be negative"),
     ],
 )
 def test_what_the_trace_does_not_have_is_one_line(trace: Path, runs: Path, options: list[str], says: str) -> None:
@@ -143,6 +229,65 @@ def test_counts_by_event_and_by_thread(trace: Path, runs: Path) -> None:
     printed = hotswap("trace", "stats", trace, "--by", "cpu", runs=runs)
     assert [re.split(r"\s+", line.strip())[0] for line in lines(printed.out)[1:]] == ["61", "30"]
     assert hotswap("trace", "stats", trace, "--by", "colour", runs=runs).code == 2
+
+
+def test_counts_by_a_field(trace: Path, runs: Path) -> None:
+    rows = json.loads(hotswap("trace", "stats", trace, "--by", "status", "--json", runs=runs).out)["rows"]
+    assert [(row["key"], row["events"]) for row in rows] == [("STATUS_SUCCESS", 59), ("STATUS_UNSUCCESSFUL", 1)]
+    wrong = hotswap("trace", "stats", trace, "--by", "colour", runs=runs)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--by: the trace has no field 'colour'" in wrong.complaint()
+
+
+def test_the_time_between_two_events_is_measured_per_key(tmp_path: Path, runs: Path) -> None:
+    begin, end = (EventSchema(name, (Field("Worker", InType.UINT32),)) for name in ("Begin", "End"))
+    rows, expected = [], {1: [], 2: []}
+    for i in range(50):
+        for worker, distance in ((1, 40 + i), (2, 5000)):
+            at = 1000 + 100_000 * i + worker
+            rows += [EventRow(at, 0, 1, worker, MINE, begin, {"Worker": worker})]
+            rows += [EventRow(at + distance, 0, 1, worker, MINE, end, {"Worker": worker})]
+            expected[worker].append(distance / 10)
+    rows += [EventRow(9_000_000, 0, 1, 1, MINE, begin, {"Worker": 1}), EventRow(10, 0, 1, 1, MINE, end, {"Worker": 1})]
+    path = tmp_path / "pairs.etl"
+    path.write_bytes(build_etl(sorted(rows, key=lambda row: row.tick)))
+    command = ["trace", "stats", path, "--between", "Begin", "End", "--per", "Worker"]
+    told = json.loads(hotswap(*command, "--json", runs=runs).out)
+    assert (told["without_second"], told["without_first"]) == (1, 1)
+    assert told["all"]["count"] == 100 == sum(item["count"] for item in told["histogram"])
+    assert [item["key"] for item in told["keys"]] == ["Worker 2", "Worker 1"], "the slowest first"
+    assert told["keys"][0] == {"key": "Worker 2", "count": 50} | dict.fromkeys(
+        ("mean_us", "min_us", "p50_us", "p90_us", "p99_us", "max_us"), 500.0
+    )
+    assert told["keys"][1]["max_us"] == max(expected[1])
+    assert told["keys"][1]["p50_us"] == pytest.approx(np.median(expected[1]))
+    printed = hotswap(*command, runs=runs)
+    assert (printed.code, printed.err) == (0, "")
+    assert "from Begin to End per Worker" in printed.out
+    assert "1 Begin without a End" in printed.out
+    assert re.search(r"^ +500 us to +1 ms +50 █{40}$", printed.out, re.MULTILINE)
+    again = ["--between", "Begin", "Begin", "--per", "Worker", "--json"]
+    told = json.loads(hotswap("trace", "stats", path, *again, runs=runs).out)
+    assert told["all"]["count"] == 2 * 49 + 1
+    assert told["all"]["p50_us"] == 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--between", "Work", "Nothing"], "the trace has no event 'Nothing'"),
+        (["--between", "Work", "W*"], "--between: Work and W* are both names of the same events"),
+        (["--between", "Work", "Tick", "--per", "Worker"], "--per: the trace has no field 'Worker'"),
+        (["--between", "Tick", "Work", "--after", "0.585"], "--between: no Tick is followed by a Work"),
+        (["--per", "Worker"], "--per Worker: it goes with --between"),
+        (["--between", "Work"], "--between"),
+        (["--limit", "-1"], "--limit is -1; it must not be negative"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(trace: Path, runs: Path, options: list[str], says: str) -> None:
+    done = hotswap("trace", "stats", trace, *options, runs=runs)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.complaint()
 
 
 def test_exports_hold_the_events(trace: Path, runs: Path, tmp_path: Path) -> None:
@@ -188,6 +333,20 @@ def test_sql_answers_and_reaches_no_other_file(trace: Path, runs: Path, tmp_path
     ]
     answer = json.loads(hotswap("trace", "sql", trace, query, "--json", "-", runs=runs).out)
     assert answer["rows"] == [["Work", 60, None], ["Tick", 30, 29.5]]
+    comma = hotswap("trace", "sql", trace, query, "--csv", runs=runs)
+    assert list(csv.reader(lines(comma.out))) == [["event", "n", "load"], ["Work", "60", ""], ["Tick", "30", "29.5"]]
+    whole = "select * from events where event = 'Work' order by row limit 2"
+    rows = json.loads(hotswap("trace", "sql", trace, whole, "--json", runs=runs).out)
+    second = dict(zip(rows["columns"], rows["rows"][1], strict=True))
+    assert (second["tick"], second["ns"], second["Name"], second["Raw"]) == (101_000, 10_000_000, "näme 1", "01ff")
+    assert second["time"] == "2024-12-30 02:40:00.010000000", "with all digits"
+    assert json.loads(hotswap("trace", "sql", trace, "select sum(Worker) from events", "--json", runs=runs).out)[
+        "rows"
+    ] == [[60]]
+    both = hotswap("trace", "sql", trace, query, "--csv", "--json", runs=runs)
+    assert (both.code, both.complaint()) == (2, "--json and --csv cannot both be written to standard output")
+    few = lines(hotswap("trace", "sql", trace, "select event from events", "--limit", "2", runs=runs).out)
+    assert few == ["event", "Work", "Work", "… and 88 more rows; --limit 0 shows all"]
     wrong = hotswap("trace", "sql", trace, "select Wroker from events", runs=runs)
     assert wrong.code == 2
     assert "the query failed" in wrong.err

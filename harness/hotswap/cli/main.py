@@ -14,8 +14,7 @@ from hotswap.cli import doctor as doctor_commands
 from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
 from hotswap.cli import trace as trace_commands
-from hotswap.cli import trace_diff as _trace_diff  # noqa: F401 - its commands are those of trace_commands.app
-from hotswap.cli import trace_table as _trace_table  # noqa: F401 - its commands are those of trace_commands.app
+from hotswap.cli import trace_diff, trace_export, trace_show, trace_sql, trace_stats
 from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import uninterrupted
@@ -35,6 +34,8 @@ app.command(name="swap")(swap_command.swap)
 app.command(name="conformance")(conformance_command.conformance)
 app.add_typer(runs_commands.app, name="runs")
 app.add_typer(trace_commands.app, name="trace")
+for _command in (trace_show.show, trace_stats.stats, trace_sql.sql, trace_export.export, trace_diff.diff):
+    trace_commands.app.command()(_command)
 app.command(name="doctor")(doctor_commands.doctor)
 app.command(name="sweep")(doctor_commands.sweep)
 
@@ -106,12 +107,12 @@ def _complain(message: str, code: int) -> int:
 
 
 def _json_to_standard_output(arguments: list[str]) -> list[str]:
-    """`--json` and `--markdown` without a value mean standard output, also before another option."""
+    """`--json`, `--markdown` and `--csv` without a value mean standard output, also before another option."""
     result = []
     for at, argument in enumerate(arguments):
         result.append(argument)
         following = arguments[at + 1] if at + 1 < len(arguments) else None
-        if argument in ("--json", "--markdown") and (
+        if argument in ("--json", "--markdown", "--csv") and (
             following is None or (following.startswith("-") and following != "-")
         ):
             result.append("-")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from pathlib import Path
 from secrets import token_hex
@@ -69,6 +69,32 @@ class Terminal(Console):
         self.quiet = True
         forget_output(sys.stderr if self.stderr else sys.stdout)
 
+    @property
+    def has_colours(self) -> bool:
+        """Whether what is written here may be coloured."""
+        return self._colours
+
+    def write_lines(self, lines: Iterable[Iterable[tuple[str, str]]]) -> None:
+        """Many lines of (text, SGR codes), which are free of control characters: rich takes its time for each."""
+        pending: list[str] = []
+        for line in lines:
+            for text, codes in line:
+                pending.append(f"\x1b[{codes}m{text}\x1b[0m" if codes and self._colours else text)
+            pending.append("\n")
+            if len(pending) > _BLOCK:
+                self._write("".join(pending))
+                pending.clear()
+            if self.quiet:
+                return
+        self._write("".join(pending))
+
+    def _write(self, text: str) -> None:
+        try:
+            self.file.write(text)
+            self.file.flush()
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
     @staticmethod
     def _color_system_name() -> Literal["auto", "standard"]:
         # Colours that were asked for on what looks like no terminal: those that every terminal has.
@@ -76,6 +102,7 @@ class Terminal(Console):
 
 
 _DUMB = ("", "dumb", "unknown")
+_BLOCK = 4096
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
@@ -140,16 +167,26 @@ class JsonTarget:
 
     def write_text(self, text: str) -> None:
         """Write what is no JSON, as `write` does."""
-        if self.target is None:
-            return
+        if self.target is not None:
+            with self.stream() as stream:
+                stream.write(text)
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[TextIO]:
+        """Write piece by piece what is too long to be held, as `write` does; there must be a target."""
+        partial: Path | None = None
         try:
             if self.is_standard_output:
-                sys.stdout.write(text)
+                yield sys.stdout
                 sys.stdout.flush()
             elif self._in_place:
-                self._path.write_text(text, encoding="utf-8")
+                with self._path.open("w", encoding="utf-8") as file:
+                    yield file
             else:
-                self._replace(text)
+                partial = self._partial()
+                with partial.open("x", encoding="utf-8") as file:
+                    yield file
+                partial.replace(self._path)
         except OSError as error:
             if self.is_standard_output:
                 forget_output(sys.stdout)
@@ -157,6 +194,9 @@ class JsonTarget:
                 return
             where = "standard output" if self.is_standard_output else self.target
             raise LabFault(f"writing {self._option} to {where}: {error.strerror or error}") from error
+        finally:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
 
     def _resolved(self, target: str) -> Path:
         path = Path(target)
@@ -172,11 +212,3 @@ class JsonTarget:
 
     def _partial(self) -> Path:
         return self._path.with_name(f".{self._path.name}.{token_hex(3)}.tmp")
-
-    def _replace(self, text: str) -> None:
-        partial = self._partial()
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self._path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import typer
 from hotswap.cli.output import JsonTarget, Terminal
 from hotswap.cli.progress import Progress
 from hotswap.errors import UsageError
+from hotswap.trace.printable import printable
 
 if TYPE_CHECKING:
     from hotswap.trace.etl import EtlFile
@@ -77,14 +78,14 @@ def _trace_and_target(file: Path | None, json_: str | None) -> tuple[Path, JsonT
 
 def _print(console: Terminal, etl: EtlFile, kinds: list[KindCount], limit: int) -> None:
     for name, value in _facts(etl):
-        console.print(f"{name:<8} {one_line(value)}", markup=False)
+        console.print(f"{name:<8} {printable(value)}", markup=False)
     lost = etl.loss.describe()
     console.print(f"{'lost':<8} {lost or 'nothing'}", style=_LOST if lost else None, markup=False)
     _print_problems(console, etl, limit)
     console.print("\n   events  header      kind", style="dim", markup=False)
     shown = kinds[:limit] if limit else kinds
     for kind in shown:
-        console.print(f"{kind.n:>9}  {kind.header:<10}  {one_line(_named(kind))}", markup=False)
+        console.print(f"{kind.n:>9}  {kind.header:<10}  {printable(_named(kind))}", markup=False)
     if len(kinds) > len(shown):
         rest = sum(kind.n for kind in kinds[len(shown) :])
         text = f"… and {rest} events of {len(kinds) - len(shown)} more kinds; --limit 0 shows all"
@@ -123,15 +124,10 @@ def _print_problems(console: Terminal, etl: EtlFile, limit: int) -> None:
     problems = etl.problems[:limit] if limit else etl.problems
     for problem in problems:
         text = f"{'problem':<8} {problem.code} at byte {problem.offset}: {problem.message}"
-        console.print(one_line(text), style=_BROKEN, markup=False)
+        console.print(printable(text), style=_BROKEN, markup=False)
     if len(etl.problems) > len(problems):
         console.print(f"{'':<8} … and {len(etl.problems) - len(problems)} more", style="dim", markup=False)
 
 
 def _named(kind: KindCount) -> str:
     return kind.key.removeprefix("TL:") if kind.key.startswith("TL:") else f"{kind.provider} {kind.key}".rstrip()
-
-
-def one_line(text: str) -> str:
-    """A text of a file that cannot break a line or steer the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

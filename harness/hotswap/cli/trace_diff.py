@@ -10,9 +10,9 @@ import typer
 
 from hotswap.cli.complete import choices
 from hotswap.cli.output import Exit, JsonTarget, Terminal
-from hotswap.cli.trace import app, one_line
 from hotswap.cli.trace_select import Chosen, Colour, JsonOption, Quiet, progress_of, say_what_is_missing, selects
 from hotswap.errors import UsageError
+from hotswap.trace.printable import printable
 
 if TYPE_CHECKING:
     from hotswap.trace.diff.compare import Comparison
@@ -28,7 +28,6 @@ First = Annotated[Path, typer.Argument(metavar="A", help="An .etl.", show_defaul
 Second = Annotated[Path, typer.Argument(metavar="B", help="The .etl to compare with it.", show_default=False)]
 
 
-@app.command()
 @selects
 def diff(
     a: First,
@@ -142,7 +141,7 @@ def _print(
     from hotswap.trace.diff.show import difference_lines, head
 
     def say(text: str, style: str | None = None) -> None:
-        terminal.print(one_line(text), style=style, markup=False)
+        terminal.print(printable(text), style=style, markup=False)
 
     for name, path, side in zip("AB", paths, sides, strict=True):
         say(f"{name}  {path}: {len(side.rows)} events")

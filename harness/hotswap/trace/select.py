@@ -121,8 +121,14 @@ class Selection:
                     holds &= condition.holds(events.fields[condition.field])
                 fits[events.rows[holds]] = True
         if missing:
-            raise UsageError(_unknown("field", sorted(missing)[0], sorted(known)))
+            raise UsageError(unknown("field", sorted(missing)[0], sorted(known)))
         return fits
+
+
+def kinds_named(table: EventTable, name: str) -> list[int]:
+    """The kinds of this name (with `*` and `?`, without regard to case). Raises UsageError when there is none."""
+    _check_known("event", [name], [[kind.name] for kind in table.kinds])
+    return [index for index, kind in enumerate(table.kinds) if _fits([name], [kind.name])]
 
 
 def _fits(patterns: Sequence[str], names: Sequence[str]) -> bool:
@@ -132,10 +138,11 @@ def _fits(patterns: Sequence[str], names: Sequence[str]) -> bool:
 def _check_known(what: str, patterns: Sequence[str], known: Sequence[Sequence[str]]) -> None:
     for pattern in patterns:
         if not any(_fits([pattern], names) for names in known):
-            raise UsageError(_unknown(what, pattern, sorted({name for names in known for name in names if name})))
+            raise UsageError(unknown(what, pattern, sorted({name for names in known for name in names if name})))
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+def unknown(what: str, name: str, known: Sequence[str]) -> str:
+    """The sentence that says that the trace has no such thing, and what it has."""
     close = get_close_matches(name, known, 1, 0.5)
     meant = f" (did you mean {close[0]}?)" if close else ""
     listed = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")

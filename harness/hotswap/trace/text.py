@@ -49,16 +49,23 @@ _SHOWN_ELEMENTS = 8
 
 
 def fields_text(table: EventTable, row: int) -> str:
-    """`Name=value` of all fields of a row, with blanks between them."""
+    """`Name=value` of all fields of a row, with blanks between them; else why there is none."""
     parts = field_texts(table, row)
-    return "(payload not decoded)" if parts is None else " ".join(f"{name}={text}" for name, text in parts.items())
+    return undecoded(table, row) if parts is None else " ".join(f"{name}={text}" for name, text in parts.items())
+
+
+def undecoded(table: EventTable, row: int) -> str:
+    """What is said in the place of fields that could not be decoded."""
+    return f"({table.row(row)['problem']}: {int(table.payload_length[row])} bytes)"
 
 
 def field_texts(table: EventTable, row: int) -> dict[str, str] | None:
     """The fields of a row by name; None where the payload could not be decoded."""
     schema, fields = table.schema_of(row), table.row(row)["fields"]
-    if not isinstance(fields, dict) or schema is None:
+    if not isinstance(fields, dict):
         return None
+    if schema is None:
+        return {}
     described = dict(zip(unique_names(schema.fields), schema.fields, strict=True))
     return {name: value_text(described[name], value) for name, value in fields.items()}
 

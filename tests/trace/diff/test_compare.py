@@ -184,7 +184,7 @@ def test_lanes_by_a_field_are_matched_by_its_value() -> None:
     a, b = rows(), rows()
     b = [replace(row, tid=200 + i % 5) for i, row in enumerate(b)]
     found = compare(side(a), side(b), Meaning(), per="Name")
-    assert [lane.name for lane in found.lanes if lane.name.startswith("Name")] == [f"Name=step {i}" for i in range(7)]
+    assert [lane.name for lane in found.lanes if lane.name.startswith("Name")] == [f"Name step {i}" for i in range(7)]
     assert all(lane.a == lane.b for lane in found.lanes if lane.name.startswith("Name"))
     assert all(lane.removed == lane.added == 0 for lane in found.lanes if lane.name.startswith("Name"))
 

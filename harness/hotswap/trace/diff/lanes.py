@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
 from hotswap.trace.diff.meaning import Side
+from hotswap.trace.keys import Keys
 from hotswap.trace.table import EventTable
 
 Ints = NDArray[np.int64]
@@ -44,33 +46,20 @@ def lanes(a: Side, b: Side, codes: tuple[Ints, Ints], per: str) -> list[Lane]:
 
 
 def _by_field(a: Side, b: Side, codes: tuple[Ints, Ints], per: str) -> list[Lane]:
-    known: dict[str, int] = {}
-    value_a, value_b = (_field_values(side, per, known) for side in (a, b))
-    if not known:
+    keys = Keys.parse([per])
+    key_a, key_b = (keys.of(side.table, side.rows) for side in (a, b))
+    if not keys.names:
         raise UsageError(f"--per {per}: no event has such a field; lanes can be by {', '.join(PLACES)}, or a field")
+    order = sorted(range(len(keys.names)), key=lambda number: _natural(keys.names[number]))
     found = [
-        Lane(f"{per}={text}", np.flatnonzero(value_a == known[text]), np.flatnonzero(value_b == known[text]))
-        for text in sorted(known, key=_natural)
+        Lane(keys.names[number], np.flatnonzero(key_a == number), np.flatnonzero(key_b == number)) for number in order
     ]
-    return found + _by_place(a, b, codes, "thread", (np.flatnonzero(value_a < 0), np.flatnonzero(value_b < 0)))
+    return found + _by_place(a, b, codes, "thread", (np.flatnonzero(key_a < 0), np.flatnonzero(key_b < 0)))
 
 
-def _natural(text: str) -> tuple[int, int, str]:
-    return (0, int(text), "") if text.lstrip("-").isdigit() else (1, 0, text)
-
-
-def _field_values(side: Side, name: str, known: dict[str, int]) -> Ints:
-    """The value of a field for each row of a side, numbered in `known` by its text; -1: the event has no such field."""
-    values = np.full(len(side.table), -1, np.int64)
-    for index, kind in enumerate(side.table.kinds):
-        if kind.schema is None or not any(described.name.lower() == name.lower() for described in kind.schema.fields):
-            continue
-        events = side.table.kind_events(index)
-        own = next((field for field in events.fields if field.lower() == name.lower()), None)
-        if own is not None:
-            texts = events.fields[own].tolist()
-            values[events.rows] = [known.setdefault(str(text), len(known)) for text in texts]
-    return values[side.rows]
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    """Numbers in a text are compared as such."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text)]
 
 
 def _by_place(a: Side, b: Side, codes: tuple[Ints, Ints], per: str, chosen: tuple[Ints, Ints]) -> list[Lane]:

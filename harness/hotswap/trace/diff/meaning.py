@@ -16,6 +16,7 @@ from hotswap.errors import UsageError
 from hotswap.trace.event_kind import EventKind
 from hotswap.trace.payload import Column
 from hotswap.trace.schema import Field, InType, OutType
+from hotswap.trace.select import unknown
 from hotswap.trace.table import EventTable, Fields, jsonable
 
 Ints = NDArray[np.int64]
@@ -238,6 +239,4 @@ def _check_ignored(meaning: Meaning, sides: Sequence[Side]) -> None:
                 known[f"{kind.name}.{described.name}".lower()] = f"{kind.name}.{described.name}"
     for name in meaning.ignore:
         if name.lower() not in known:
-            from hotswap.trace.select import _unknown
-
-            raise UsageError(f"--ignore: {_unknown('field', name, sorted(known.values()))}")
+            raise UsageError(f"--ignore: {unknown('field', name, sorted(known.values()))}")

@@ -1,0 +1,123 @@
+"""`hotswap trace show`: events as lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hotswap.cli.output import JsonTarget, Terminal
+from hotswap.cli.trace_select import (
+    Chosen,
+    Colour,
+    File,
+    Quiet,
+    progress_of,
+    read_chosen,
+    say_what_is_missing,
+    selects,
+)
+from hotswap.errors import UsageError
+
+if TYPE_CHECKING:
+    from hotswap.trace.lines import LineFormat, Piece
+    from hotswap.trace.select import Rows
+    from hotswap.trace.table import EventTable
+
+_MOST = 1000
+_BATCH = 20_000
+# SGR codes: times and places step back, names stand out, and what is wrong is yellow.
+_ROLES = {"time": "", "place": "2", "name": "1", "field": "36", "value": "", "problem": "33"}
+
+
+@selects
+def show(
+    file: File,
+    chosen: Chosen,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--fields", "-f", metavar="A,B", help="Only these fields, each in a column of its own."),
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(metavar="N", help=f"The first N events, 0: all.  [default: {_MOST}]")
+    ] = None,
+    tail: Annotated[int | None, typer.Option(metavar="N", help="The last N events.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Do not cut long values.")] = False,
+    json_: Annotated[
+        str | None,
+        typer.Option("--json", metavar="[PATH]", help="Write JSON lines to this file, or to standard output."),
+    ] = None,
+    colour: Colour = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="The same as --head.", show_default=False)] = None,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """List events in the order in which they happened, one a line. Times are microseconds since the session started.
+
+    \b
+    hotswap trace show trace.etl -e 'Swap*' --color | less -R
+    hotswap trace show trace.etl -w Worker=2 -w 'Iteration>=100' --fields Iteration,WaitStatus --tail 20
+    """
+    head = head if head is not None else limit
+    for name, number in (("--head" if limit is None else "--limit", head), ("--tail", tail)):
+        if number is not None and number < 0:
+            raise UsageError(f"{name} is {number}; it must not be negative")
+    if head is not None and tail is not None:
+        raise UsageError("--head and --tail: give one of them")
+    target = JsonTarget(json_)
+    progress = progress_of(quiet)
+    with progress.live():
+        etl, rows = read_chosen(file, chosen, progress)
+        from hotswap.trace.lines import LineFormat
+
+        shown = _part(rows, head, tail)
+        wanted = tuple(name for given in fields or () for name in given.split(",") if name)
+    if target.target is not None:
+        with target.stream() as stream:
+            for line in _json_lines(etl.events, shown, wanted):
+                stream.write(line)
+    if not target.is_standard_output:
+        _print(Terminal(colour=colour), etl.events, shown, LineFormat(wanted, full), len(rows), first=tail is None)
+    say_what_is_missing(etl)
+
+
+def _part(rows: Rows, head: int | None, tail: int | None) -> Rows:
+    if tail is not None:
+        return rows[max(0, len(rows) - tail) :]
+    return rows[: _MOST if head is None else head] if head != 0 else rows
+
+
+def _json_lines(table: EventTable, rows: Rows, fields: tuple[str, ...]) -> Iterator[str]:
+    from hotswap.trace.lines import check_fields
+    from hotswap.trace.table import jsonable
+
+    check_fields(table, fields)
+    for row in rows.tolist():
+        told = table.row(row)
+        values = told["fields"]
+        if fields and isinstance(values, dict):
+            told["fields"] = {name: value for name, value in values.items() if name in fields}
+        yield json.dumps(told, default=jsonable) + "\n"
+
+
+def _print(
+    terminal: Terminal, table: EventTable, rows: Rows, how: LineFormat, total: int, *, first: bool
+) -> None:  # fmt: skip
+    from hotswap.trace.lines import EventLines
+
+    for at in range(0, max(len(rows), 1), _BATCH):
+        lines = EventLines(table, rows[at : at + _BATCH], how)
+        if at == 0:
+            terminal.write_lines([[(lines.head(), "2")]])
+        terminal.write_lines(_coloured(lines.lines()))
+        if terminal.quiet:
+            return
+    if total > len(rows):
+        where = "more" if first else "before"
+        terminal.write_lines([[(f"… and {total - len(rows)} {where}; --head 0 shows all", "2")]])
+
+
+def _coloured(lines: Iterable[list[Piece]]) -> Iterator[Iterator[tuple[str, str]]]:
+    for line in lines:
+        yield ((piece.text, _ROLES[piece.role]) for piece in line)
