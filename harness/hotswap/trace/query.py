@@ -32,7 +32,10 @@ def run_query(table: EventTable, query: str) -> Answer:
         connection.register("events", _with_exact_times(table.to_arrow()))
         # What a query says must not reach beyond the trace.
         connection.execute("set enable_external_access=false; set lock_configuration=true")
-        answer = connection.execute(query).to_arrow_table()
+        relation = connection.sql(query)
+        if relation is None:
+            return Answer([], [])
+        answer: pa.Table = relation.to_arrow_table()
         columns = [_values(column) for column in answer.columns]
         return Answer(answer.column_names, list(zip(*columns, strict=True)))
     except duckdb.Error as error:
