@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ class ProcessId:
         assert started is not None, "/proc shows the calling process"
         return cls(pid, started)
 
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """A child of the calling process that has not been waited for."""
+        return cls(pid, start_time(pid) or 0)
+
     def alive(self) -> bool:
         """Whether this very process still exists and is no zombie."""
         facts = _stat(self.pid)
@@ -46,6 +52,26 @@ class ProcessId:
             return
         finally:
             os.close(handle)
+
+
+class PidWatch:
+    """Waits for the end of one process of this computer that runs now."""
+
+    def __init__(self, pid: int) -> None:
+        self._pidfd = os.pidfd_open(pid)
+        self._poll = select.poll()
+        self._poll.register(self._pidfd, select.POLLIN)
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end, this long at most; whether it has ended."""
+        return bool(self._poll.poll(max(0.0, seconds) * 1000))
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._pidfd >= 0:
+            self._poll.unregister(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
 
 
 @dataclass(frozen=True, slots=True)

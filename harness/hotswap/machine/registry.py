@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hotswap.errors import UsageError
 from hotswap.machine.base import Machine
 from hotswap.machine.profile import load_profile
+from hotswap.machine.qemu import QemuMachine
 from hotswap.machine.wine import WineMachine
 
 
@@ -15,4 +16,6 @@ def create_machine(name: str, progress: Callable[[str], None] | None = None) -> 
     profile = load_profile(name)
     if profile.kind == "wine":
         return WineMachine(profile, progress)
+    if profile.kind == "qemu":
+        return QemuMachine(profile, progress)
     raise UsageError(f"machine {name!r} is of kind {profile.kind!r}, which this version cannot run")

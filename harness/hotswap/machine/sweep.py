@@ -7,12 +7,20 @@ from pathlib import Path
 
 from hotswap.deadline import Deadline
 from hotswap.machine.lease import SweepReport, leases, release_own, sweep_leases
+from hotswap.machine.qemu_folder import machines_home, remove_machine
+from hotswap.machine.qemu_folder import templates_home as qemu_templates_home
+from hotswap.machine.qemu_template import BUILD_KIND as QEMU_BUILD_KIND
+from hotswap.machine.qemu_template import build_folder as qemu_build_folder
+from hotswap.machine.standin_image import BUILD_KIND as IMAGE_BUILD_KIND
+from hotswap.machine.standin_image import build_folder as image_build_folder
+from hotswap.machine.standin_image import images_home
 from hotswap.machine.storage import remove_tree
 from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_prefix import BUILD_KIND, build_folder, clones_home, templates_home
 from hotswap.machine.wine_process import kill_prefix
 
 MACHINE_KIND = "wine"
+QEMU_KIND = "qemu"
 _KILL_SECONDS = 10.0
 
 
@@ -43,20 +51,29 @@ def remove_own() -> SweepReport:
 _REMOVERS: Mapping[str, Callable[[str], None]] = {
     MACHINE_KIND: lambda id: remove_prefix_folder(clones_home() / id),
     BUILD_KIND: lambda id: remove_prefix_folder(build_folder(id)),
+    QEMU_KIND: lambda id: remove_machine(machines_home() / id),
+    QEMU_BUILD_KIND: lambda id: remove_machine(qemu_build_folder(id)),
+    IMAGE_BUILD_KIND: lambda id: remove_tree(image_build_folder(id)),
 }
 
 
 def _adopt_orphans() -> None:
     """Remove folders whose lease was lost: whoever makes a folder leases it first and releases it last."""
-    found: dict[Path, str] = {}
-    for home, prefix in ((clones_home(), ""), (templates_home(), "build-")):
+    found: dict[Path, Callable[[Path], None]] = {}
+    for home, prefix, remove in (
+        (clones_home(), "", remove_prefix_folder),
+        (templates_home(), "build-", remove_prefix_folder),
+        (machines_home(), "", remove_machine),
+        (qemu_templates_home(), "build-", remove_machine),
+        (images_home(), "build-", remove_tree),
+    ):
         if home.is_dir():
-            found |= {path: path.name for path in home.iterdir() if path.is_dir() and path.name.startswith(prefix)}
+            found |= {path: remove for path in home.iterdir() if path.is_dir() and path.name.startswith(prefix)}
     # Only now, so that a folder made after its lease was looked for is never taken for an orphan.
     leased = {lease.id for lease in leases()}
-    for path, name in found.items():
-        if name.removeprefix("build-") not in leased:
-            _quietly(remove_prefix_folder, path)
+    for path, remove in found.items():
+        if path.name.removeprefix("build-") not in leased:
+            _quietly(remove, path)
 
 
 def _quietly(remove: Callable[[Path], None], path: Path) -> None:

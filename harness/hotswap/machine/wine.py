@@ -13,7 +13,7 @@ from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault, UsageError
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.machine.lease import Lease, new_id
-from hotswap.machine.proc import ProcessId, command_line, task_ids
+from hotswap.machine.proc import PidWatch, ProcessId, command_line, task_ids
 from hotswap.machine.profile import MachineProfile, load_profile
 from hotswap.machine.storage import os_fault
 from hotswap.machine.sweep import MACHINE_KIND, remove_prefix_folder, sweep
@@ -182,6 +182,10 @@ class WineMachine(Machine):
     def driver_host_processes(self) -> list[ProcessId]:
         """This prefix's driver hosts (`winedevice.exe`): process ids and start times on this host."""
         return driver_hosts(self.folder.prefix)
+
+    def watch_process(self, process: ProcessId) -> PidWatch:
+        """Be told when a process of this prefix ends."""
+        return PidWatch(process.pid)
 
     def mapped_images(self, pid: int) -> frozenset[Path]:
         """The `*.sys` files mapped into a process, from outside: /proc/PID/maps. Empty when it is gone."""

@@ -116,6 +116,7 @@ class Lab:
     def start_guest(self, deadline: Deadline) -> None:
         """Machine, agent, deployment."""
         with self.step("start machine"):
+            self.machine.expect_agent(self.build.agent)
             self.machine.start(deadline)
         with self.step("connect agent"):
             transport = self.machine.connect_agent(self.build.agent, deadline)

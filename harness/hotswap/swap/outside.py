@@ -1,21 +1,50 @@
-"""What can be seen of a driver host from outside the guest, where the guest's host computer is this one."""
+"""What can be seen of a driver host from outside the guest: on this computer, or on the Linux below a guest's Windows."""
 
 from __future__ import annotations
 
-import os
-import select
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from hotswap.machine.proc import ProcessId
+from hotswap.machine.proc import PidWatch
+
+
+class HostProcess(Protocol):
+    """A process where driver hosts run: its id and start time there name it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        ...
+
+    @property
+    def started(self) -> int:
+        """When it started, in clock ticks."""
+        ...
+
+
+class ProcessWatch(Protocol):
+    """Waits for the end of one process."""
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end, this long at most; whether it has ended."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching."""
+        ...
 
 
 @runtime_checkable
 class OutsideView(Protocol):
-    """A machine whose driver host is a process of this computer."""
+    """A machine whose driver host can be seen from outside Windows."""
 
-    def driver_host_processes(self) -> list[ProcessId]:
+    def driver_host_processes(self) -> Sequence[HostProcess]:
         """Every process that hosts drivers."""
+        ...
+
+    def watch_process(self, process: Any) -> ProcessWatch:
+        """Watch one of them."""
         ...
 
     def mapped_images(self, pid: int) -> frozenset[Path]:
@@ -29,10 +58,10 @@ class OutsideView(Protocol):
 
 @runtime_checkable
 class GuestFiles(Protocol):
-    """A machine whose files lie on this computer."""
+    """A machine whose files can be read without the agent."""
 
     def host_path(self, guest: str) -> Path:
-        """Where a guest's file lies here."""
+        """Where a guest's file lies here, or a copy of it that is made now."""
         ...
 
 
@@ -52,23 +81,22 @@ class CrashDumps(Protocol):
 class DriverHostWatch:
     """Watches the process that hosts one driver: waits end at once when it dies."""
 
-    def __init__(self, process: ProcessId) -> None:
+    def __init__(self, process: HostProcess, watch: ProcessWatch | None = None) -> None:
+        """`watch` is how the machine tells of its end; None: it is a process of this computer."""
         self.process = process
-        self._pidfd = os.pidfd_open(process.pid)
-        self._poll = select.poll()
-        self._poll.register(self._pidfd, select.POLLIN)
+        self._watch = watch or PidWatch(process.pid)
 
     @classmethod
     def find(cls, machine: OutsideView, image: str) -> DriverHostWatch | None:
         """The process into which this driver image is mapped."""
         for process in machine.driver_host_processes():
             if any(path.name.lower() == image.lower() for path in machine.mapped_images(process.pid)):
-                return cls(process)
+                return cls(process, machine.watch_process(process))
         return None
 
     def ended_within(self, seconds: float) -> bool:
         """Wait for its end, this long at most; whether it has ended."""
-        return bool(self._poll.poll(max(0.0, seconds) * 1000))
+        return self._watch.ended_within(seconds)
 
     @property
     def alive(self) -> bool:
@@ -77,7 +105,4 @@ class DriverHostWatch:
 
     def close(self) -> None:
         """Stop watching."""
-        if self._pidfd >= 0:
-            self._poll.unregister(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+        self._watch.close()

@@ -1,0 +1,323 @@
+"""Machine `qemu`: a guest under QEMU, forked from a booted template where its profile allows that."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path, PureWindowsPath
+from typing import NoReturn
+
+from hotswap.deadline import Deadline
+from hotswap.errors import LabFault, UsageError
+from hotswap.machine.base import STOP_SECONDS, Machine
+from hotswap.machine.clock_check import ClockCheck, check_clock, read_clocks
+from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.profile import MachineProfile
+from hotswap.machine.qemu_accelerator import Accelerator, QemuInstall, choose_accelerator, find_qemu
+from hotswap.machine.qemu_command import AGENT_SOCKET, STANDIN_SOCKET, QemuSources, qemu_command
+from hotswap.machine.qemu_folder import QemuFolder, machines_home, remove_machine
+from hotswap.machine.qemu_process import QemuProcess, make_overlay
+from hotswap.machine.qemu_profile import QemuProfile, qemu_profile
+from hotswap.machine.qemu_template import Template, template_of
+from hotswap.machine.standin_control import EndWatch, GuestProcess, StandinControl
+from hotswap.machine.standin_identity import Identity, give_identity
+from hotswap.machine.standin_image import StandinImage, standin_image
+from hotswap.machine.storage import make_folder, os_fault, require_space
+from hotswap.transport.agent import Agent
+from hotswap.transport.base import Transport
+from hotswap.transport.protocol import AgentContract
+from hotswap.transport.unix import UnixTransport
+
+MACHINE_KIND = "qemu"
+DRIVE_C = "/var/lib/hotswap/prefix/drive_c"
+AGENT_FILE = f"{DRIVE_C}/hotswap/hsagent.exe"
+DRIVER_HOST = "winedevice.exe"
+# Kept back from a stop's deadline, or added to it, so that force always gets its turn.
+_FORCE_SECONDS = 3.0
+_DISK_MIB = 512
+_CLOCK_OFFSET_MS = 250.0
+_CLOCK_RATE = 0.05
+
+
+class QemuMachine(Machine):
+    """One QEMU with a folder of its own; both end with `stop`.
+
+    `fork` says whether it starts from a template; `agent` is the agent that the template then has, set by
+    `expect_agent` before `start`.
+    """
+
+    def __init__(
+        self, profile: MachineProfile, progress: Callable[[str], None] | None = None, *, fork: bool | None = None
+    ) -> None:
+        """UsageError for a profile that is wrong or only planned, LabFault when QEMU is not installed. Makes nothing yet."""
+        self.profile: QemuProfile = qemu_profile(profile)
+        if self.profile.planned:
+            raise UsageError(f"machine {profile.name!r} is planned and cannot run yet: {self.profile.reason}")
+        self.name = profile.name
+        self.hash = profile.hash
+        self.qemu: QemuInstall = find_qemu()
+        self.id = new_id()
+        self.identity = Identity.of(self.id)
+        self.folder = QemuFolder(machines_home() / self.id)
+        self.fork = self.profile.fork if fork is None else fork
+        self.clock: ClockCheck | None = None
+        """The check of the guest's clock that its start made."""
+        self._progress = progress or (lambda _message: None)
+        self._agent: Path | None = None
+        self._agent_in_guest: str | None = None
+        self._lease: Lease | None = None
+        self._process: QemuProcess | None = None
+        self._control: StandinControl | None = None
+        self._ended: str | None = "not started"
+
+    @cached_property
+    def image(self) -> StandinImage:
+        """What the guest boots from; built when there is none."""
+        return standin_image(self._progress)
+
+    @property
+    def ntoskrnl(self) -> Path:  # type: ignore[override]
+        """The guest's own kernel image."""
+        return self.image.ntoskrnl
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        """What the guest runs by here."""
+        return choose_accelerator(self.profile, self.qemu, self._progress)
+
+    def expect_agent(self, agent_exe: Path) -> None:
+        """Have this agent in the guest when it has started."""
+        self._agent = agent_exe
+
+    def start(self, deadline: Deadline) -> None:
+        """Fork the template (booted first when there is none), or boot; then identity, and the clock check."""
+        if self._ended != "not started":
+            raise LabFault(f"starting machine {self.id}: a machine is started only once")
+        from hotswap.machine.sweep import sweep
+
+        sweep()
+        template = self._template(deadline) if self.fork and self._agent is not None else None
+        make_folder(machines_home(), "the folder of machines")
+        require_space(machines_home(), _DISK_MIB, "a QEMU machine")
+        self._lease = Lease.take(MACHINE_KIND, self.id, folder=str(self.folder.path))
+        try:
+            self.folder.path.mkdir(mode=0o700)
+            self._ended = None
+            if template is None:
+                self._boot(self.folder, QemuSources(self.image.kernel, self.image.ram_disk), deadline)
+            else:
+                self._fork(template, deadline)
+            give_identity(self.control, self.identity, deadline)
+            self.clock = self.check_clock(deadline)
+        except OSError as error:
+            self.stop(Deadline.after(STOP_SECONDS))
+            raise os_fault("starting a QEMU machine", self.folder.path, error) from error
+        except BaseException:
+            # Ctrl-C included: nothing runs and nothing lies about when start has failed.
+            self.stop(Deadline.after(STOP_SECONDS))
+            raise
+
+    def command(self, sources: QemuSources) -> list[str]:
+        """QEMU's arguments, as `start` uses them."""
+        return qemu_command(self.qemu.program, self.profile, self.accelerator.name, sources, name=self.id)
+
+    def _boot(self, folder: QemuFolder, sources: QemuSources, deadline: Deadline) -> None:
+        """From the image to a guest that answers on its control port."""
+        make_overlay(folder.disk, self.image.disk, "raw", deadline)
+        self._process = QemuProcess(folder, self.command(sources), deadline)
+        self._process.resume(deadline)
+        self._control = StandinControl(folder.path / STANDIN_SOCKET, deadline, self._process.alive)
+        self._control.clock(deadline=deadline)
+
+    def _fork(self, template: Template, deadline: Deadline) -> None:
+        make_overlay(self.folder.disk, template.disk, "qcow2", deadline)
+        sources = QemuSources(self.image.kernel, self.image.ram_disk, template.ram, incoming=True)
+        self._process = QemuProcess(self.folder, self.command(sources), deadline)
+        self._process.load(template.state, deadline)
+        self._process.resume(deadline)
+        self._control = StandinControl(self.folder.path / STANDIN_SOCKET, deadline, self._process.alive)
+        self._agent_in_guest = template.manifest["facts"]["agent"]
+
+    def _template(self, deadline: Deadline) -> Template:
+        assert self._agent is not None
+        facts = {
+            "image": self.image.content,
+            "agent": _hash(self._agent),
+            "profile": self.hash,
+            "qemu": self.qemu.version,
+            "command": repr(qemu_command(self.qemu.program, self.profile, self.accelerator.name, _NO_SOURCES, name="")),
+        }
+        return template_of(
+            facts, self._boot_template, memory_mib=self.profile.memory_mib, progress=self._progress, deadline=deadline
+        )
+
+    def _boot_template(self, folder: QemuFolder, deadline: Deadline) -> None:
+        """Boot a guest with its memory in a file, let its agent start, stop it, and keep it."""
+        assert self._agent is not None
+        sources = QemuSources(self.image.kernel, self.image.ram_disk, folder.ram, ram_shared=True)
+        try:
+            self._boot(folder, sources, deadline)
+            self._put_agent(self._agent, deadline)
+            self._wait_for_agent(folder, deadline)
+            self.control.ask("sync", deadline=deadline)
+            self.control.close()
+            assert self._process is not None
+            self._process.save(folder.state, deadline)
+            self._process.quit(deadline)
+        finally:
+            self._let_go()
+
+    def _wait_for_agent(self, folder: QemuFolder, deadline: Deadline) -> None:
+        """Its first answer, in a connection of its own: a fork's client finds an agent that nobody has asked yet."""
+        assert self._agent is not None
+        contract = AgentContract.load(self._agent.with_name("agent.json"))
+        with Agent(UnixTransport(folder.path / AGENT_SOCKET, deadline, self._alive_now), contract) as agent:
+            agent.hello(deadline=deadline)
+
+    def _put_agent(self, agent_exe: Path, deadline: Deadline) -> None:
+        self.control.put(AGENT_FILE, agent_exe.read_bytes(), mode=0o755, deadline=deadline)
+        self._agent_in_guest = _hash(agent_exe)
+        self.control.start_agent("virtio", deadline=deadline)
+
+    def connect_agent(self, agent_exe: Path, deadline: Deadline) -> Transport:
+        """The port's stream. The agent is in the guest already when it was forked with it, else it is put there now."""
+        if (gone := self.alive()) is not None:
+            raise LabFault(f"connecting to the agent in machine {self.id}: {gone}")
+        if not agent_exe.is_file():
+            raise LabFault(f"starting the agent in machine {self.id}: {agent_exe} does not exist; build the drivers first")
+        if self._agent_in_guest is None:
+            self._put_agent(agent_exe, deadline)
+        elif self._agent_in_guest != _hash(agent_exe):
+            raise LabFault(
+                f"starting the agent in machine {self.id}: another build of it runs there; start a fresh machine"
+            )
+        return UnixTransport(self.folder.path / AGENT_SOCKET, deadline, self._alive_now)
+
+    @property
+    def control(self) -> StandinControl:
+        """What stands outside Windows in the guest."""
+        if self._control is None:
+            raise LabFault(f"machine {self.id}: {self._ended or 'it has no control port'}")
+        return self._control
+
+    def check_clock(self, deadline: Deadline) -> ClockCheck:
+        """The guest's clocks against this host's. LabFault when they are off: nothing it measured could be believed."""
+
+        def guest() -> tuple[int, int]:
+            clock = self.control.clock(deadline=deadline)
+            return clock.real, clock.monotonic
+
+        first = read_clocks(guest)
+        seen: list[ClockCheck] = []
+
+        def good() -> bool:
+            seen.append(check_clock(first, read_clocks(guest)))
+            return seen[-1].problem(offset_ms=_CLOCK_OFFSET_MS, rate=_CLOCK_RATE) is None
+
+        limit = deadline.within(2.0)
+        try:
+            limit.wait_for(good, "the guest's clock to agree with the host's", alive=self.alive, interval=0.05)
+        except LabFault as error:
+            problem = seen[-1].problem(offset_ms=_CLOCK_OFFSET_MS, rate=_CLOCK_RATE) if seen else str(error)
+            raise LabFault(f"clock check of machine {self.id}: {problem or error}") from error
+        return seen[-1]
+
+    def alive(self) -> str | None:
+        """None while QEMU runs; the first cause of its end otherwise."""
+        if self._ended is None and self._process is not None and (cause := self._process.alive()) is not None:
+            self._ended = cause
+        return self._ended
+
+    def _alive_now(self) -> str | None:
+        return self._process.alive() if self._process is not None else self._ended
+
+    def guest_path(self, host: Path) -> NoReturn:
+        """UsageError: the guest sees nothing of this host."""
+        raise UsageError(f"a guest of machine {self.name!r} cannot see {host}: copy it there with the agent's `put`")
+
+    # What is seen from outside Windows
+
+    def driver_host_processes(self) -> list[GuestProcess]:
+        """The driver hosts (`winedevice.exe`): process ids and start times in the Linux guest."""
+        return [process for process in self.processes() if process.name == DRIVER_HOST]
+
+    def processes(self) -> list[GuestProcess]:
+        """Every process of the Linux guest that runs now."""
+        return self.control.processes(deadline=Deadline.after(_ASK_SECONDS))
+
+    def mapped_images(self, pid: int) -> frozenset[Path]:
+        """The `*.sys` files mapped into a process of the guest. Empty when it is gone."""
+        found = self.control.mapped_files(pid, ".sys", deadline=Deadline.after(_ASK_SECONDS))
+        return frozenset(Path(path) for path in found)
+
+    def task_ids(self, pid: int) -> frozenset[int]:
+        """The threads of a process of the guest. Empty when it is gone."""
+        return self.control.task_ids(pid, deadline=Deadline.after(_ASK_SECONDS))
+
+    def watch_process(self, process: GuestProcess) -> EndWatch:
+        """Be told when a process of the guest ends."""
+        return self.control.watch(process)
+
+    def host_path(self, guest: str) -> Path:
+        """A copy of a `C:\\...` file of the guest, made now; a path with no file when it has none. UsageError: other drives."""
+        path = PureWindowsPath(guest.replace("/", "\\"))
+        if path.drive.upper() != "C:":
+            raise UsageError(f"{guest!r} is no path on drive C: of the guest")
+        copy = self.folder.path.joinpath("files", *path.parts[1:])
+        content = self._read("/".join((DRIVE_C, *path.parts[1:])))
+        if content is not None:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+        return copy
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return self.control.read(path, _READ_MOST, deadline=Deadline.after(_READ_SECONDS))
+        except LabFault:
+            return None
+
+    def diagnose(self, folder: Path, deadline: Deadline | None = None) -> list[Path]:
+        """Logs of QEMU and of the console, and QMP's events."""
+        from hotswap.machine.qemu_evidence import collect
+
+        return collect(folder, self.folder, self._process, self.alive(), self._control, deadline)
+
+    def kill(self) -> None:
+        """SIGKILL to QEMU: a power cut."""
+        if self._ended is None:
+            self._ended = f"machine {self.id} was killed"
+        if self._process is not None:
+            self._process.kill()
+
+    def stop(self, deadline: Deadline) -> None:
+        """End QEMU, in an orderly way and then by force, and remove what it left."""
+        self._ended = "stopped"
+        if self._process is not None:
+            self._process.quit(deadline.within(deadline.remaining, reserve=_FORCE_SECONDS))
+        self._let_go()
+        if self._lease is None:
+            return
+        try:
+            remove_machine(self.folder.path, Deadline.after(max(deadline.remaining, _FORCE_SECONDS)))
+        except OSError as error:
+            raise os_fault("removing the machine's folder", self.folder.path, error) from error
+        self._lease.release()
+        self._lease = None
+
+    def _let_go(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        if self._control is not None:
+            self._control.close()
+        self._process = self._control = None
+
+
+_NO_SOURCES = QemuSources(Path("kernel"), Path("ram-disk"), Path("ram"))
+_ASK_SECONDS = 10.0
+_READ_SECONDS = 30.0
+_READ_MOST = 64 << 20
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,188 @@
+"""One running QEMU: started in its machine's folder, driven over QMP, watched, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from hotswap.deadline import Deadline
+from hotswap.errors import DeadlineExpired, LabFault
+from hotswap.machine.proc import ProcessId
+from hotswap.machine.qemu_folder import MARK, QemuFolder
+from hotswap.machine.qmp import Qmp
+from hotswap.machine.storage import os_fault
+from hotswap.machine.unix_socket import connect_unix, listen_unix
+
+_STATE_BYTES = 1 << 20
+_LAST_LINES = 3
+
+
+class QemuProcess:
+    """A QEMU that waits for `cont`; `qmp` is its control socket. Ends with `quit` or `kill`."""
+
+    def __init__(self, folder: QemuFolder, argv: Sequence[str], deadline: Deadline) -> None:
+        """Start it and connect. LabFault with QEMU's own words when it does not come up; it is gone then."""
+        self.folder = folder
+        self.cause: str | None = None
+        self._child = _spawn(folder, argv)
+        self.id = ProcessId.of(self._child.pid)
+        try:
+            self.qmp = Qmp(folder.control, deadline, self.alive)
+        except BaseException:
+            self.kill()
+            raise
+
+    def alive(self) -> str | None:
+        """None while it runs, else the first cause of its end."""
+        if self.cause is None and (code := self._child.poll()) is not None:
+            self.cause = f"QEMU of machine {self.folder.path.name} ended with {code}{self._said()}"
+        return self.cause
+
+    def _said(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self.folder.log.read_text(errors="replace").strip().splitlines()[-_LAST_LINES:]
+            if lines:
+                return f"; its last words: {' | '.join(lines)}"
+        return ""
+
+    def resume(self, deadline: Deadline) -> None:
+        """Let the guest run."""
+        self.qmp.execute("cont", deadline=deadline)
+
+    def save(self, state: Path, deadline: Deadline) -> None:
+        """Stop the guest and write the state of its devices; its memory is in its file already (x-ignore-shared)."""
+        self.qmp.execute("stop", deadline=deadline)
+        self._ignore_shared(deadline)
+        gate = self.folder.path / "migrate.sock"
+        with listen_unix(gate) as server:
+            server.settimeout(deadline.remaining)
+            taken: list[bytes] = []
+            reader = Thread(target=_receive, args=(server, taken), name="qemu-state", daemon=True)
+            reader.start()
+            self.qmp.execute("migrate", {"uri": f"unix:{gate.name}"}, deadline=deadline)
+            self._migrated("saving the state", deadline)
+            reader.join(deadline.remaining)
+        gate.unlink(missing_ok=True)
+        if not taken:
+            raise LabFault(f"saving the state of machine {self.folder.path.name}: QEMU sent nothing")
+        try:
+            partial = state.with_name(f".{state.name}.partial")
+            partial.write_bytes(taken[0])
+            partial.replace(state)
+        except OSError as error:
+            raise os_fault("saving a machine's state", state, error) from error
+
+    def load(self, state: Path, deadline: Deadline) -> None:
+        """Take over the devices' state of a template, whose memory this QEMU was started with."""
+        self._ignore_shared(deadline)
+        gate = self.folder.path / "migrate.sock"
+        self.qmp.execute("migrate-incoming", {"uri": f"unix:{gate.name}"}, deadline=deadline)
+        try:
+            content = state.read_bytes()
+            with connect_unix(gate, deadline) as stream:
+                stream.settimeout(deadline.remaining)
+                stream.sendall(content)
+        except OSError as error:
+            raise LabFault(f"loading the state {state}: {self.alive() or error}") from error
+        self._migrated("loading the state", deadline)
+        gate.unlink(missing_ok=True)
+
+    def _ignore_shared(self, deadline: Deadline) -> None:
+        wanted = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
+        self.qmp.execute("migrate-set-capabilities", {"capabilities": wanted}, deadline=deadline)
+
+    def _migrated(self, what: str, deadline: Deadline) -> None:
+        def over() -> dict[str, Any] | None:
+            answer = self.qmp.execute("query-migrate", deadline=deadline)
+            return answer if answer.get("status") in ("completed", "failed") else None
+
+        answer = deadline.wait_for(
+            over, f"{what} of machine {self.folder.path.name}", alive=self.alive, interval=0.005
+        )
+        if answer["status"] == "failed":
+            why = answer.get("error-desc") or self._said() or "QEMU does not say why"
+            raise LabFault(f"{what} of machine {self.folder.path.name} failed: {why}")
+
+    def quit(self, deadline: Deadline) -> None:
+        """End it in an orderly way, its disks complete, else by force."""
+        if self.alive() is None:
+            # The connection may break before the answer comes.
+            with contextlib.suppress(LabFault):
+                self.qmp.execute("quit", deadline=deadline)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(deadline.remaining)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.cause is None and self._child.poll() is None:
+            self.cause = f"QEMU of machine {self.folder.path.name} was killed"
+        self._child.kill()
+        self._child.wait()
+        if hasattr(self, "qmp"):
+            self.qmp.close()
+
+
+def _spawn(folder: QemuFolder, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(folder.path), MARK: str(folder.path)}
+    try:
+        with folder.log.open("ab") as log:
+            return subprocess.Popen(
+                argv,
+                env=environment,
+                cwd=folder.path,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise os_fault(f"starting {argv[0]}", folder.path, error) from error
+
+
+def _receive(server: Any, taken: list[bytes]) -> None:
+    try:
+        stream, _ = server.accept()
+        with stream:
+            parts = []
+            while part := stream.recv(_STATE_BYTES):
+                parts.append(part)
+            taken.append(b"".join(parts))
+    except OSError:
+        return
+
+
+def make_overlay(disk: Path, backing: Path, backing_format: str, deadline: Deadline) -> None:
+    """A qcow2 file over another disk, which stays as it is. LabFault with qemu-img's own words."""
+    _image("create", "-q", "-f", "qcow2", "-b", str(backing), "-F", backing_format, str(disk), deadline=deadline)
+
+
+def make_disk(disk: Path, size_gib: int, deadline: Deadline) -> None:
+    """An empty qcow2 file."""
+    _image("create", "-q", "-f", "qcow2", str(disk), f"{size_gib}G", deadline=deadline)
+
+
+def _image(*arguments: str, deadline: Deadline) -> None:
+    try:
+        done = subprocess.run(
+            ["qemu-img", *arguments],
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=deadline.remaining,
+        )
+    except FileNotFoundError as error:
+        raise LabFault("qemu-img was not found: install the Debian package `qemu-utils`, or run `ci/setup`") from error
+    except subprocess.TimeoutExpired as error:
+        raise DeadlineExpired(f"`qemu-img {arguments[0]}` did not end in time") from error
+    if done.returncode != 0:
+        raise LabFault(f"`qemu-img {arguments[0]}` ended with {done.returncode}: {done.stderr.strip()}")
+
+

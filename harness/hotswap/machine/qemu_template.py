@@ -1,0 +1,167 @@
+"""Templates of QEMU machines: a guest that has booted, with its agent answering, stopped and kept, to be forked from.
+
+Its memory is a file that every fork maps privately, so a fork costs what it changes; its disk is the overlays' backing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hotswap.deadline import Deadline
+from hotswap.errors import DeadlineExpired, LabFault
+from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.qemu_folder import QemuFolder, remove_machine, templates_home
+from hotswap.machine.storage import MIB, make_folder, os_fault, remove_tree, require_space
+
+Progress = Callable[[str], None]
+
+BUILD_KIND = "qemu-template"
+_FORMAT = 1
+_MANIFEST = "template.json"
+_PARTS = ("ram", "state", "disk.qcow2")
+# Templates of other agents or versions that are kept; each takes what its guest used of its memory.
+_KEEP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A kept guest. Nobody writes into its files."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def ram(self) -> Path:
+        """The guest's memory."""
+        return self.path / "ram"
+
+    @property
+    def state(self) -> Path:
+        """The devices' state."""
+        return self.path / "state"
+
+    @property
+    def disk(self) -> Path:
+        """The guest's disk, an overlay over the image."""
+        return self.path / "disk.qcow2"
+
+
+def template_key(facts: dict[str, str]) -> str:
+    """Names a template by everything that it depends on."""
+    return hashlib.sha256(json.dumps({"format": _FORMAT, **facts}, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def build_folder(id: str) -> Path:
+    """Where a template is made before it gets its name."""
+    return templates_home() / f"build-{id}"
+
+
+def find_template(key: str) -> Template | None:
+    """The template of this name, if it is whole and nobody has written into it."""
+    path = templates_home() / key
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text())
+        if manifest["parts"] != _parts(path):
+            return None
+        return Template(path, manifest)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _parts(path: Path) -> dict[str, list[int]]:
+    return {name: [(status := (path / name).stat()).st_size, status.st_mtime_ns] for name in _PARTS}
+
+
+def template_of(
+    facts: dict[str, str],
+    boot: Callable[[QemuFolder, Deadline], None],
+    *,
+    memory_mib: int,
+    progress: Progress,
+    deadline: Deadline,
+) -> Template:
+    """The template for these facts; made when there is none: `boot` fills a folder with its parts.
+
+    Processes that need the same one wait for one maker. LabFault when it cannot be made; nothing half made is left.
+    """
+    key = template_key(facts)
+    if (found := find_template(key)) is not None:
+        return found
+    home = make_folder(templates_home(), "the folder of templates")
+    with _locked(home / f"{key}.lock", deadline, progress):
+        if (found := find_template(key)) is not None:
+            return found
+        return _make(key, facts, boot, memory_mib, progress, deadline)
+
+
+def _make(
+    key: str,
+    facts: dict[str, str],
+    boot: Callable[[QemuFolder, Deadline], None],
+    memory_mib: int,
+    progress: Progress,
+    deadline: Deadline,
+) -> Template:
+    require_space(templates_home(), memory_mib + 256, "a template of a QEMU machine")
+    progress("booting the guest that machines are forked from (once for each agent, about half a minute)")
+    begun = monotonic()
+    lease = Lease.take(BUILD_KIND, new_id(), folder=key)
+    folder = QemuFolder(build_folder(lease.id))
+    try:
+        folder.path.mkdir(mode=0o700)
+        boot(folder, deadline)
+        for leftover in folder.path.iterdir():
+            if leftover.name not in _PARTS and not leftover.name.endswith(".log"):
+                leftover.unlink()
+        seconds = monotonic() - begun
+        manifest = {"schema": 1, "facts": facts, "seconds": round(seconds, 2), "parts": _parts(folder.path)}
+        (folder.path / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        remove_tree(templates_home() / key)
+        folder.path.rename(templates_home() / key)
+    except OSError as error:
+        raise os_fault("making a template", folder.path, error) from error
+    finally:
+        remove_machine(folder.path)
+        lease.release()
+    made = find_template(key)
+    if made is None:
+        raise LabFault(f"making the template {templates_home() / key}: it cannot be read back")
+    progress(f"booted it in {seconds:.1f} s; {made.ram.stat().st_blocks * 512 / MIB:.0f} MiB of memory in use")
+    _prune(key)
+    return made
+
+
+def _prune(newest: str) -> None:
+    """Drop the oldest templates. Forks that run keep what they have open."""
+    manifests = sorted(templates_home().glob(f"*/{_MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for manifest in manifests[_KEEP:]:
+        if manifest.parent.name != newest and not manifest.parent.name.startswith("build-"):
+            remove_tree(manifest.parent)
+
+
+@contextmanager
+def _locked(path: Path, deadline: Deadline, progress: Progress) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0.2)
+        except Timeout:
+            progress("waiting for another process that boots the same guest")
+            lock.acquire(timeout=deadline.remaining, poll_interval=0.05)
+    except Timeout as error:
+        raise DeadlineExpired(f"waiting for the template lock {path}: another process still holds it") from error
+    except OSError as error:
+        raise os_fault("locking the template", path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()

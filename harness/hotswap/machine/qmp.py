@@ -1,0 +1,142 @@
+"""QMP, QEMU's control socket: the one place where asyncio is used, behind one thread and blocking calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from typing import Any, TypeVar
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp.events import EventListener
+
+from hotswap.deadline import Deadline
+from hotswap.errors import DeadlineExpired, LabFault
+
+T = TypeVar("T")
+
+# The library logs each lost connection as an error; here it is an exception, and told once.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+
+class QmpRefused(LabFault):
+    """QEMU refused a command; the message has its own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class QmpEvent:
+    """One event of QEMU: seconds since 1970 by this host's clock, name, data."""
+
+    time: float
+    name: str
+    data: Mapping[str, Any]
+
+
+class Qmp:
+    """A connection to one QEMU. Safe for any number of threads; `close` when done. Keeps every event that came."""
+
+    def __init__(self, socket: Path, deadline: Deadline, alive: Callable[[], str | None]) -> None:
+        """Connect, waiting for the socket. Raises DeadlineExpired, also when `alive` says that QEMU has ended."""
+        self._alive = alive
+        self._events: list[QmpEvent] = []
+        self._came = threading.Condition()
+        self._client = QMPClient("hotswap")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
+        self._thread.start()
+        self._listening: asyncio.Task[None] | None = None
+        try:
+            deadline.wait_for(lambda: socket.exists(), "QEMU's control socket", alive=alive, interval=0.005)
+            self._connect(socket, deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, socket: Path, deadline: Deadline) -> None:
+        # A socket's path has at most 107 bytes; the machine's folder may be deeper than that.
+        folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
+        try:
+            self._run(self._open(f"/proc/self/fd/{folder}/{socket.name}"), "connecting to QEMU", deadline)
+        finally:
+            os.close(folder)
+
+    async def _open(self, path: str) -> None:
+        listener = EventListener()
+        self._client.register_listener(listener)
+        self._listening = asyncio.get_running_loop().create_task(self._listen(listener))
+        await self._client.connect(path)
+
+    async def _listen(self, listener: EventListener) -> None:
+        async for message in listener:
+            stamp = message.get("timestamp")
+            when = stamp["seconds"] + stamp["microseconds"] / 1e6 if isinstance(stamp, dict) else time()
+            data = message.get("data")
+            event = QmpEvent(when, str(message["event"]), data if isinstance(data, dict) else {})
+            with self._came:
+                self._events.append(event)
+                self._came.notify_all()
+
+    @property
+    def events(self) -> tuple[QmpEvent, ...]:
+        """All that came since the connection was made, in order."""
+        with self._came:
+            return tuple(self._events)
+
+    def execute(self, command: str, arguments: Mapping[str, object] | None = None, *, deadline: Deadline) -> Any:
+        """Run a command and return its answer.
+
+        Raises QmpRefused when QEMU refuses, LabFault when QEMU or the connection is gone, DeadlineExpired.
+        """
+        return self._run(self._client.execute(command, arguments), f"QEMU's {command}", deadline)
+
+    def human(self, line: str, *, deadline: Deadline) -> str:
+        """Run a command of the human monitor, for what QMP has not."""
+        return str(self.execute("human-monitor-command", {"command-line": line}, deadline=deadline))
+
+    def wait_event(self, *names: str, since: int = 0, deadline: Deadline) -> QmpEvent:
+        """The first event of these names from number `since` on. Raises DeadlineExpired, at once when QEMU ends."""
+
+        def found() -> QmpEvent | None:
+            return next((event for event in self.events[since:] if event.name in names), None)
+
+        return deadline.wait_for(found, f"QEMU's event {' or '.join(names)}", alive=self._gone, interval=0.01)
+
+    def _gone(self) -> str | None:
+        return self._alive() if self._listening is None or self._listening.done() else None
+
+    def close(self) -> None:
+        """End the connection, not QEMU. Harmless when repeated."""
+        if self._loop.is_closed():
+            return
+        try:
+            self._run(self._end(), "closing QEMU's control socket", Deadline.after(5.0))
+        except LabFault:
+            # It was broken already, or QEMU is gone.
+            pass
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        await self._client.disconnect()
+
+    def _run(self, coroutine: Coroutine[Any, Any, T], what: str, deadline: Deadline) -> T:
+        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result(deadline.remaining)
+        except TimeoutError:
+            future.cancel()
+            raise DeadlineExpired(f"{what}: no answer in time; {self._alive() or 'QEMU runs'}") from None
+        except ExecuteError as error:
+            raise QmpRefused(f"{what}: {error}") from error
+        except (QMPError, OSError, EOFError) as error:
+            raise LabFault(f"{what}: {self._alive() or f'{type(error).__name__}: {error}'}") from error
