@@ -272,7 +272,7 @@ def test_an_unknown_machine_is_told_in_one_line(user: User) -> None:
     user.write("test_mine.py", FIVE_TESTS)
     code, output = user.run("--hotswap-machine=vax")
     assert code == pytest.ExitCode.USAGE_ERROR
-    assert output.strip() == "ERROR: unknown machine 'vax'; known machines: wine"
+    assert output.strip().startswith("ERROR: unknown machine 'vax'; known machines: ")
     assert not user.runs.exists()
 
 

@@ -167,7 +167,8 @@ static void ReadAnswer(const char *id, const char *path, long most)
         ReplyError(id, path, errno);
         return;
     }
-    off_t end = lseek(file, 0, SEEK_END);
+    /* The sizes of files in /sys mean nothing, and those in /proc have none. */
+    off_t end = strncmp(path, "/sys/", 5) == 0 ? 0 : lseek(file, 0, SEEK_END);
     lseek(file, end > most ? end - most : 0, SEEK_SET);
     Reply("%s ok ", id);
     while (most > 0 && (size = read(file, part, most < 2048 ? (size_t)most : 2048)) > 0) {
@@ -392,8 +393,10 @@ static void ControlForget(void)
     }
 }
 
-static void ControlRead(void)
+/* TRUE when something came. */
+static bool ControlRead(void)
 {
+    bool came = false;
     for (;;) {
         if (InputRoom - InputSize < 65536) {
             InputRoom = InputRoom * 2 + 131072;
@@ -404,8 +407,9 @@ static void ControlRead(void)
         }
         ssize_t size = read(Port, Input + InputSize, InputRoom - InputSize);
         if (size <= 0) {
-            return;
+            return came;
         }
+        came = true;
         InputSize += (size_t)size;
         for (size_t taken; InputSize != 0 && (taken = AnswerNext()) != 0;) {
             memmove(Input, Input + taken, InputSize - taken);
@@ -416,13 +420,14 @@ static void ControlRead(void)
 
 void ControlRun(const struct pollfd *polls)
 {
-    if (polls[0].fd >= 0 && (polls[0].revents & POLLIN) != 0) {
-        ControlRead();
-    }
+    bool came = polls[0].fd >= 0 && (polls[0].revents & POLLIN) != 0 && ControlRead();
     if (polls[0].fd >= 0 && (polls[0].revents & POLLHUP) != 0) {
         Connected = false;
-        ControlForget();
-        return;
+        if (!came) {
+            ControlForget();
+            return;
+        }
+        /* Bytes overtake the word that the host has connected, which the kernel still works on: the answer waits. */
     }
     for (unsigned at = 0; at < CONTROL_WATCHES; at++) {
         if (Watches[at].process >= 0 && polls[1 + at].fd == Watches[at].process && polls[1 + at].revents != 0) {

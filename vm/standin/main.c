@@ -158,17 +158,14 @@ static void PortDevice(const char *wanted, char path[PATH_MAX])
     }
 }
 
+/* Its first client, the agent, brings up Wine's services before anything of its own runs. */
 static void WineStart(void)
 {
     static const char *const server[] = {GUEST_SERVER, "-p", NULL};
-    static const char *const boot[] = {GUEST_LOADER, "wineboot", NULL};
     int code = ProcessRun(server, "/var/log/wineserver.log");
     if (code != 0) {
         Say("wineserver ended with %d", code);
     }
-    Say("wineserver is up");
-    code = ProcessRun(boot, "/var/log/wineboot.log");
-    Say("wineboot ended with %d", code);
 }
 
 static void ShellStart(void)

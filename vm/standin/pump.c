@@ -130,13 +130,13 @@ void PumpPolls(PUMP *pump, struct pollfd *polls)
 void PumpRun(PUMP *pump, const struct pollfd *polls)
 {
     if (polls[0].fd >= 0 && polls[0].revents != 0) {
-        if ((polls[0].revents & POLLIN) != 0) {
-            BufferFill(&pump->inward, pump->port);
-        }
+        bool came = (polls[0].revents & POLLIN) != 0 && BufferFill(&pump->inward, pump->port) == 1;
         if ((polls[0].revents & POLLHUP) != 0) {
-            /* Nobody listens: what the agent says now is lost, and its journal answers who asks again. */
             pump->connected = false;
-            pump->outward.start = pump->outward.end = 0;
+            if (!came) {
+                /* Nobody listens: what the agent said is lost, and its journal answers who asks again. */
+                pump->outward.start = pump->outward.end = 0;
+            }
         }
     }
     if (pump->inward.start != pump->inward.end && pump->agent == 0 && !PumpStart(pump)) {
@@ -151,8 +151,6 @@ void PumpRun(PUMP *pump, const struct pollfd *polls)
     }
     if (pump->connected && pump->port >= 0) {
         BufferDrain(&pump->outward, pump->port);
-    } else {
-        pump->outward.start = pump->outward.end = 0;
     }
 }
 

@@ -17,6 +17,7 @@ _CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
     *tools.optional_tools(),
     machines.template,
     machines.leases,
+    machines.qemu,
     machines.planned,
     places.checks,
 )

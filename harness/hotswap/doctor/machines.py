@@ -10,11 +10,12 @@ from pathlib import Path
 from hotswap.doctor.check import Check, State, install, version_of
 from hotswap.errors import HotswapError
 from hotswap.machine.lease import leases as all_leases
-from hotswap.machine.profile import load_profile
+from hotswap.machine.profile import load_profile, profile_names
+from hotswap.machine.qemu_accelerator import KVM, PROGRAM, find_qemu, probed
+from hotswap.machine.qemu_profile import qemu_profile
+from hotswap.machine.standin_image import find_image
 from hotswap.machine.wine_install import find_wine
 from hotswap.machine.wine_prefix import find_template, template_key, templates_home
-
-_KVM = Path("/dev/kvm")
 
 
 def wine() -> Iterator[Check]:
@@ -62,23 +63,55 @@ def leases() -> Iterator[Check]:
     yield Check(name, State.OK, f"{len(found)} in use" if found else "none", purpose)
 
 
-def planned() -> Iterator[Check]:
-    """Machines that this version cannot run: what is there for them, and no word more."""
-    purpose = "the planned machine `qemu`; this version cannot run it"
-    program = "qemu-system-x86_64"
-    path = shutil.which(program)
+def qemu() -> Iterator[Check]:
+    """QEMU, the accelerator its guests run by here, and the stand-in guest's image. Starts no guest."""
+    name, purpose = PROGRAM, "machines under QEMU: `standin`, and Windows guests once they exist"
+    path = shutil.which(name)
     if path is None:
-        yield Check(program, State.PLANNED, "not installed", purpose, package="qemu-system-x86")
-    else:
-        version = version_of(Path(path))
-        text = f"{version or 'version not told'} at {path}"
-        yield Check(program, State.PLANNED, text, purpose, version=version, path=Path(path))
-    yield Check("/dev/kvm", State.PLANNED, _kvm(), f"{purpose} yet", path=_KVM if _KVM.exists() else None)
+        package = "qemu-system-x86"
+        yield Check(name, State.MISSING, "not installed", purpose, install([package, "qemu-utils"]), package=package)
+        return
+    version = version_of(Path(path))
+    text = f"{version or 'version not told'} at {path}"
+    yield Check(name, State.OK if version else State.DEGRADED, text, purpose, version=version, path=Path(path))
+    yield _kvm()
+    yield _image()
 
 
-def _kvm() -> str:
-    if not _KVM.exists():
-        return "not there"
-    if not os.access(_KVM, os.R_OK | os.W_OK):
-        return "there, but this user may not open it"
-    return "there and can be opened; whether it runs a 64-bit guest was not tried"
+def _kvm() -> Check:
+    name, purpose = "/dev/kvm", "QEMU guests at the speed of this computer; without it TCG translates them"
+    if not KVM.exists():
+        return Check(name, State.DEGRADED, "not there", purpose)
+    if not os.access(KVM, os.R_OK | os.W_OK):
+        return Check(name, State.DEGRADED, "there, but this user may not open it", purpose, path=KVM)
+    try:
+        profile = qemu_profile(load_profile("standin")).under("kvm")
+        known = probed("kvm", profile.cpu, find_qemu())
+    except HotswapError:
+        known = None
+    if known is None:
+        text = "there and can be opened; the first start of a machine tries whether it runs a 64-bit guest"
+        return Check(name, State.OK, text, purpose, path=KVM)
+    return Check(name, State.OK if known.works else State.DEGRADED, known.found, purpose, path=KVM)
+
+
+def _image() -> Check:
+    name, purpose = "stand-in guest", "starting a QEMU guest without a Windows licence"
+    try:
+        image = find_image()
+    except HotswapError:
+        return Check(name, State.DEGRADED, "cannot be made without wine", purpose)
+    if image is None:
+        return Check(
+            name, State.OK, "not built yet; `hotswap machine build standin`, or the first start, does it", purpose
+        )
+    return Check(name, State.OK, f"built, {image.size / 1e6:.0f} MB at {image.path}", purpose, path=image.path)
+
+
+def planned() -> Iterator[Check]:
+    """Machines that are written down and cannot run yet, and no word more."""
+    for name in profile_names():
+        machine = load_profile(name).table("machine")
+        if machine.get("state") == "planned":
+            purpose = f"the planned machine `{name}`; this version cannot run it"
+            yield Check(f"machine {name}", State.PLANNED, str(machine.get("reason", "")), purpose)

@@ -48,9 +48,12 @@ class ClockCheck:
     def problem(self, *, offset_ms: float, rate: float) -> str | None:
         """What is off, for limits; None when all is well. An error over the limit is a problem, too."""
         if abs(self.offset_ms) > offset_ms + self.offset_error_ms or self.offset_error_ms > offset_ms:
-            return f"the guest's time is {self.offset_ms:+.1f} ms off (error {self.offset_error_ms:.1f} ms, limit {offset_ms:g} ms)"
+            error = f"error {self.offset_error_ms:.1f} ms, limit {offset_ms:g} ms"
+            return f"the guest's time is {self.offset_ms:+.1f} ms off ({error})"
         if abs(self.rate - 1) > rate + self.rate_error or self.rate_error > rate:
-            return f"the guest's ticks run at {self.rate:.4f} of the host's (error {self.rate_error:.4f}, limit {rate:g})"
+            return (
+                f"the guest's ticks run at {self.rate:.4f} of the host's (error {self.rate_error:.4f}, limit {rate:g})"
+            )
         return None
 
 

@@ -50,7 +50,7 @@ class QemuMachine(Machine):
     def __init__(
         self, profile: MachineProfile, progress: Callable[[str], None] | None = None, *, fork: bool | None = None
     ) -> None:
-        """UsageError for a profile that is wrong or only planned, LabFault when QEMU is not installed. Makes nothing yet."""
+        """UsageError: the profile is wrong or only planned; LabFault: QEMU is not installed. Makes nothing yet."""
         self.profile: QemuProfile = qemu_profile(profile)
         if self.profile.planned:
             raise UsageError(f"machine {profile.name!r} is planned and cannot run yet: {self.profile.reason}")
@@ -185,7 +185,9 @@ class QemuMachine(Machine):
         if (gone := self.alive()) is not None:
             raise LabFault(f"connecting to the agent in machine {self.id}: {gone}")
         if not agent_exe.is_file():
-            raise LabFault(f"starting the agent in machine {self.id}: {agent_exe} does not exist; build the drivers first")
+            raise LabFault(
+                f"starting the agent in machine {self.id}: {agent_exe} does not exist; build the drivers first"
+            )
         if self._agent_in_guest is None:
             self._put_agent(agent_exe, deadline)
         elif self._agent_in_guest != _hash(agent_exe):
@@ -260,7 +262,7 @@ class QemuMachine(Machine):
         return self.control.watch(process)
 
     def host_path(self, guest: str) -> Path:
-        """A copy of a `C:\\...` file of the guest, made now; a path with no file when it has none. UsageError: other drives."""
+        """A copy, made now, of a `C:\\...` file of the guest; a path without a file when it has none."""
         path = PureWindowsPath(guest.replace("/", "\\"))
         if path.drive.upper() != "C:":
             raise UsageError(f"{guest!r} is no path on drive C: of the guest")

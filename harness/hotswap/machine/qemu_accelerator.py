@@ -83,29 +83,48 @@ def probe(name: str, cpu: str, qemu: QemuInstall, say: Callable[[str], None] | N
         return Accelerator(name, False, f"KVM: {KVM} is not there")
     if not os.access(KVM, os.R_OK | os.W_OK):
         return Accelerator(name, False, f"KVM: this user may not open {KVM}; join the group that owns it")
+    if (known := probed(name, cpu, qemu)) is not None:
+        return known
     memo = _memo(name, cpu, qemu)
-    try:
-        kept = json.loads(memo.read_text())
-        return Accelerator(str(kept["name"]), bool(kept["works"]), str(kept["found"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     answer = _run_guest(name, cpu, qemu)
     if say is not None and not answer.works:
         say(answer.found)
+    make_folder(memo.parent, "the folder of probes")
     partial = memo.with_name(f".{memo.name}.{new_id()}.tmp")
     partial.write_text(json.dumps(asdict(answer)))
     partial.replace(memo)
     return answer
 
 
+def probed(name: str, cpu: str, qemu: QemuInstall) -> Accelerator | None:
+    """What an earlier probe of this boot found; None: nobody has asked yet."""
+    try:
+        kept = json.loads(_memo(name, cpu, qemu).read_text())
+        return Accelerator(str(kept["name"]), bool(kept["works"]), str(kept["found"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _memo(name: str, cpu: str, qemu: QemuInstall) -> Path:
     key = hashlib.sha256(f"{boot_id()}\n{name}\n{cpu}\n{qemu.version}".encode()).hexdigest()[:20]
-    return make_folder(cache_home() / "qemu" / "probes", "the folder of probes") / f"{key}.json"
+    return cache_home() / "qemu" / "probes" / f"{key}.json"
 
 
 def _run_guest(name: str, cpu: str, qemu: QemuInstall) -> Accelerator:
     argv = [
-        *(str(qemu.program), "-nodefaults", "-no-user-config", "-machine", "q35", "-accel", name, "-cpu", cpu, "-m", "64"),
+        *(
+            str(qemu.program),
+            "-nodefaults",
+            "-no-user-config",
+            "-machine",
+            "q35",
+            "-accel",
+            name,
+            "-cpu",
+            cpu,
+            "-m",
+            "64",
+        ),
         *("-display", "none", "-no-reboot", "-kernel", str(_probe_image())),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=1"),
     ]
@@ -140,13 +159,25 @@ def _probe_image() -> Path:
     try:
         for argv in (
             [str(clang), "--target=x86_64-linux-gnu", "-c", str(source), "-o", str(objects)],
-            [str(linker), "-static", "-Ttext=0x100000", "-e", "entry", "--build-id=none", str(objects), "-o", str(partial)],
+            [
+                str(linker),
+                "-static",
+                "-Ttext=0x100000",
+                "-e",
+                "entry",
+                "--build-id=none",
+                str(objects),
+                "-o",
+                str(partial),
+            ],
         ):
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=Deadline.after(60).remaining
             )
             if done.returncode != 0:
-                raise LabFault(f"building the probe of accelerators: {argv[0]} ended with {done.returncode}: {done.stderr}")
+                raise LabFault(
+                    f"building the probe of accelerators: {argv[0]} ended with {done.returncode}: {done.stderr}"
+                )
         partial.replace(image)
     finally:
         objects.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ STANDIN_SOCKET = "standin.sock"
 COM_SOCKET = "com2.sock"
 CONSOLE_SOCKET = "console.sock"
 GUEST_ADDRESS = "10.0.2.15"
-# Of the template; each machine gets one of its own after its start.
+# Of the template: each machine gets one of its own after its start.
 TEMPLATE_MAC = "52:54:00:68:73:00"
 _OVMF = Path("/usr/share/OVMF")
 # A translation buffer for this guest; the default takes memory of every fork.
@@ -30,7 +30,7 @@ _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=d
 class QemuSources:
     """What a machine starts from: kernel and RAM disk for firmware `none`; the file that is its memory, if any.
 
-    `ram_shared`: what the guest writes reaches that file; else the file stays as it is, and the memory is the machine's.
+    `ram_shared`: what the guest writes reaches that file; else the file stays as it is.
     """
 
     kernel: Path | None = None
@@ -52,7 +52,14 @@ def qemu_command(
     """
     wanted = profile.under(accelerator)
     memory = f"{wanted.memory_mib}M"
-    argv = [*_unprivileged(), str(program), "-name", f"hotswap-{name},debug-threads=on", "-nodefaults", "-no-user-config"]
+    argv = [
+        *_unprivileged(),
+        str(program),
+        "-name",
+        f"hotswap-{name},debug-threads=on",
+        "-nodefaults",
+        "-no-user-config",
+    ]
     machine = [wanted.chipset, "usb=off", "vmport=off", "dump-guest-core=off", "memory-backend=ram"]
     if wanted.secure_boot:
         machine.append("smm=on")
@@ -82,7 +89,7 @@ def qemu_command(
 def _unprivileged() -> list[str]:
     """Root starts QEMU without any capability: it may use root's files, and nothing else that only root may.
 
-    Another user would need rights on the machine's folder, which lies in root's home; whoever is not root needs none of it.
+    Another user would need rights on the machine's folder, which lies in root's home. Who is not root needs none of it.
     """
     setpriv = shutil.which("setpriv") or shutil.which("setpriv", path="/usr/bin:/bin")
     if os.geteuid() != 0 or setpriv is None:
@@ -152,7 +159,9 @@ def _disks(profile: QemuProfile) -> list[str]:
         name = "disk" if number == 0 else f"disk{number}"
         argv += ["-blockdev", f"driver=file,node-name={name}-file,filename={name}.qcow2,cache.no-flush=on"]
         argv += ["-blockdev", f"driver=qcow2,node-name={name},file={name}-file,cache.no-flush=on,discard=unmap"]
-        device = {"virtio": "virtio-blk-pci", "sata": f"ide-hd,bus=ide.{number}", "nvme": f"nvme,serial={name}"}[disk.bus]
+        device = {"virtio": "virtio-blk-pci", "sata": f"ide-hd,bus=ide.{number}", "nvme": f"nvme,serial={name}"}[
+            disk.bus
+        ]
         argv += ["-device", f"{device},drive={name},id=drive{number}"]
     return argv
 

@@ -27,7 +27,7 @@ def collect(
     control: StandinControl | None,
     deadline: Deadline | None = None,
 ) -> list[Path]:
-    """Write evidence files into `folder` and return them; what could not be had stands in `problems.txt`. Never raises."""
+    """Write evidence into `folder` and return its files; `problems.txt` says what could not be had. Never raises."""
     deadline = deadline or Deadline.after(_SECONDS)
     files: list[Path] = []
     problems: list[str] = []
@@ -61,7 +61,9 @@ def collect(
             path.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
         for name in _GUEST_LOGS:
             with step(f"logs/{name}.log") as path:
-                text = control.read(f"/var/log/{name}.log", _LOG_BYTES, deadline=deadline.within(deadline.remaining / 2))
+                text = control.read(
+                    f"/var/log/{name}.log", _LOG_BYTES, deadline=deadline.within(deadline.remaining / 2)
+                )
                 path.write_bytes(text)
     if problems:
         with step("problems.txt") as path:

@@ -101,9 +101,7 @@ class QemuProcess:
             answer = self.qmp.execute("query-migrate", deadline=deadline)
             return answer if answer.get("status") in ("completed", "failed") else None
 
-        answer = deadline.wait_for(
-            over, f"{what} of machine {self.folder.path.name}", alive=self.alive, interval=0.005
-        )
+        answer = deadline.wait_for(over, f"{what} of machine {self.folder.path.name}", alive=self.alive, interval=0.005)
         if answer["status"] == "failed":
             why = answer.get("error-desc") or self._said() or "QEMU does not say why"
             raise LabFault(f"{what} of machine {self.folder.path.name} failed: {why}")
@@ -184,5 +182,3 @@ def _image(*arguments: str, deadline: Deadline) -> None:
         raise DeadlineExpired(f"`qemu-img {arguments[0]}` did not end in time") from error
     if done.returncode != 0:
         raise LabFault(f"`qemu-img {arguments[0]}` ended with {done.returncode}: {done.stderr.strip()}")
-
-

@@ -1,4 +1,4 @@
-"""Profiles of kind `qemu`, typed: what a QEMU machine is made of, and what has to be different under which accelerator."""
+"""Profiles of kind `qemu`, typed: what a machine is made of, and what is different under which accelerator."""
 
 from __future__ import annotations
 

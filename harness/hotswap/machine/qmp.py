@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket as Socket  # noqa: N812 - `socket` is the path here
 from time import time
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from qemu.qmp.events import EventListener
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
+from hotswap.machine.unix_socket import connect_unix
 
 T = TypeVar("T")
 
@@ -52,25 +54,21 @@ class Qmp:
         self._thread.start()
         self._listening: asyncio.Task[None] | None = None
         try:
-            deadline.wait_for(lambda: socket.exists(), "QEMU's control socket", alive=alive, interval=0.005)
-            self._connect(socket, deadline)
+            # QEMU makes the file a moment before it listens.
+            stream = deadline.wait_for(
+                lambda: _listening(socket, deadline), "QEMU's control socket", alive=alive, interval=0.005
+            )
+            stream.setblocking(False)
+            self._run(self._open(stream), "connecting to QEMU", deadline)
         except BaseException:
             self.close()
             raise
 
-    def _connect(self, socket: Path, deadline: Deadline) -> None:
-        # A socket's path has at most 107 bytes; the machine's folder may be deeper than that.
-        folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
-        try:
-            self._run(self._open(f"/proc/self/fd/{folder}/{socket.name}"), "connecting to QEMU", deadline)
-        finally:
-            os.close(folder)
-
-    async def _open(self, path: str) -> None:
+    async def _open(self, stream: Socket) -> None:
         listener = EventListener()
         self._client.register_listener(listener)
         self._listening = asyncio.get_running_loop().create_task(self._listen(listener))
-        await self._client.connect(path)
+        await self._client.connect(stream)
 
     async def _listen(self, listener: EventListener) -> None:
         async for message in listener:
@@ -114,11 +112,9 @@ class Qmp:
         """End the connection, not QEMU. Harmless when repeated."""
         if self._loop.is_closed():
             return
-        try:
+        # It may be broken already, or QEMU gone.
+        with contextlib.suppress(LabFault):
             self._run(self._end(), "closing QEMU's control socket", Deadline.after(5.0))
-        except LabFault:
-            # It was broken already, or QEMU is gone.
-            pass
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -140,3 +136,10 @@ class Qmp:
             raise QmpRefused(f"{what}: {error}") from error
         except (QMPError, OSError, EOFError) as error:
             raise LabFault(f"{what}: {self._alive() or f'{type(error).__name__}: {error}'}") from error
+
+
+def _listening(path: Path, deadline: Deadline) -> Socket | None:
+    try:
+        return connect_unix(path, deadline)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None

@@ -1,4 +1,4 @@
-"""The host's end of the stand-in guest's control port: what can be done and seen outside Windows (vm/standin/control.h)."""
+"""The host's end of the stand-in guest's control port: what is done and seen outside Windows (control.h there)."""
 
 from __future__ import annotations
 
@@ -59,6 +59,9 @@ class StandinControl:
             raise LabFault(f"connecting to the guest's control port: {alive() or error}") from error
         self._reader = threading.Thread(target=self._read, name="standin-control", daemon=True)
         self._reader.start()
+        # Ends what an earlier connection may have left half said.
+        with contextlib.suppress(OSError), self._sending:
+            self._socket.sendall(b"\n")
 
     def close(self) -> None:
         """End the connection. Harmless when repeated."""
@@ -214,6 +217,4 @@ class EndWatch:
 
 
 def _escape(word: str) -> str:
-    return "".join(
-        chr(byte) if 32 < byte < 127 and byte != 37 else f"%{byte:02X}" for byte in word.encode()
-    )
+    return "".join(chr(byte) if 32 < byte < 127 and byte != 37 else f"%{byte:02X}" for byte in word.encode())

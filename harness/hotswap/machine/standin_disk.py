@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from hotswap.deadline import Deadline
@@ -18,11 +19,11 @@ _FREE_MIB = 384
 _INODES_FREE = 4096
 
 
-def make_disk(tree: Path, disk: Path, epoch: int, deadline: Deadline) -> None:
+def make_disk(tree: Path, disk: Path, epoch: int, deadline: Deadline, *, dated: Sequence[str] = ()) -> None:
     """Write `tree` into a new file system in `disk`, with room for what a guest adds. Sparse.
 
-    Owners, and the times of change that no program can set beforehand, are set afterwards: a folder made twice gives the
-    same bytes.
+    Owners and all times are set afterwards: a folder made twice gives the same bytes. Files named in
+    `dated` keep the time of their last change.
     """
     entries = [tree, *tree.rglob("*")]
     size = sum({entry.lstat().st_ino: entry.lstat().st_size for entry in entries}.values())
@@ -40,9 +41,10 @@ def make_disk(tree: Path, disk: Path, epoch: int, deadline: Deadline) -> None:
         f"sif <{inode}> {field} {value}\n"
         for inode in _inodes(disk, environment, deadline)
         for field, value in (
-            ("atime", f"@{epoch}"), ("ctime", f"@{epoch}"), ("crtime", f"@{epoch}"), ("uid", "0"), ("gid", "0"),
+            *((time, f"@{epoch}") for time in ("atime", "mtime", "ctime", "crtime")), ("uid", "0"), ("gid", "0"),
         )
     )  # fmt: skip
+    script += "".join(f"sif /{name} mtime @{int((tree / name).stat().st_mtime)}\n" for name in dated)
     _run(["debugfs", "-w", "-f", "-", str(disk)], environment, deadline, script)
 
 

@@ -22,8 +22,7 @@ class Identity:
     @classmethod
     def of(cls, id: str) -> Identity:
         """For a machine's id: a locally administered address, from the same random digits."""
-        digits = (id + "0" * 6)[-6:]
-        return cls(f"hs-{id}", f"52:54:00:{digits[0:2]}:{digits[2:4]}:{digits[4:6]}")
+        return cls(f"hs-{id}", f"52:54:00:{id[0:2]}:{id[2:4]}:{id[4:6]}")
 
 
 def give_identity(control: StandinControl, identity: Identity, deadline: Deadline) -> None:

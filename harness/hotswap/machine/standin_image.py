@@ -1,4 +1,4 @@
-"""The stand-in guest's image: built once from Debian's packages, kept by its content, rebuilt for a reason that is told."""
+"""The stand-in guest's image: built once from Debian's packages, and rebuilt for a reason that is told."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hotswap.machine.standin_disk import file_hash, make_disk
 from hotswap.machine.standin_kernel import KernelModules, extract_kernel, ram_disk
 from hotswap.machine.standin_packages import Package, fetch_packages, resolve_packages, unpack_packages
 from hotswap.machine.standin_recipe import Recipe, load_recipe
-from hotswap.machine.standin_tree import make_tree
+from hotswap.machine.standin_tree import WINE_INF, make_tree
 from hotswap.machine.storage import make_folder, os_fault, remove_tree, require_space
 from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_install import find_wine
@@ -33,7 +33,7 @@ from hotswap.paths import cache_home
 Progress = Callable[[str], None]
 
 BUILD_KIND = "standin-build"
-_FORMAT = 2
+_FORMAT = 3
 _MANIFEST = "image.json"
 _FREE_MIB = 3072
 _BUILD_SECONDS = 900.0
@@ -160,7 +160,9 @@ def _reason(inputs: dict[str, str], known: list[StandinImage]) -> str:
         return "there is none yet"
     last = max(known, key=lambda image: image.manifest["built"]).manifest["inputs"]
     changed = [name for name in sorted({*inputs, *last}) if inputs.get(name) != last.get(name)]
-    versions = [f"{name} is {inputs[name].split()[0]} now" for name in changed if name.startswith("package ") and name in inputs]
+    versions = [
+        f"{name} is {inputs[name].split()[0]} now" for name in changed if name.startswith("package ") and name in inputs
+    ]
     others = [f"{name} changed" for name in changed if not name.startswith("package ")]
     return "; ".join([*others, *versions]) or "a package is no longer part of it"
 
@@ -205,7 +207,7 @@ def _build(
         for path in sorted(path for pattern in _MODULES for path in system.glob(pattern)):
             shutil.copyfile(path, image / "modules" / path.name)
         progress("making its disk")
-        make_disk(tree, image / "disk.img", recipe.epoch, deadline)
+        make_disk(tree, image / "disk.img", recipe.epoch, deadline, dated=[WINE_INF])
         files = {name: {"size": (image / name).stat().st_size, "sha256": file_hash(image / name)} for name in _FILES}
         content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
         built = max((other.manifest["built"] for other in _images()), default=0) + 1

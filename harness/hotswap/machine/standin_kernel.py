@@ -1,4 +1,4 @@
-"""The stand-in guest's kernel: the ELF image out of Debian's vmlinuz, its modules in order, and the initial RAM disk."""
+"""The stand-in guest's kernel: the ELF image out of Debian's vmlinuz, modules in order, and the initial RAM disk."""
 
 from __future__ import annotations
 

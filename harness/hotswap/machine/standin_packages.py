@@ -1,4 +1,4 @@
-"""Debian packages for the stand-in guest: which versions apt would take, fetched by apt, which checks them, and unpacked."""
+"""Debian packages for the stand-in guest: those that apt would take, fetched and checked by apt, and unpacked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def resolve_packages(names: Sequence[str], kernel: str, deadline: Deadline) -> t
     """
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise LabFault(
-            "building the stand-in guest: apt-get and dpkg-deb are not there; it is made of Debian's packages on Debian only"
+            "building the stand-in guest: it is made of Debian's packages, and apt-get or dpkg-deb is not there"
         )
     found = _NEWEST_KERNEL.search(_apt(["apt-cache", "depends", kernel], deadline, check=False))
     if found is None:
@@ -82,9 +82,7 @@ def unpack_packages(archives: Mapping[str, Path], parts: Mapping[str, Sequence[s
         try:
             with tarfile.open(fileobj=reader.stdout, mode="r|") as members:
                 for member in members:
-                    if not wanted or any(
-                        member.name == part or member.name.startswith(f"{part}/") for part in wanted
-                    ):
+                    if not wanted or any(member.name == part or member.name.startswith(f"{part}/") for part in wanted):
                         members.extract(member, target, set_attrs=not member.isdir(), numeric_owner=False)
         except (tarfile.TarError, OSError) as error:
             raise LabFault(f"unpacking {archive}: {error}; remove it, it is fetched again") from error

@@ -28,6 +28,7 @@ class Recipe:
     ram_disk_modules: tuple[str, ...]
     disk_modules: tuple[str, ...]
     disabled_services: tuple[str, ...]
+    on_demand_services: tuple[str, ...]
     sources: dict[str, str]
 
     @property
@@ -56,6 +57,7 @@ def load_recipe(folder: Path | None = None) -> Recipe:
             ram_disk_modules=tuple(content["modules"]["ram_disk"]),
             disk_modules=tuple(content["modules"]["disk"]),
             disabled_services=tuple(content["services"]["disabled"]),
+            on_demand_services=tuple(content["services"]["on_demand"]),
             sources={
                 item.name: hashlib.sha256(item.read_bytes()).hexdigest()
                 for item in sorted(home.iterdir())

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hotswap.errors import LabFault
@@ -16,10 +16,11 @@ from hotswap.machine.standin_recipe import Recipe
 _LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 _WINE_UNIX = "usr/lib/x86_64-linux-gnu/wine/x86_64-unix"
 _WINE_WINDOWS = "usr/lib/x86_64-linux-gnu/wine/x86_64-windows"
+WINE_INF = "usr/share/wine/wine.inf"
 _PREFIX = "var/lib/hotswap/prefix"
 _IMAGES = frozenset((".dll", ".exe", ".sys", ".drv", ".ocx", ".cpl", ".acm", ".ax", ".com", ".tlb", ".ds"))
 _FOLDERS = (
-    "boot", "dev", "etc/ssh", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "usr/lib64", "var/empty", "var/log",
+    "dev", "etc/ssh", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "usr/lib64", "var/log",
 )  # fmt: skip
 _TEXTS = {
     "etc/passwd": "root:x:0:0:root:/root:/usr/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/bin/false\n",
@@ -27,13 +28,11 @@ _TEXTS = {
     "etc/hosts": "127.0.0.1 localhost standin\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "usr/bin/hsagent": "#!/usr/bin/sh\n# The agent on standard input and output, for whoever comes by SSH.\n"
-    'exec "$WINELOADER" \'C:\\hotswap\\hsagent.exe\' --pipe\n',
+    "exec \"$WINELOADER\" 'C:\\hotswap\\hsagent.exe' --pipe\n",
 }
 
 
-def make_tree(
-    recipe: Recipe, union: Path, prefix: Path, modules: KernelModules, init: bytes, tree: Path
-) -> None:
+def make_tree(recipe: Recipe, union: Path, prefix: Path, modules: KernelModules, init: bytes, tree: Path) -> None:
     """Fill `tree`, the guest's root: `union` is the unpacked packages, `prefix` a Wine prefix, which is moved there."""
     for name in _FOLDERS:
         (tree / name).mkdir(parents=True)
@@ -56,7 +55,7 @@ def make_tree(
     shutil.copyfile(recipe.folder / "sshd_config", tree / "etc/ssh/sshd_config")
     write_modules(modules.ordered(recipe.disk_modules), tree / "usr/lib/modules")
     _place_prefix(recipe, prefix, tree)
-    _settle(recipe, tree)
+    _settle(tree)
 
 
 def _matching(union: Path, pattern: str) -> list[Path]:
@@ -89,7 +88,9 @@ def needed_libraries(programs: Iterable[Path], union: Path, beside: Path) -> dic
             continue
         path = next((union / folder / name for folder in _LIBRARIES if (union / folder / name).is_file()), None)
         if path is None:
-            raise LabFault(f"building the stand-in guest: {asker.name} needs {name}, which no package of the recipe brings")
+            raise LabFault(
+                f"building the stand-in guest: {asker.name} needs {name}, which no package of the recipe brings"
+            )
         found[name] = path
         waiting += [(path, more) for more in needed(path)]
     # Not in any file's list: the C library loads it when a thread is ended.
@@ -119,7 +120,9 @@ def needed(path: Path) -> list[str]:
     strings = next((value for tag, value in tags if tag == 5), None)
     if strings is None:
         return []
-    base = next(offset + strings - address for address, offset, length in loads if address <= strings < address + length)
+    base = next(
+        offset + strings - address for address, offset, length in loads if address <= strings < address + length
+    )
     return [data[base + value : data.index(b"\0", base + value)].decode() for tag, value in tags if tag == 1]
 
 
@@ -130,9 +133,10 @@ def _place_prefix(recipe: Recipe, prefix: Path, tree: Path) -> None:
     prefix.rename(target)
     for name in ("system.reg", "user.reg", "userdef.reg"):
         path = target / name
-        path.write_text(settled_registry(path.read_text(), recipe.epoch, recipe.disabled_services))
+        starts = dict.fromkeys(recipe.disabled_services, 4) | dict.fromkeys(recipe.on_demand_services, 3)
+        path.write_text(settled_registry(path.read_text(), recipe.epoch, starts))
     # Wine would fill the prefix again when this is not the time of its wine.inf.
-    inf = tree / "usr/share/wine/wine.inf"
+    inf = tree / WINE_INF
     (target / ".update-timestamp").write_text(f"{int(inf.stat().st_mtime)}\n")
     shared = tree / _WINE_WINDOWS
     shared.mkdir(parents=True)
@@ -143,24 +147,24 @@ def _place_prefix(recipe: Recipe, prefix: Path, tree: Path) -> None:
                 os.link(path, twin)
 
 
-def settled_registry(text: str, epoch: int, disabled: Iterable[str]) -> str:
-    """A registry file of Wine without the times at which its keys were written, and with services disabled."""
+def settled_registry(text: str, epoch: int, starts: Mapping[str, int]) -> str:
+    """A registry file of Wine without the times at which its keys were written; `starts`: Start by service."""
     filetime = (epoch + 11_644_473_600) * 10_000_000
     text = re.sub(r"^(\[.*\]) [0-9]+$", rf"\1 {epoch}", text, flags=re.MULTILINE)
     text = re.sub(r"^#time=[0-9a-f]+$", f"#time={filetime:x}", text, flags=re.MULTILINE)
-    for name in disabled:
+    for name, start in starts.items():
         head = re.escape(f"[System\\\\CurrentControlSet\\\\Services\\\\{name}]")
-        text = re.sub(rf'({head}[^\[]*"Start"=dword:)[0-9a-f]{{8}}', r"\g<1>00000004", text)
+        values = rf'({head}(?:(?!\n\[).)*?\n"Start"=dword:)[0-9a-f]{{8}}'
+        text = re.sub(values, rf"\g<1>{start:08x}", text, flags=re.DOTALL)
     return text
 
 
-def _settle(recipe: Recipe, tree: Path) -> None:
-    """Times and rights that do not depend on when and by whom the tree was made; a package's own times stay."""
-    kept = tree / "usr/share/wine"
+def _settle(tree: Path) -> None:
+    """Rights that do not depend on by whom the tree was made.
+
+    What has several names is left alone: it may be a file of the Wine template, which this tree only shares.
+    """
     for path in [*sorted(tree.rglob("*")), tree]:
-        if path.is_symlink():
-            os.utime(path, (recipe.epoch, recipe.epoch), follow_symlinks=False)
-            continue
-        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-        when = int(path.stat().st_mtime) if kept in path.parents and path.is_file() else recipe.epoch
-        os.utime(path, (when, when))
+        status = path.lstat()
+        if not path.is_symlink() and (path.is_dir() or status.st_nlink == 1):
+            path.chmod(0o755 if path.is_dir() or status.st_mode & 0o100 else 0o644)

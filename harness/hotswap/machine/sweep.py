@@ -60,13 +60,14 @@ _REMOVERS: Mapping[str, Callable[[str], None]] = {
 def _adopt_orphans() -> None:
     """Remove folders whose lease was lost: whoever makes a folder leases it first and releases it last."""
     found: dict[Path, Callable[[Path], None]] = {}
-    for home, prefix, remove in (
+    places: tuple[tuple[Path, str, Callable[[Path], None]], ...] = (
         (clones_home(), "", remove_prefix_folder),
         (templates_home(), "build-", remove_prefix_folder),
         (machines_home(), "", remove_machine),
         (qemu_templates_home(), "build-", remove_machine),
         (images_home(), "build-", remove_tree),
-    ):
+    )
+    for home, prefix, remove in places:
         if home.is_dir():
             found |= {path: remove for path in home.iterdir() if path.is_dir() and path.name.startswith(prefix)}
     # Only now, so that a folder made after its lease was looked for is never taken for an orphan.

@@ -1,4 +1,4 @@
-"""What can be seen of a driver host from outside the guest: on this computer, or on the Linux below a guest's Windows."""
+"""What can be seen of a driver host from outside the guest: on this computer, or on the Linux below Windows."""
 
 from __future__ import annotations
 
