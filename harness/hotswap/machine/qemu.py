@@ -15,7 +15,7 @@ from hotswap.machine.clock_check import ClockCheck, check_clock, read_clocks
 from hotswap.machine.lease import Lease, new_id
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.qemu_accelerator import Accelerator, QemuInstall, choose_accelerator, find_qemu
-from hotswap.machine.qemu_command import AGENT_SOCKET, STANDIN_SOCKET, QemuSources, qemu_command
+from hotswap.machine.qemu_command import AGENT_PORT, AGENT_SOCKET, STANDIN_SOCKET, QemuSources, qemu_command
 from hotswap.machine.qemu_folder import QemuFolder, machines_home, remove_machine
 from hotswap.machine.qemu_process import QemuProcess, make_overlay
 from hotswap.machine.qemu_profile import QemuProfile, qemu_profile
@@ -24,10 +24,11 @@ from hotswap.machine.standin_control import EndWatch, GuestProcess, StandinContr
 from hotswap.machine.standin_identity import Identity, give_identity
 from hotswap.machine.standin_image import StandinImage, standin_image
 from hotswap.machine.storage import make_folder, os_fault, require_space
+from hotswap.machine.unix_socket import connect_unix
 from hotswap.transport.agent import Agent
 from hotswap.transport.base import Transport
 from hotswap.transport.protocol import AgentContract
-from hotswap.transport.unix import UnixTransport
+from hotswap.transport.socket import SocketTransport
 
 MACHINE_KIND = "qemu"
 DRIVE_C = "/var/lib/hotswap/prefix/drive_c"
@@ -172,7 +173,7 @@ class QemuMachine(Machine):
         """Its first answer, in a connection of its own: a fork's client finds an agent that nobody has asked yet."""
         assert self._agent is not None
         contract = AgentContract.load(self._agent.with_name("agent.json"))
-        with Agent(UnixTransport(folder.path / AGENT_SOCKET, deadline, self._alive_now), contract) as agent:
+        with Agent(self._stream(folder, deadline), contract) as agent:
             agent.hello(deadline=deadline)
 
     def _put_agent(self, agent_exe: Path, deadline: Deadline) -> None:
@@ -194,7 +195,14 @@ class QemuMachine(Machine):
             raise LabFault(
                 f"starting the agent in machine {self.id}: another build of it runs there; start a fresh machine"
             )
-        return UnixTransport(self.folder.path / AGENT_SOCKET, deadline, self._alive_now)
+        return self._stream(self.folder, deadline)
+
+    def _stream(self, folder: QemuFolder, deadline: Deadline) -> SocketTransport:
+        try:
+            connected = connect_unix(folder.path / AGENT_SOCKET, deadline)
+        except OSError as error:
+            raise LabFault(f"connecting to the agent's port: {self._alive_now() or error}") from error
+        return SocketTransport(connected, f"port {AGENT_PORT}", alive=self._alive_now)
 
     @property
     def control(self) -> StandinControl:

@@ -14,7 +14,7 @@ from socket import socket as Socket  # noqa: N812 - `socket` is the path here
 from time import time
 from typing import Any, TypeVar
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
 from qemu.qmp.events import EventListener
 
 from hotswap.deadline import Deadline
@@ -53,11 +53,13 @@ class Qmp:
         self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
         self._thread.start()
         self._listening: asyncio.Task[None] | None = None
+        self._stream: Socket | None = None
         try:
             # QEMU makes the file a moment before it listens.
             stream = deadline.wait_for(
                 lambda: _listening(socket, deadline), "QEMU's control socket", alive=alive, interval=0.005
             )
+            self._stream = stream
             stream.setblocking(False)
             self._run(self._open(stream), "connecting to QEMU", deadline)
         except BaseException:
@@ -123,7 +125,12 @@ class Qmp:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
-        await self._client.disconnect()
+        # When QEMU ends at the same time, the library's own clean-up trips over its second run.
+        if self._client.runstate in (Runstate.RUNNING, Runstate.DISCONNECTING):
+            with contextlib.suppress(AssertionError):
+                await self._client.disconnect()
+        elif self._stream is not None:
+            self._stream.close()
 
     def _run(self, coroutine: Coroutine[Any, Any, T], what: str, deadline: Deadline) -> T:
         future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
