@@ -10,9 +10,9 @@ from hotswap.trace.rules.answer import Proof
 from hotswap.trace.rules.matched import Matched, View
 from hotswap.trace.rules.order import Ints
 from hotswap.trace.rules.pattern import Pattern, pattern_of
-from hotswap.trace.rules.refer import own_references, resolver
+from hotswap.trace.rules.refer import own_references, referred_fields, resolver
 from hotswap.trace.rules.rule import Judgement, Rule, at_text, named
-from hotswap.trace.rules.scope import Members, Windows, members_of, windows_of
+from hotswap.trace.rules.scope import Members, Windows, held_fields, members_of, windows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class Never(Rule):
         """One instance a window; one for the whole trace."""
         opener = self.scope.opener if self.scope else None
         own_references(self.pattern, [opener], "only the event that opens the window can be referred to here")
-        matched, windows = view.match(self.pattern), windows_of(view, self.scope)
+        matched = view.match(self.pattern, held_fields(self.scope))
+        windows = windows_of(view, self.scope, referred_fields(self.pattern))
         bad = members_of(view, self.scope, windows, matched).surely()
         if self.pattern.references:
             bad = _referring(windows, matched, bad)

@@ -10,7 +10,7 @@ from hotswap.trace.rules.key import Key, codes_of
 from hotswap.trace.rules.matched import Matched, View
 from hotswap.trace.rules.order import Ints, Lanes, Mask
 from hotswap.trace.rules.pattern import Pattern
-from hotswap.trace.rules.scope import Scope, Windows, members_of, windows_of
+from hotswap.trace.rules.scope import Scope, Windows, held_fields, members_of, windows_of
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Along:
 
 def along(view: View, pattern: Pattern, key: Key, scope: Scope | None, fields: tuple[str, ...] = ()) -> Along:
     """The events that surely lie in the windows, by key."""
-    matched, windows = view.match(pattern, [*key.fields, *fields]), windows_of(view, scope)
+    matched, windows = view.match(pattern, [*key.fields, *fields, *held_fields(scope)]), windows_of(view, scope)
     members = members_of(view, scope, windows, matched).surely()
     parts = [[matched[name][members.event]] for name in key.fields]
     if scope is not None:

@@ -21,6 +21,8 @@ class Automaton:
     """`table[symbol, state]` is the next state, or `dead`. States count from 0; `dead` is the number of states."""
 
     table: NDArray[np.int16]
+    following: tuple[int, ...]
+    """For each state those that any event leads to, as bits; also events that the trace does not have."""
 
     @property
     def dead(self) -> int:
@@ -75,9 +77,7 @@ class Automaton:
             more = states
             for state in range(self.dead):
                 if states >> state & 1:
-                    for following in self.table[:, state].tolist():
-                        if following != self.dead:
-                            more |= 1 << following
+                    more |= self.following[state]
             if more == states:
                 return states
             states = more

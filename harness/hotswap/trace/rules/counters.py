@@ -17,7 +17,7 @@ from hotswap.trace.rules.order import Ints, Mask
 from hotswap.trace.rules.pattern import Pattern, Ref, pattern_of
 from hotswap.trace.rules.refer import no_references
 from hotswap.trace.rules.rule import Judgement, Rule, us_text
-from hotswap.trace.rules.scope import Windows, members_of, windows_of
+from hotswap.trace.rules.scope import Windows, held_fields, members_of, windows_of
 
 _WORDS = {"==": "equals", "<=": "is at most", ">=": "is at least", "<": "is less than", ">": "is more than"}
 
@@ -133,7 +133,7 @@ class _Side:
         none = np.zeros(0, np.int64)
         if not isinstance(side, Quantity):
             return cls("given", None, None, none, none, none, side, none, [])
-        fields = [*key.fields, *([side.field] if side.field else [])]
+        fields = [*key.fields, *held_fields(rule.scope), *([side.field] if side.field else [])]
         matched = view.match(side.pattern, fields)
         members = members_of(view, rule.scope, windows, matched).surely()
         values = np.ones(len(members.event), np.int64)

@@ -17,7 +17,7 @@ from hotswap.trace.rules.pattern import Pattern, pattern_of
 from hotswap.trace.rules.rate import AtLeastInEvery, AtMostInAny
 from hotswap.trace.rules.refer import no_references
 from hotswap.trace.rules.rule import Judgement, Rule
-from hotswap.trace.rules.scope import Members, Windows, members_of, windows_of
+from hotswap.trace.rules.scope import Members, Windows, held_fields, members_of, windows_of
 from hotswap.trace.rules.span import Span
 
 
@@ -48,7 +48,10 @@ class Count(Rule):
 
     def judge(self, view: View) -> Judgement:
         """One instance a window and key."""
-        matched, windows = view.match(self.pattern, self.key.fields), windows_of(view, self.scope)
+        matched, windows = (
+            view.match(self.pattern, [*self.key.fields, *held_fields(self.scope)]),
+            windows_of(view, self.scope),
+        )
         members = members_of(view, self.scope, windows, matched)
         groups = _Groups.of(view, self, matched, windows, members)
         sure = np.bincount(groups.of_member[members.sure], minlength=len(groups))[: len(groups)]
@@ -138,7 +141,7 @@ class _Groups:
             return cls(np.arange(len(windows)), none, members.window, matched, none, None)
         asked, wanted = matched, members
         if rule.for_each is not None:
-            asked = view.match(rule.for_each, rule.key.fields)
+            asked = view.match(rule.for_each, [*rule.key.fields, *held_fields(rule.scope)])
             wanted = members_of(view, rule.scope, windows, asked).surely()
         parts = [[asked[name][wanted.event], matched[name][members.event]] for name in rule.key.fields]
         codes = codes_of([*parts, [wanted.window, members.window]], [len(wanted.event), len(members.event)], 1)

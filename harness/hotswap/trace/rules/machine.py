@@ -18,6 +18,7 @@ from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask
 from hotswap.trace.rules.pattern import Pattern, pattern_of
 from hotswap.trace.rules.refer import no_references
 from hotswap.trace.rules.rule import Judgement, Rule, at_text, evidence_for, named
+from hotswap.trace.rules.scope import held_fields
 
 _MOST_ORDERS = 4096
 _MOST_LOOKED_AT = 2000
@@ -200,8 +201,11 @@ class _Run:
                         both = f"{rule.states[known]!r} and {transition.target!r}"
                         raise UsageError(f"in state {transition.source!r} one event leads to {both}: patterns overlap")
                     table[number, source] = target
+        following = [0] * len(rule.states)
+        for transition in rule.transitions:
+            following[rule.states.index(transition.source)] |= 1 << rule.states.index(transition.target)
         patterns = [symbols[(letter & -letter).bit_length() - 1] for letter in distinct.tolist()]
-        return cls(rule, line, Automaton(table), symbol.reshape(-1).astype(np.int64), patterns)
+        return cls(rule, line, Automaton(table, tuple(following)), symbol.reshape(-1).astype(np.int64), patterns)
 
     def pattern(self, at: int) -> Pattern:
         """What the event at a position is, for messages."""
@@ -263,7 +267,7 @@ def _letters(view: View, rule: Machine, symbols: list[Pattern], line: Along) -> 
     place = np.argsort(line.row, kind="stable")
     rows = line.row[place]
     for number, pattern in enumerate(symbols):
-        fits = np.isin(rows, view.match(pattern, rule.key.fields).rows, assume_unique=True)
+        fits = np.isin(rows, view.match(pattern, [*rule.key.fields, *held_fields(rule.scope)]).rows, assume_unique=True)
         letters[place[fits]] |= 1 << number
     return letters
 

@@ -14,7 +14,7 @@ from hotswap.trace.rules.order import END_OF_TIME, Ints, Lanes
 from hotswap.trace.rules.pattern import Pattern, pattern_of
 from hotswap.trace.rules.refer import no_references
 from hotswap.trace.rules.rule import Judgement, Rule, at_text, named
-from hotswap.trace.rules.scope import members_of, windows_of
+from hotswap.trace.rules.scope import held_fields, members_of, windows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,8 @@ class AllBefore(Rule):
 
     def judge(self, view: View) -> Judgement:
         """One instance an event that has to be earlier, where there is one that has to be later."""
-        first, second = view.match(self.earlier, self.key.fields), view.match(self.later, self.key.fields)
+        fields = [*self.key.fields, *held_fields(self.scope)]
+        first, second = view.match(self.earlier, fields), view.match(self.later, fields)
         windows = windows_of(view, self.scope)
         mine = members_of(view, self.scope, windows, first).surely()
         others = members_of(view, self.scope, windows, second).surely()
@@ -75,7 +76,7 @@ class InOrder(Rule):
 
     def judge(self, view: View) -> Judgement:
         """One instance a window and key of the first step."""
-        matched = [view.match(step, self.key.fields) for step in self.steps]
+        matched = [view.match(step, [*self.key.fields, *held_fields(self.scope)]) for step in self.steps]
         windows = windows_of(view, self.scope)
         members = [members_of(view, self.scope, windows, one) for one in matched]
         members[0] = members[0].surely()

@@ -18,6 +18,7 @@ from hotswap.trace.rules.order import END_OF_TIME, Ints, Mask
 from hotswap.trace.rules.pattern import Pattern, pattern_of
 from hotswap.trace.rules.refer import no_references
 from hotswap.trace.rules.rule import Judgement, Rule, at_text, named
+from hotswap.trace.rules.scope import held_fields
 
 _UNOPENED, _UNCLOSED, _MISMATCH, _TOO_DEEP = 1, 2, 3, 4
 
@@ -55,7 +56,8 @@ class Nested(Rule):
         lower = np.where(fault == _UNOPENED, start, tick)
         upper = np.where(fault == _UNCLOSED, end, tick)
         first = tick[line.starts][line.group] if count else tick
-        lower = np.where((fault == _TOO_DEEP) | (fault == _MISMATCH), first, lower)
+        lower = np.where(fault == _TOO_DEEP, first, lower)
+        lower = np.where(fault == _MISMATCH, tick[np.maximum(partner, 0)] if count else tick, lower)
         # What was missing between the two did not matter, as far as they are concerned.
         none = fault == 0
         lower, upper = np.where(none, 1, lower), np.where(none, 0, upper)
@@ -77,7 +79,7 @@ class Nested(Rule):
         rows, taken = line.row[place], np.zeros(len(line), np.bool_)
         for number, pair in enumerate(self.kinds):
             for begins, pattern in zip((True, False), pair, strict=True):
-                rows_of: Matched = view.match(pattern, self.key.fields)
+                rows_of: Matched = view.match(pattern, [*self.key.fields, *held_fields(self.scope)])
                 mine = place[np.isin(rows, rows_of.rows, assume_unique=True)]
                 if taken[mine].any():
                     raise UsageError(f"{pattern} fits an event that is begin or end of something else, too")

@@ -14,7 +14,7 @@ from hotswap.trace.rules.matched import Matched, View
 from hotswap.trace.rules.order import Ints, Lanes, Mask
 from hotswap.trace.rules.pattern import Pattern
 from hotswap.trace.rules.refer import equal_fields, referred_fields, resolver
-from hotswap.trace.rules.scope import Scope, Windows, members_of, windows_of
+from hotswap.trace.rules.scope import Scope, Windows, held_fields, members_of, windows_of
 
 _MOST_STEPS = 64
 
@@ -80,9 +80,9 @@ def find_partners(
     `own`: no target answers two subjects; the first comes first. `fields`: what else will be asked of both.
     """  # fmt: skip
     equal, others = equal_fields(target)
-    asked = [*key.fields, *referred_fields(target), *fields[0]]
+    asked = [*key.fields, *referred_fields(target), *held_fields(scope), *fields[0]]
     subjects = view.match(subject, asked)
-    targets = view.match(target, [*key.fields, *(name for name, _ in equal), *fields[1]])
+    targets = view.match(target, [*key.fields, *(name for name, _ in equal), *held_fields(scope), *fields[1]])
     windows = windows_of(view, scope)
     chosen = members_of(view, scope, windows, subjects).surely()
     among = members_of(view, scope, windows, targets)

@@ -13,7 +13,7 @@ from hotswap.trace.rules.matched import Matched, View
 from hotswap.trace.rules.order import BEGINNING, Ints, Mask
 from hotswap.trace.rules.pattern import Latest, Pattern
 from hotswap.trace.rules.rule import Judgement, Rule, at_text, named
-from hotswap.trace.rules.scope import members_of, windows_of
+from hotswap.trace.rules.scope import held_fields, members_of, windows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Satisfies(Rule):
 
     def judge(self, view: View) -> Judgement:
         """One instance an event."""
-        matched = view.match(self.pattern, [name for name, _ in self.conditions])
+        matched = view.match(self.pattern, [*(name for name, _ in self.conditions), *held_fields(self.scope)])
         windows = windows_of(view, self.scope)
         event = np.unique(members_of(view, self.scope, windows, matched).surely().event)
         failed = np.zeros(len(event), np.bool_)

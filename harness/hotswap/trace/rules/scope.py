@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -44,6 +45,11 @@ class Scope:
             return f"after the first {self.opener}"
         word = "during" if self.ends else "between"
         return f"{word} {self.opener} and {self.closer}{self.per.plus(self.match).of_same()}"
+
+
+def held_fields(scope: Scope | None) -> tuple[str, ...]:
+    """The fields that events must have to be in a window."""
+    return () if scope is None or scope.opener is None else scope.per.fields
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ class Members:
         return self if sure.all() else Members(self.event[sure], self.window[sure], sure[sure])
 
 
-def windows_of(view: View, scope: Scope | None) -> Windows:
-    """The windows of a scope in a trace, in time order."""
+def windows_of(view: View, scope: Scope | None, fields: Sequence[str] = ()) -> Windows:
+    """The windows of a scope in a trace, in time order. `fields` will be asked of what opens them."""
     if scope is None:
         return Windows.all()
     if scope.opener is None and scope.closer is None:
@@ -106,7 +112,7 @@ def windows_of(view: View, scope: Scope | None) -> Windows:
     if scope.opener is None:
         assert closer is not None
         return _before(closer)
-    opener = view.match(scope.opener, key.fields)
+    opener = view.match(scope.opener, [*key.fields, *fields])
     if closer is None:
         return _after(opener)
     return _between(view, scope, opener, closer)
@@ -156,14 +162,13 @@ def _between(view: View, scope: Scope, opener: Matched, closer: Matched) -> Wind
 
 
 def members_of(view: View, scope: Scope | None, windows: Windows, matched: Matched) -> Members:
-    """The events in each window."""
+    """The events in each window; they were matched with `held_fields`."""
     count = len(matched)
     if scope is None:
         return Members(np.arange(count), np.zeros(count, np.int64), np.ones(count, np.bool_))
     size = len(view.table) + 1
     if scope.per and windows.opener is not None:
         # Only the events of a window's own key.
-        view.match(matched.pattern, scope.per.fields)
         codes = key_codes(scope.per, (windows.opener, matched), size)
         lanes, window_key = Lanes(codes[1], matched.rows, view.order), codes[0][windows.opener_event]
     else:
