@@ -81,7 +81,7 @@ def first_after(among: Iterable[E], p: E) -> E | None:
 
 def windows(trace: Small, opener: Test, closer: Test, key: Key, *, closed: bool = False) -> list[tuple[object, Window]]:
     found: list[tuple[object, Window]] = []
-    last: dict[object, E | None | str] = {}
+    last: dict[object, E | str | None] = {}
     for o in filter(opener, trace.events):
         c = first_after([e for e in trace.events if closer(e) and key(e) == key(o)], o)
         if key(o) in last and last[key(o)] is c:

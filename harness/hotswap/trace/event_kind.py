@@ -9,6 +9,8 @@ from hotswap.trace.framing import Family, HeaderType, family_of, header_name
 from hotswap.trace.schema import EventSchema
 
 NO_PROVIDER = UUID(int=0)
+LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e")
+"""RT_LostEvent: event class of what a session lost."""
 LOG_FILE_HEADER = 0x0000
 """The hook of the event that is the file's own header."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hotswap.trace.rules.answer import Proof
-from hotswap.trace.rules.condition import Values, compare, value_name
+from hotswap.trace.rules.condition import compare
 from hotswap.trace.rules.key import Key
 from hotswap.trace.rules.matched import View
 from hotswap.trace.rules.order import Ints, Mask
@@ -79,14 +79,9 @@ class AgreesWith(Rule):
         parts = []
         for (name, theirs), wrong in zip(self.fields, differs, strict=True):
             if wrong:
-                says, said = _shown(found.subjects[name], subject), _shown(found.targets[theirs], partner)
+                says, said = found.subjects.text(name, subject), found.targets.text(theirs, partner)
                 called = "" if name == theirs else f" {theirs}"
                 parts.append(f"{name} {says} where the {named(self.other, view, other)} has{called} {said}")
         of = f" of {self.key.text(found.subjects, subject)}" if self.key else ""
         who = f"{named(self.subject, view, row)}{of} {at_text(view, row)}"
         return Proof(f"{who} has {' and '.join(parts)}", (other, row), (row,))
-
-
-def _shown(column: Values, at: int) -> str:
-    value = column[at]
-    return value_name(value.item() if isinstance(value, np.generic) else value)

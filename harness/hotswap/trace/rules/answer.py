@@ -16,6 +16,20 @@ class Inconclusive(AssertionError):
     """The statement cannot be told from this trace."""
 
 
+def explain_assertion(error: BaseException) -> None:
+    """Give a failed `assert rule.on(trace)` the explanation of the answer, where pytest has rewritten the assert.
+
+    pytest keeps what an assert was made of in variables of the test, and shows of each one line.
+    """
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    kept = at.tb_frame.f_locals if at is not None else {}
+    answers = [value for name, value in kept.items() if name.startswith("@py_assert") and isinstance(value, Answer)]
+    if explained := [answer.explain() for answer in dict.fromkeys(answers) if not answer]:
+        error.args = ("\n".join(explained),)
+
+
 @dataclass(frozen=True)
 class Proof:
     """Why one instance of a statement fails: a sentence, the fewest events that show it, and which of them is wrong.
@@ -31,7 +45,7 @@ class Proof:
     """Raw ticks between which the statement was looked at; an end that is no event's is left out of the picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """True when the statement holds, false when it fails or cannot be told: `assert rule.on(trace)`."""
 

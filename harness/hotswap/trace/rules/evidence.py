@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.trace.etl import EtlFile
+from hotswap.trace.event_kind import LOST_EVENT_GUID
 from hotswap.trace.framing import BufferFlag, Problem
 from hotswap.trace.modes import MODE_CIRCULAR, MODE_NEW_FILE
 from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask
@@ -169,9 +170,18 @@ def _losses(etl: EtlFile) -> Iterator[Loss]:
         yield Loss.anywhere(f"the file header counts {loss.events_lost} lost events")
     if loss.buffers_lost > loss.missing_sequence_numbers and not placed & BufferFlag.BUFFER_LOST:
         yield Loss.anywhere(f"the file header counts {loss.buffers_lost} lost buffers")
-    if loss.lost_events:
-        yield Loss.anywhere(f"{loss.lost_events} lost-event records")
+    yield from _lost_records(etl)
     yield from _damage(etl, buffers, cpus)
+
+
+def _lost_records(etl: EtlFile) -> Iterator[Loss]:
+    """What an RT_LostEvent record tells of was lost since the one before it."""
+    table = etl.events
+    kinds = [index for index, kind in enumerate(table.kinds) if kind.provider == LOST_EVENT_GUID]
+    start = BEGINNING
+    for tick in table.tick[np.isin(table.kind, kinds)].tolist():
+        yield Loss(start, tick, "a lost-event record tells of a loss")
+        start = tick
 
 
 def _missing_numbers(etl: EtlFile, buffers: _Buffers, cpus: Ints) -> Iterator[Loss]:

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from hotswap.errors import UsageError
-from hotswap.trace.rules.condition import Values, value_name
-from hotswap.trace.rules.matched import Matched
+from hotswap.trace.rules.condition import Values
+from hotswap.trace.rules.matched import ACTIVITY, Matched
 from hotswap.trace.rules.order import Ints
 
 thread = "thread"
@@ -21,7 +21,7 @@ activity = "activity"
 
 Per: TypeAlias = str | Sequence[str]
 """A key as it is given."""
-_BUILT_IN = {thread: ("pid", "tid"), process: ("pid",), cpu: ("cpu",)}
+_BUILT_IN = {thread: ("pid", "tid"), process: ("pid",), cpu: ("cpu",), activity: (ACTIVITY,)}
 _MOST = 1 << 62
 
 
@@ -79,18 +79,13 @@ class Key:
         texts = []
         for part in self.parts:
             if part == thread:
-                texts.append(f"thread {_value(matched, 'tid', event)}")
+                texts.append(f"thread {matched.text('tid', event)}")
             elif part in (process, cpu):
                 named = "process" if part == process else "CPU"
-                texts.append(f"{named} {_value(matched, _BUILT_IN[part][0], event)}")
+                texts.append(f"{named} {matched.text(_BUILT_IN[part][0], event)}")
             else:
-                texts.append(f"{part} {_value(matched, part, event)}")
+                texts.append(f"{part} {matched.text(part, event)}")
         return ", ".join(texts)
-
-
-def _value(matched: Matched, name: str, event: int) -> str:
-    value = matched[name][event]
-    return value_name(value.item() if isinstance(value, np.generic) else value)
 
 
 NO_KEY = Key()

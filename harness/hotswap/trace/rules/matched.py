@@ -6,17 +6,21 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
 from hotswap.errors import UsageError
-from hotswap.trace.rules.condition import Mask, Resolve, Values, as_mask
+from hotswap.trace.rules.condition import Mask, Resolve, Values, as_mask, value_name
 from hotswap.trace.rules.evidence import Evidence
 from hotswap.trace.rules.order import Ints, Order
 from hotswap.trace.rules.pattern import Alternative, Pattern
 from hotswap.trace.rules.span import Span
+from hotswap.trace.schema import Field
 from hotswap.trace.table import Events, EventTable
+from hotswap.trace.text import value_text
 
+ACTIVITY = "activity"
 COMMON = ("tid", "pid", "cpu", "level", "opcode", "keyword", "tick", "ns")
 """Columns that every event has. A field of the payload of the same name goes before."""
 
@@ -43,7 +47,7 @@ class View:
 
     def match(self, pattern: Pattern, fields: Sequence[str] = ()) -> Matched:
         """The events that fit. `fields` will be asked of them: an event that cannot be decoded then does not count."""
-        wanted = [name for name in fields if name not in COMMON]
+        wanted = [name for name in fields if name not in (*COMMON, ACTIVITY)]
         key = (pattern, bool(wanted))
         if key not in self._matched:
             self._matched[key] = Matched(self, pattern, decode=bool(wanted))
@@ -73,12 +77,12 @@ class View:
 class Columns:
     """The columns of some events: `columns["Field"]` is an array with one value a row."""
 
-    def __init__(self, view: View, rows: Ints, fields: Events | None, one: Alternative) -> None:
+    def __init__(self, view: View, kind: int, rows: Ints, fields: Events | None, one: Alternative) -> None:
         self._view = view
+        self.kind = kind
         self.rows = rows
         self._fields = fields
         self._renamed = dict(one.renamed)
-        self._name = one.name
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -97,14 +101,21 @@ class Columns:
             return known[name]
         if name in COMMON:
             return np.asarray(getattr(self._view.table, name)[self.rows])
+        if name == ACTIVITY:
+            return self._view.table.activity[self.rows]
         loose = _loose(name)
         near = next((field for field in known if _loose(field) == loose), None)
         return None if near is None else known[near]
 
+    def described(self, name: str) -> Field | None:
+        """How a field of the payload is described; None: there is none of this name."""
+        own = {} if self._fields is None else self._fields.schema
+        name = self._renamed.get(name, name)
+        return own.get(name) or next((own[field] for field in own if _loose(field) == _loose(name)), None)
+
     def unknown(self, name: str) -> UsageError:
         """The events have no such field."""
-        kinds = self._view.table.kinds
-        event = kinds[int(self._view.table.kind[self.rows[0]])].name if len(self.rows) else self._name
+        event = self._view.table.kinds[self.kind].name
         known = [*(self._fields.fields if self._fields is not None else ()), *COMMON]
         close = get_close_matches(name, known, 1)
         meant = f" (did you mean {close[0]}?)" if close else ""
@@ -144,12 +155,18 @@ class Matched:
             if not len(rows):
                 continue
             events, unsure = None, np.zeros(0, np.int64)
+            if asks and kind.schema is None:
+                # What nothing describes cannot be asked.
+                yield Columns(self.view, index, rows[:0], None, one), np.zeros(0, np.bool_), rows
+                continue
             if asks:
                 events = self.view.events(index)
                 if len(events) != len(rows):
                     unsure = np.setdiff1d(rows, events.rows, assume_unique=True)
                 rows = events.rows
-            columns = Columns(self.view, rows, events, one)
+            columns = Columns(self.view, index, rows, events, one)
+            if one.any_name and any(columns.find(name) is None for name, _ in one.conditions):
+                continue
             yield columns, _fitting(columns, one), unsure
 
     def __len__(self) -> int:
@@ -160,6 +177,17 @@ class Matched:
             values = [columns[name][chosen] for columns, chosen in zip(self._columns, self._chosen, strict=True)]
             self._made[name] = (_joined(values) if values else np.zeros(0, np.int64))[self._order]
         return self._made[name]
+
+    def text(self, name: str, event: int) -> str:
+        """The value that a field of one event has, for people."""
+        value = self[name][event]
+        plain = value.item() if isinstance(value, np.generic) else value
+        kind = int(self.view.table.kind[self.rows[event]])
+        found = (columns.described(name) for columns in self._columns if columns.kind == kind)
+        described = next((field for field in found if field is not None), None)
+        if described is None and isinstance(plain, bytes) and len(plain) == 16:
+            return str(UUID(bytes_le=plain))
+        return value_name(plain) if described is None else value_text(described, plain)
 
     def require(self, names: Sequence[str]) -> None:
         """Raises UsageError when the events do not have these fields."""

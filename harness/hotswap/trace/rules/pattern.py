@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hotswap.errors import UsageError
+from hotswap.trace.event_kind import LOG_FILE_HEADER
 from hotswap.trace.rules.condition import Condition, FieldCondition, Reference, Scalar, condition_of, value_name
 
 if TYPE_CHECKING:
+    from hotswap.trace.event_kind import EventKind
     from hotswap.trace.rules.matched import Columns
-    from hotswap.trace.table import EventKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,14 @@ class Alternative:
             return False
         if self.provider is not None and not self._gives(kind):
             return False
-        return self._named(kind.name)
+        if not self.any_name:
+            return kind.name == self.name
+        return kind.hook != LOG_FILE_HEADER and re.match(translate(self.name or "*"), kind.name) is not None
 
-    def _named(self, name: str) -> bool:
-        if not self.name or self.name == name:
-            return True
-        return any(sign in self.name for sign in "*?") and re.match(translate(self.name), name) is not None
+    @property
+    def any_name(self) -> bool:
+        """Whether events of several names can be meant: then those without a field that is asked about are not."""
+        return not self.name or any(sign in self.name for sign in "*?")
 
     def _gives(self, kind: EventKind) -> bool:
         if isinstance(self.provider, UUID):
@@ -150,9 +153,10 @@ def event(
 ) -> Pattern:
     """Events of one name, whose fields have these values, one of several values, or fulfil these conditions.
 
-    `name` may have `*` and `?`; empty: any. `provider` by name or GUID. Fields are spelled as in the trace or in
-    Python's way (`WaitStatus`, `wait_status`); `tid`, `pid`, `cpu`, `level`, `opcode`, `keyword`, `tick` and `ns` are
-    fields of every event. A field that is called like one of the arguments here goes through `where`.
+    `name` may have `*` and `?`; empty: any. Of such, only events that have the fields are meant. `provider` by name or
+    GUID. Fields are spelled as in the trace or in Python's way (`WaitStatus`, `wait_status`); `tid`, `pid`, `cpu`,
+    `level`, `opcode`, `keyword`, `tick` and `ns` are fields of every event. A field that is called like one of the
+    arguments here goes through `where`.
     """
     if not isinstance(name, str):
         raise UsageError(f"{name!r} is no name of an event")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from html import escape
 
 from hotswap.trace.places import place_moments, spread
+from hotswap.trace.printable import printable
 from hotswap.trace.rules.answer import Answer
 from hotswap.trace.rules.order import BEGINNING, END_OF_TIME
 from hotswap.trace.rules.span import Span
@@ -50,7 +51,7 @@ class _Picture:
         self.lane_of = {row: self.proof.lanes.get(row) or self._thread(row) for row in self.rows}
         self.lanes = list(dict.fromkeys(self.lane_of.values()))
         title = f"{answer.id}: {answer.message}" if answer.id else answer.message
-        self.title = textwrap.wrap(_printable(title), _TITLE_LETTERS) or [""]
+        self.title = textwrap.wrap(printable(title), _TITLE_LETTERS) or [""]
         self.top = 34.0 + _LINE * len(self.title) + 34.0
         self.bottom = self.top + _LANE * len(self.lanes)
         self.height = self.bottom + 46.0 + _LINE * len(self.rows)
@@ -102,7 +103,7 @@ class _Picture:
         for number, lane in enumerate(self.lanes):
             y = self.top + _LANE * (number + 0.5)
             yield _line("lane", _LEFT, y, WIDTH - _RIGHT, y)
-            yield _text(16, y + 4, textwrap.shorten(_printable(lane), _LABEL_LETTERS, placeholder="…"))
+            yield _text(16, y + 4, textwrap.shorten(printable(lane), _LABEL_LETTERS, placeholder="…"))
 
     def _draw_events(self) -> Iterator[str]:
         spots = spread([self._x(row) for row in self.rows], _MARK_GAP, WIDTH - _RIGHT)
@@ -150,24 +151,18 @@ class _Picture:
             us = int(self.table.ns[row]) / 1000
             line = f"{number:>2} {us:>14,.1f} us  {name}  {fields_text(self.table, row)}"
             shown = (
-                textwrap.shorten(_printable(line), _TEXT_LETTERS, placeholder="…")
-                if len(line) > _TEXT_LETTERS
-                else line
+                textwrap.shorten(printable(line), _TEXT_LETTERS, placeholder="…") if len(line) > _TEXT_LETTERS else line
             )
             wrong = " strong" if row in self.proof.marked else ""
-            yield _text(16, y, f"{'>' if wrong else ' '} {_printable(shown)}", f"mono{wrong}")
+            yield _text(16, y, f"{'>' if wrong else ' '} {printable(shown)}", f"mono{wrong}")
             y += _LINE
 
     def _x(self, row: int) -> float:
         return self.place[int(self.table.tick[row])]
 
 
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
 def _escaped(text: str) -> str:
-    return escape(_printable(text))
+    return escape(printable(text))
 
 
 def _text(x: float, y: float, words: str, kind: str = "") -> str:

@@ -78,8 +78,7 @@ class Satisfies(Rule):
         row = int(matched.rows[event])
         who = f"{named(self.pattern, view, row)} {at_text(view, row)}"
         for name, condition in self.conditions:
-            value = matched[name][event : event + 1]
-            shown = value_name(value[0].item() if isinstance(value[0], np.generic) else value[0])
+            value, shown = matched[name][event : event + 1], matched.text(name, event)
             if not condition.references:
                 if not condition.test(value)[0]:
                     return Proof(f"{who} has {name} {shown}, expected {condition}", (row,), (row,))

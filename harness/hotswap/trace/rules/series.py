@@ -11,7 +11,7 @@ import numpy as np
 from hotswap.errors import UsageError
 from hotswap.trace.rules.along import Along, along, running_max
 from hotswap.trace.rules.answer import Proof
-from hotswap.trace.rules.condition import Values, value_name
+from hotswap.trace.rules.condition import Values
 from hotswap.trace.rules.key import Key, Per, codes_of
 from hotswap.trace.rules.matched import View
 from hotswap.trace.rules.order import BEGINNING, Ints, Mask
@@ -54,7 +54,7 @@ class Series(Rule):
         else:
             failed, other = _falling(view, line, values, strictly=self.kind == "strictly increasing")
             low, high = never_missing(len(line))
-        return self._judgement(line, failed, low, high, lambda i: self._against(view, line, values, i, int(other[i])))
+        return self._judgement(line, failed, low, high, lambda i: self._against(view, line, i, int(other[i])))
 
     def _judgement(self, line: Along, failed: Mask, low: Ints, high: Ints, prove: Callable[[int], Proof]) -> Judgement:
         of = self.ref.pattern
@@ -102,21 +102,17 @@ class Series(Rule):
             found.cpu = line.matched["cpu"][line.event[place]].astype(np.int64)
         return found
 
-    def _against(self, view: View, line: Along, values: Values, at: int, other: int) -> Proof:
+    def _against(self, view: View, line: Along, at: int, other: int) -> Proof:
         row, earlier = int(line.row[at]), int(line.row[other])
         of = f" of {self.key.text(line.matched, int(line.event[at]))}" if self.key else ""
         who = f"{named(self.ref.pattern, view, row)}{of} {at_text(view, row)}"
-        now, then = _text(values[at]), _text(values[other])
+        now, then = (line.matched.text(self.ref.field, int(line.event[one])) for one in (at, other))
         field = self.ref.field
         text = {
             "unique": f"{who} has {field} {now}, which the one {at_text(view, earlier)} has already",
             "constant": f"{who} has {field} {now}; the first one, {at_text(view, earlier)}, has {then}",
         }.get(self.kind, f"{who} has {field} {now} after {then}")
         return Proof(text, (earlier, row), (row,))
-
-
-def _text(value: object) -> str:
-    return value_name(value.item() if isinstance(value, np.generic) else value)
 
 
 def _repeated(line: Along, values: Values) -> tuple[Mask, Ints]:
