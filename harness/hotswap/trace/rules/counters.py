@@ -16,10 +16,12 @@ from hotswap.trace.rules.matched import Matched, View
 from hotswap.trace.rules.order import Ints, Mask
 from hotswap.trace.rules.pattern import Pattern, Ref, pattern_of
 from hotswap.trace.rules.refer import no_references
-from hotswap.trace.rules.rule import Judgement, Rule, us_text
+from hotswap.trace.rules.rule import Judgement, Rule
 from hotswap.trace.rules.scope import Windows, held_fields, members_of, windows_of
 
 _WORDS = {"==": "equals", "<=": "is at most", ">=": "is at least", "<": "is less than", ">": "is more than"}
+
+_EXPECTED = {"==": "", "<=": "at most ", ">=": "at least ", "<": "less than ", ">": "more than "}
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,19 @@ class Agree(Rule):
         self, view: View, sides: list[_Side], groups: tuple[Ints, Ints, list[str]], numbers: list[Ints], group: int
     ) -> Proof:
         one, other = int(numbers[0][group]), int(numbers[1][group])
-        difference = f", {abs(one - other):,} {'fewer' if one < other else 'more'}" if self.relation == "==" else ""
-        expected = (
-            "" if self.relation == "==" else f"; expected that it {_WORDS[self.relation].removeprefix('is ')} that"
-        )
-        whom = self._whom(groups, sides, group)
-        text = f"{_side(self.one)}{whom} is {one:,}, {_side(self.other)} is {other:,}{difference}{expected}"
+        told = f"{_side(self.one)}{self._whom(groups, sides, group)} is {one:,}"
+        if not isinstance(self.other, Quantity):
+            text = f"{told}, expected {_EXPECTED[self.relation]}{other:,}"
+        elif self.relation == "==":
+            text = (
+                f"{told}, {_side(self.other)} is {other:,}: {abs(one - other):,} {'more' if one < other else 'fewer'}"
+            )
+        else:
+            text = (
+                f"{told}, {_side(self.other)} is {other:,}; the first was expected to be {_EXPECTED[self.relation]}that"
+            )
         rows = [row for side in sides for row in side.shown(groups, group)]
         marked = [row for side in sides for row in side.shown(groups, group) if side.kind != "count"]
-        if self.scope is not None and not rows:
-            text += f" (from {us_text(view, int(view.table.tick[0]))} us on)" if len(view.table) else ""
         return Proof(text, tuple(rows[:MAX_SLICE]), tuple(marked[:MAX_SLICE]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -38,7 +38,7 @@ class Key:
             return given
         if given is None:
             return cls()
-        parts = (given,) if isinstance(given, str) else tuple(given)
+        parts = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
         if not all(isinstance(part, str) and part for part in parts):
             raise UsageError(f"per={given!r}: a key is a field, several fields, or thread, process, cpu, activity")
         return cls(parts)

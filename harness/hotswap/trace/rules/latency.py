@@ -10,6 +10,7 @@ import numpy as np
 
 from hotswap.errors import UsageError
 from hotswap.trace.rules.answer import Proof
+from hotswap.trace.rules.evidence import Evidence
 from hotswap.trace.rules.key import Key, Per
 from hotswap.trace.rules.matched import View
 from hotswap.trace.rules.order import END_OF_TIME, Ints, Mask
@@ -96,10 +97,11 @@ class LatencyLimit(Rule):
         looked_at = (found.subjects, found.targets, *found.windows.looked_at)
         answered = found.partner >= 0
         took = (found.partner_tick - found.subject_tick)[answered]
-        touched = evidence_for(view, looked_at).hits(
-            found.subject_tick, np.where(answered, found.partner_tick, found.windows.end[found.window]),
-            found.subjects["cpu"][found.subject].astype(np.int64) if latency.key.cpu else None,
-        )  # fmt: skip
+        start = found.subject_tick
+        end = np.where(answered, found.partner_tick, found.windows.end[found.window])
+        cpu = found.subjects["cpu"][found.subject].astype(np.int64) if latency.key.cpu else None
+        evidence = evidence_for(view, looked_at)
+        touched = evidence.hits(start, end, cpu)
         sure = took[~touched[answered]]
         open_ended = int(np.count_nonzero(touched))
         # The figure at its best and at its worst: what may be missing took no time, or no end.
@@ -112,7 +114,8 @@ class LatencyLimit(Rule):
             np.full(count, least and most), one, one * 0, one * 0, partial(self._proof, view, found, answered, took),
             lambda: self._told(view, took), looked_at,
             f"the trace has no {latency.first} with a {latency.second} after it",
-            np.full(count, least != most), lambda _: self._why(view, took, open_ended), failures=1 if len(rows) else 0,
+            np.full(count, least != most), 
+            lambda _: self._why(view, took, evidence, (start[touched], end[touched])), failures=1 if len(rows) else 0,
         )  # fmt: skip
 
     def _fails(self, view: View, ticks: int | None) -> bool:
@@ -129,8 +132,11 @@ class LatencyLimit(Rule):
     def _told(self, view: View, took: Ints) -> str:
         return f"{self.figure.name} {view.span(self._value(took))} {self.figure.latency}, of {len(took):,}"
 
-    def _why(self, view: View, took: Ints, open_ended: int) -> str:
-        return f"{self._told(view, took)}; but for {open_ended:,} events may be missing, and they could decide"
+    def _why(self, view: View, took: Ints, evidence: Evidence, times: tuple[Ints, Ints]) -> str:
+        start, end = times
+        losses = evidence.within(int(start[0]), int(end[0]))
+        lost = losses[0].what if losses else "events are missing"
+        return f"{self._told(view, took)}; what {len(start):,} more took is not known, and could decide: {lost}"
 
     def _proof(self, view: View, found: Partners, answered: Mask, took: Ints, _: int) -> Proof:
         value = self._value(took)
