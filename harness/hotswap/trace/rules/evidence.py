@@ -9,8 +9,8 @@ Each loss has a time, in raw ticks, and a CPU where that is known. How they are 
   there are such; where there are none, the loss may be anywhere.
 * An RT_LostEvent record tells of what was lost since the one before it.
 * What is damaged lies between what is whole before and after it.
-* A session that was not stopped, or whose file was cut, goes on after the last event of each CPU. A circular file that
-  has wrapped, and one of a series, begins before its first events.
+* A session that was not stopped, or whose file was cut, goes on after the last event of each CPU; of a CPU without a
+  buffer all may be missing. A circular file that wrapped, and one of a series, begins before its first events.
 """
 
 from __future__ import annotations
@@ -207,6 +207,10 @@ def _damage(etl: EtlFile, buffers: _Buffers, cpus: Ints) -> Iterator[Loss]:
     if open_end:
         never = np.zeros(len(buffers.cpu), np.bool_)
         yield from buffers.holes(~never, never, open_end[0].message, cpus)
+        if len(silent := np.setdiff1d(np.arange(etl.header.processors), cpus)):
+            # Their first buffers may not have been written.
+            names = f"nothing is here of CPU {silent[0]}" + (f" and {len(silent) - 1} more" if len(silent) > 1 else "")
+            yield Loss(etl.header.first_tick, END_OF_TIME, f"{open_end[0].message}; {names}")
     damage = [problem for problem in etl.problems if problem.code in _DAMAGE]
     if len(damage) * max(len(cpus), 1) > _MOST_PLACES:
         yield Loss.anywhere(f"{len(damage)} places of the file are damaged")

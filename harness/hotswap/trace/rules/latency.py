@@ -114,7 +114,7 @@ class LatencyLimit(Rule):
             np.full(count, least and most), one, one * 0, one * 0, partial(self._proof, view, found, answered, took),
             lambda: self._told(view, took), looked_at,
             f"the trace has no {latency.first} with a {latency.second} after it",
-            np.full(count, least != most), 
+            np.full(count, least != most),
             lambda _: self._why(view, took, evidence, (start[touched], end[touched])), failures=1 if len(rows) else 0,
         )  # fmt: skip
 
