@@ -27,7 +27,8 @@ def explain_assertion(error: BaseException) -> None:
     kept = at.tb_frame.f_locals if at is not None else {}
     answers = [value for name, value in kept.items() if name.startswith("@py_assert") and isinstance(value, Answer)]
     if explained := [answer.explain() for answer in dict.fromkeys(answers) if not answer]:
-        error.args = ("\n".join(explained),)
+        own, found, _ = str(error).partition("\nassert ")
+        error.args = ("\n".join([own, *explained] if found else explained),)
 
 
 @dataclass(frozen=True)

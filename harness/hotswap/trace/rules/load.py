@@ -53,16 +53,19 @@ def load_rules(path: Path | str) -> RulesFile:
     module: dict[str, object] = {"__name__": _NAME, "__file__": str(path), "__builtins__": __builtins__}
     try:
         exec(compile(tree, str(path), "exec"), module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{path}:{_line_of(error, path)}: {_said(error)}") from error
     lines = _definitions(tree)
     rules: dict[str, Rule] = {}
     where: dict[str, int] = {}
+    seen: list[Rule] = []
     for name, id, rule in _rules_in(module):
         line = lines.get(name, 1)
+        if any(rule is one for one in seen):
+            # A second name for it, or it stands in a list, too.
+            continue
+        seen.append(rule)
         if id in rules:
-            if rules[id] is rule:
-                continue
             raise UsageError(f"{path}:{line}: there are two rules {id!r}")
         rules[id], where[id] = rule.named(id), line
     if not rules:
