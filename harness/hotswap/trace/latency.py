@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
-from hotswap.trace.keys import Keys
 from hotswap.trace.pairs import match_queued
+from hotswap.trace.row_keys import Keys
 from hotswap.trace.select import kinds_named
 from hotswap.trace.table import EventTable
 

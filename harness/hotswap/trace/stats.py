@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.trace.event_kind import EventKind
-from hotswap.trace.keys import Keys
+from hotswap.trace.row_keys import Keys
 from hotswap.trace.table import EventTable
 
 Rows = NDArray[np.int64]

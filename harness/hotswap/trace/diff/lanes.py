@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
 from hotswap.trace.diff.meaning import Side
-from hotswap.trace.keys import Keys
+from hotswap.trace.row_keys import Keys
 from hotswap.trace.table import EventTable
 
 Ints = NDArray[np.int64]
