@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command import hotswap, on_terminal
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from hotswap.trace.etl import read_etl
 from hotswap.trace.lines import EventLines, LineFormat
@@ -321,7 +322,46 @@ def test_an_export_is_never_written_over_the_trace_and_needs_a_format(trace: Pat
     assert trace.read_bytes() == before
     unknown = hotswap("trace", "export", trace, tmp_path / "out.xyz", runs=runs)
     assert unknown.code == 2
-    assert "ends in .parquet, .arrow, .csv, .jsonl, or --format" in unknown.err
+    assert "ends in .parquet, .arrow, .csv, .jsonl, .perfetto-trace, .pftrace, .json, or --format" in unknown.err
+    wrong = hotswap("trace", "export", trace, tmp_path / "out.csv", "--format", "xls", runs=runs)
+    assert (wrong.code, wrong.complaint().split(":")[0]) == (2, "--format xls")
+
+
+def test_timelines_are_written_for_perfetto_and_chrome(trace: Path, runs: Path, tmp_path: Path) -> None:
+    for name in ("out.perfetto-trace", "out.pftrace", "out.json"):
+        done = hotswap("trace", "export", trace, tmp_path / name, "--pair", "Work:Tick", runs=runs)
+        assert (done.code, done.out) == (0, f"90 events in {tmp_path / name}\n"), done.err
+    told = Trace()
+    told.ParseFromString((tmp_path / "out.pftrace").read_bytes())
+    assert (tmp_path / "out.pftrace").read_bytes() == (tmp_path / "out.perfetto-trace").read_bytes()
+    events = [packet.track_event.type for packet in told.packet if packet.HasField("track_event")]
+    assert (len(events), events.count(TrackEvent.TYPE_SLICE_BEGIN)) == (150, 30)
+    chrome = json.loads((tmp_path / "out.json").read_text())["traceEvents"]
+    assert sorted({event["ph"] for event in chrome}) == ["b", "e", "i"]
+    assert next(event["args"] for event in chrome if event["name"] == "Work") == {
+        "Worker": 0, "Status": "STATUS_SUCCESS", "Name": "näme 0", "Raw": "01ff",
+    }  # fmt: skip
+    assert sorted(path.suffix for path in tmp_path.iterdir() if path.is_file()) == [
+        ".etl", ".json", ".perfetto-trace", ".pftrace",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "says"),
+    [
+        ("out.csv", "Work:Tick", "--pair Work:Tick: it is for perfetto and chrome, not for csv"),
+        ("out.json", "Work", "the pair 'Work' is not BEGIN:END or BEGIN:END:FIELD,..."),
+        ("out.json", "Work:Tock", "the trace has no event 'Tock' (did you mean Tick?)"),
+        ("out.json", "Work:Tick:Worker", "--pair: the trace has no field 'Worker'"),
+    ],
+)
+def test_a_pair_that_cannot_be_drawn_is_one_line(
+    trace: Path, runs: Path, tmp_path: Path, name: str, pair: str, says: str
+) -> None:
+    done = hotswap("trace", "export", trace, tmp_path / name, "--pair", pair, runs=runs)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.complaint()
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["trace.etl"]
 
 
 def test_sql_answers_and_reaches_no_other_file(trace: Path, runs: Path, tmp_path: Path) -> None:

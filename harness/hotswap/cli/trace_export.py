@@ -12,7 +12,7 @@ from hotswap.cli.output import Terminal
 from hotswap.cli.trace_select import Chosen, File, Quiet, progress_of, read_chosen, say_what_is_missing, selects
 from hotswap.errors import UsageError
 
-_FORMATS = ("parquet", "arrow", "csv", "jsonl")
+_FORMATS = ("parquet", "arrow", "csv", "jsonl", "perfetto", "chrome")
 
 
 @selects
@@ -25,24 +25,42 @@ def export(
         typer.Option("--format", help=f"{', '.join(_FORMATS)}; else as the ending of OUT says.",
                      autocompletion=choices(*_FORMATS)),
     ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A:B", help="For perfetto and chrome: draw spans from A to B, of one key with A:B:FIELD."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Write events for other programs: Parquet, Arrow IPC, CSV, or JSON lines.
+    """Write events for other programs: as a table (Parquet, Arrow IPC, CSV, JSON lines) or as a timeline.
+
+    Timelines are for ui.perfetto.dev (perfetto, also .pftrace) and chrome://tracing (chrome, .json): what starts and
+    stops becomes a span on its thread, context switches fill the CPUs, related activities are joined by flows.
 
     \b
     hotswap trace export trace.etl events.parquet
     hotswap trace export trace.etl swaps.csv -e 'Swap*'
+    hotswap trace export trace.etl out.perfetto-trace --pair SignalBegin:IterationBegin:Worker
     """
+    from hotswap.trace.export import TIMELINES, export_timeline, format_of
     from hotswap.trace.export import export as write
-    from hotswap.trace.export import format_of
+    from hotswap.trace.span_kinds import Pair
 
     kind = format_of(target, format_)
+    if pair and kind not in TIMELINES:
+        raise UsageError(f"--pair {pair[0]}: it is for {' and '.join(TIMELINES)}, not for {kind}")
+    pairs = [Pair.parse(text) for text in pair or ()]
     if target.exists() and file.exists() and target.samefile(file):
         raise UsageError(f"{target} is the trace itself and would be written over; give another file")
     progress = progress_of(quiet)
     with progress.live():
         etl, rows = read_chosen(file, chosen, progress)
         progress(f"writing {target.name}")
-        write(etl.events, target, kind, rows)
-    Terminal().print(f"{len(rows)} events in {target}", markup=False)
+        if kind in TIMELINES:
+            drawn = rows[etl.events.recorded[rows]]
+            unix_ns = etl.header.clock.unix_ns
+            count = export_timeline(lambda: [(etl.events, drawn)], target, kind, unix_ns=unix_ns, pairs=pairs)
+        else:
+            write(etl.events, target, kind, rows)
+            count = len(rows)
+    Terminal().print(f"{count} events in {target}", markup=False)
     say_what_is_missing(etl)

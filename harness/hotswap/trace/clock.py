@@ -39,6 +39,11 @@ class SessionClock:
         start = first_tick if clock_type == ClockType.SYSTEM_TIME else start_time
         return cls(frequency if 0 < frequency < 9_000_000_000 else 10_000_000, first_tick, start)
 
+    @property
+    def unix_ns(self) -> int:
+        """When the session started, in nanoseconds since 1970-01-01 UTC; negative where the file says no such time."""
+        return (self.start_time - FILETIME_UNIX_EPOCH) * 100
+
     def nanoseconds(self, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Nanoseconds since the session started, rounded down; wraps for ticks no session can have."""
         return self._scale(ticks, 1_000_000_000)

@@ -1,9 +1,11 @@
-"""Events of a trace for other programs: Parquet, Arrow IPC, CSV, JSON lines."""
+"""Events of a trace for other programs: Parquet, Arrow IPC, CSV, JSON lines, Perfetto, Chrome's JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -16,6 +18,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hotswap.errors import LabFault, UsageError
+from hotswap.trace.chrome_json import write_chrome_json
+from hotswap.trace.perfetto.export import write_perfetto
+from hotswap.trace.shape import Loss, Shape, Tables
+from hotswap.trace.span_kinds import Pair
 from hotswap.trace.table import EventTable, jsonable
 
 Rows = NDArray[np.int64]
@@ -57,31 +63,65 @@ def _arrow(table: EventTable, rows: Rows) -> pa.Table:
     return whole if len(rows) == len(table) else whole.take(pa.array(rows))
 
 
-FORMATS: dict[str, Callable[[EventTable, Rows, BinaryIO], None]] = {
+TABLES: dict[str, Callable[[EventTable, Rows, BinaryIO], None]] = {
     "parquet": _parquet,
     "arrow": _ipc,
     "csv": _csv,
     "jsonl": _json_lines,
 }
-"""By the ending of the file."""
+"""Formats with a row an event."""
+TIMELINES = ("perfetto", "chrome")
+"""Formats with spans on tracks."""
+FORMATS = (*TABLES, *TIMELINES)
+_ENDINGS = {
+    ".parquet": "parquet", ".arrow": "arrow", ".csv": "csv", ".jsonl": "jsonl",
+    ".perfetto-trace": "perfetto", ".pftrace": "perfetto", ".json": "chrome",
+}  # fmt: skip
 
 
 def format_of(path: Path, asked: str | None) -> str:
     """The format asked for, or the one that the file's ending says. Raises UsageError."""
-    name = asked or path.suffix.lstrip(".").lower()
-    if name not in FORMATS:
-        known = ", ".join(f".{ending}" for ending in FORMATS)
-        raise UsageError(f"{path} does not say in which format; give a name that ends in {known}, or --format")
+    if asked is not None and asked not in FORMATS:
+        raise UsageError(f"--format {asked}: it is one of {', '.join(FORMATS)}")
+    name = asked or _ENDINGS.get(path.suffix.lower())
+    if name is None:
+        raise UsageError(
+            f"{path} does not say in which format; give a name that ends in {', '.join(_ENDINGS)}, or --format"
+        )
     return name
 
 
 def export(table: EventTable, path: Path, kind: str, rows: Rows | None = None) -> None:
-    """Write all rows, or these, in a format of FORMATS. The file appears whole or not at all. Raises LabFault."""
+    """Write all rows, or these, in a format of TABLES. The file appears whole or not at all. Raises LabFault."""
     rows = np.arange(len(table)) if rows is None else rows
+    with _replacing(path) as stream:
+        TABLES[kind](table, rows, stream)
+
+
+def export_timeline(
+    tables: Tables, path: Path, kind: str, *, unix_ns: int, pairs: Sequence[Pair] = (), losses: Sequence[Loss] = ()
+) -> int:
+    """Write a format of TIMELINES and return the number of events. The file appears whole or not at all.
+
+    `unix_ns` is when the session started. Raises LabFault, and UsageError for a pair that there is not.
+    """
+    shape = Shape.of(tables, pairs, losses)
+    with _replacing(path) as stream:
+        if kind == "perfetto":
+            return write_perfetto(tables, shape, stream, unix_ns=unix_ns)
+        text = TextIOWrapper(stream, "utf-8")
+        written = write_chrome_json(tables, shape, text)
+        text.detach()
+        return written
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name when it is whole."""
     temporary = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         with temporary.open("xb") as stream:
-            FORMATS[kind](table, rows, stream)
+            yield stream
         temporary.replace(path)
     except OSError as error:
         raise LabFault(f"writing {path}: {error.strerror or error}") from error

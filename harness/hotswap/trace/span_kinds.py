@@ -53,8 +53,10 @@ class Task:
 
     name: str
     provider: str
+    begins: tuple[int, ...] = ()
+    """The kinds that begin its spans."""
     asked: bool = False
-    """It was asked for: its events begin and end nothing else by that."""
+    """It was asked for; its events can begin and end other spans, too."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Roles:
                     if role[index] == 0:
                         role[index], task[index] = one, len(tasks)
             first = kinds[found[START][0]]
-            tasks.append(Task(base_name(first.name) or first.name, first.giver))
+            tasks.append(Task(base_name(first.name), first.giver, tuple(found[START])))
         return cls(role, task, tuple(tasks))
 
 

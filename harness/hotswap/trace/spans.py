@@ -230,8 +230,8 @@ def _lanes(found: _Found) -> tuple[Ints, tuple[tuple[int, int], ...]]:
     free: dict[tuple[int, int], list[int]] = {}
     busy: dict[tuple[int, int], list[tuple[int, int]]] = {}
     chosen = np.flatnonzero(found.apart)
-    until = np.where(found.end < 0, np.iinfo(np.int64).max, found.end_tick)
-    columns = (chosen, *(column[chosen] for column in (found.pid, found.task, found.begin_tick, until)))
+    until = np.where(found.end < 0, np.iinfo(np.int64).max, found.end)
+    columns = (chosen, *(column[chosen] for column in (found.pid, found.task, found.begin, until)))
     for at, process, task, first, last in zip(*(column.tolist() for column in columns), strict=True):
         key = (process, task)
         mine, waiting = busy.setdefault(key, []), free.setdefault(key, [])

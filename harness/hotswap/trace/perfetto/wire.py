@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ VARINT, FIXED64, LENGTH = 0, 1, 2
 """Wire types."""
 _MOST = 10
 """Bytes of a varint."""
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +185,18 @@ def _put(out: Bytes, at: Ints, leaf: bytes | Column, chosen: NDArray[np.bool_] |
             some = np.flatnonzero(length > index)
             out[start[some] + index] = leaf.data[offset[some] + index]
         return
-    copy_pieces(out, start, leaf.data, offset, length)
+    _copy_pieces(out, start, leaf.data, offset, length)
 
 
-def copy_pieces(out: Bytes, to: Ints, data: Bytes, offset: Ints, length: Ints) -> None:
-    """`out[to[i]:][:length[i]] = data[offset[i]:][:length[i]]` for all i."""
-    first = np.cumsum(length) - length
-    within = np.arange(int(length.sum()), dtype=np.int64) - np.repeat(first, length)
-    out[np.repeat(to, length) + within] = data[np.repeat(offset, length) + within]
+def _copy_pieces(out: Bytes, to: Ints, data: Bytes, offset: Ints, length: Ints) -> None:
+    """`out[to[i]:][:length[i]] = data[offset[i]:][:length[i]]` for all i; so much at a time as caches hold."""
+    total = np.cumsum(length)
+    cuts = np.searchsorted(total, np.arange(_BLOCK, int(total[-1]) if len(total) else 0, _BLOCK)) + 1
+    for begin, end in pairwise([0, *np.unique(cuts).tolist(), len(length)]):
+        size = length[begin:end]
+        first = np.cumsum(size) - size
+        index = np.arange(int(size.sum()), dtype=np.int64)
+        out[index + np.repeat(to[begin:end] - first, size)] = data[index + np.repeat(offset[begin:end] - first, size)]
 
 
 def _offsets(size: Ints) -> Ints:
