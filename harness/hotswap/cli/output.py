@@ -44,6 +44,7 @@ class Terminal(Console):
         super().__init__(
             stderr=stderr,
             highlight=False,
+            emoji=False,
             soft_wrap=True,
             force_terminal=self._is_tty or self._colours,
             color_system=self._color_system_name() if self._colours else None,
