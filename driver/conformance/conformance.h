@@ -4,6 +4,7 @@
 #include "common.h"
 
 #define CF_RESET_MS 5000
+#define CF_ACTOR_LANE 0x100 /* actor of lane 0 (conformance_events.h) */
 #define CF_THREADS 512 /* power of two; threads that were seen since the last reset */
 
 typedef struct _CF_THREAD CF_THREAD;
@@ -150,6 +151,7 @@ VOID EventClear(_In_ ULONG Event);
 VOID EventSetAll(void);
 HS_DISPATCH_HANDLER EventInit;
 HS_DISPATCH_HANDLER EventOnSet;
+HS_DISPATCH_HANDLER EventOnSetOnce;
 HS_DISPATCH_HANDLER EventOnClear;
 HS_DISPATCH_HANDLER EventOnQuery;
 HS_DISPATCH_HANDLER GateSet;
@@ -236,6 +238,7 @@ HS_DISPATCH_HANDLER WaitForConditions;
 /* ---- notify.c, reset.c ---- */
 
 HS_PROXY_NOTIFY NotifyTrace; /* Context: number of the extension */
+ULONG NotifyDraining(void);  /* bit i: lane i */
 HS_DISPATCH_HANDLER SnapshotTake;
 HS_DISPATCH_HANDLER ResetRun;
 VOID ResetDriverEntry(void);

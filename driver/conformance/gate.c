@@ -13,9 +13,29 @@ typedef struct _CF_GATE {
 
 static KEVENT Events[CONFORMANCE_EVENT_OBJECTS];
 static BOOLEAN EventIsNotification[CONFORMANCE_EVENT_OBJECTS];
+static KSPIN_LOCK EventLock; /* of those that set an event only when it is not signalled */
 static CF_GATE Gates[CONFORMANCE_GATES];
 
 /* ---- Events ---- */
+
+/*
+ * KeSetEvent unless it is signalled already, when a kernel would do nothing. Wine would: it calls an event signalled until the
+ * thread that it has let go has run, and what is set meanwhile is lost when that does run, or shows in waits and not in
+ * KeReadStateEvent.
+ */
+static LONG EventSetOnce(PKEVENT Event)
+{
+    LONG previous;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&EventLock, &irql);
+    previous = KeReadStateEvent(Event);
+    if (previous == 0) {
+        previous = KeSetEvent(Event, IO_NO_INCREMENT, FALSE);
+    }
+    KeReleaseSpinLock(&EventLock, irql);
+    return previous;
+}
 
 _Use_decl_annotations_ PKEVENT EventAt(ULONG Event)
 {
@@ -24,7 +44,7 @@ _Use_decl_annotations_ PKEVENT EventAt(ULONG Event)
 
 _Use_decl_annotations_ VOID EventSet(ULONG Event)
 {
-    LONG previous = KeSetEvent(&Events[Event], IO_NO_INCREMENT, FALSE);
+    LONG previous = EventSetOnce(&Events[Event]);
 
     HS_TRACE(EventSet, Event, (ULONG)previous);
 }
@@ -94,14 +114,24 @@ static NTSTATUS EventDo(const CONFORMANCE_OBJECT *Object, EVENT_ACTION *Action, 
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_ NTSTATUS EventOnSet(const VOID *Input, VOID *Output)
+static NTSTATUS EventDoSet(const VOID *Input, EVENT_ACTION *Action, VOID *Output)
 {
-    NTSTATUS status = EventDo(Input, EventActSet, Output);
+    NTSTATUS status = EventDo(Input, Action, Output);
 
     if (NT_SUCCESS(status)) {
         HS_TRACE(EventSet, ((const CONFORMANCE_OBJECT *)Input)->Index, (ULONG)((CONFORMANCE_EVENT_STATE *)Output)->PreviousState);
     }
     return status;
+}
+
+_Use_decl_annotations_ NTSTATUS EventOnSet(const VOID *Input, VOID *Output)
+{
+    return EventDoSet(Input, EventActSet, Output);
+}
+
+_Use_decl_annotations_ NTSTATUS EventOnSetOnce(const VOID *Input, VOID *Output)
+{
+    return EventDoSet(Input, EventSetOnce, Output);
 }
 
 _Use_decl_annotations_ NTSTATUS EventOnClear(const VOID *Input, VOID *Output)
@@ -220,6 +250,7 @@ _Use_decl_annotations_ VOID GateReset(BOOLEAN EventsAsWell)
 
 VOID GateDriverEntry(void)
 {
+    KeInitializeSpinLock(&EventLock);
     GateReset(TRUE);
 }
 

@@ -162,7 +162,7 @@ VOID PreparedReset(void)
 static NTSTATUS LaneRun(HS_LANE *Lane, HS_LANE_NODE *Node, ULONG_PTR *Information)
 {
     ULONG index = (ULONG)(Lane - Lanes);
-    ULONG actor = 0x100 + index;
+    ULONG actor = CF_ACTOR_LANE + index;
     ULONG64 sequence = (ULONG64)Lane->Done + 1;
     ULONG code;
     NTSTATUS status;

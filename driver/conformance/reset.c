@@ -5,6 +5,7 @@
 #include "conformance.h"
 
 #define SETTLE_MS 200
+#define SNAPSHOT_READINGS 8
 
 static HS_PROXY_COUNTERS ResetBaseline; /* of the runtime, when nothing of this driver's was there; others may use it too */
 
@@ -114,17 +115,51 @@ VOID ResetDriverEntry(void)
     HsQueryDriverProxyCounters(&ResetBaseline);
 }
 
+/* ---- The whole state ---- */
+
+static VOID SnapshotRead(CONFORMANCE_SNAPSHOT_REPLY *Snapshot)
+{
+    RtlZeroMemory(Snapshot, sizeof(*Snapshot));
+    RuntimeQueryCounters(&Snapshot->Counters);
+    Snapshot->LanesDraining = NotifyDraining();
+    LanesDescribe(Snapshot);
+    WorkerDescribe(Snapshot);
+    GateDescribe(Snapshot);
+    ExtensionDescribe(Snapshot);
+    EndpointDescribe(Snapshot);
+    Snapshot->PhaseCalls = (ULONG64)CfPhaseCalls;
+}
+
+/* FNV-1a over 64-bit words: two readings do not fit on a kernel stack. */
+static ULONG64 SnapshotDigest(const CONFORMANCE_SNAPSHOT_REPLY *Snapshot)
+{
+    const ULONG64 *word = (const ULONG64 *)Snapshot;
+    ULONG64 digest = 0xCBF29CE484222325ull;
+    ULONG i;
+
+    C_ASSERT(sizeof(*Snapshot) % sizeof(ULONG64) == 0);
+    for (i = 0; i < sizeof(*Snapshot) / sizeof(ULONG64); i++) {
+        digest = (digest ^ word[i]) * 0x100000001B3ull;
+    }
+    return digest;
+}
+
 _Use_decl_annotations_ NTSTATUS SnapshotTake(const VOID *Input, VOID *Output)
 {
     CONFORMANCE_SNAPSHOT_REPLY *snapshot = Output;
+    ULONG64 before;
+    ULONG64 digest;
+    ULONG readings = 1;
 
     UNREFERENCED_PARAMETER(Input);
-    RuntimeQueryCounters(&snapshot->Counters);
-    LanesDescribe(snapshot); /* first: what a lane has done is in the rest */
-    WorkerDescribe(snapshot);
-    GateDescribe(snapshot);
-    ExtensionDescribe(snapshot);
-    EndpointDescribe(snapshot);
-    snapshot->PhaseCalls = (ULONG64)CfPhaseCalls;
+    SnapshotRead(snapshot);
+    digest = SnapshotDigest(snapshot);
+    do {
+        before = digest;
+        SnapshotRead(snapshot);
+        digest = SnapshotDigest(snapshot);
+        readings++;
+    } while (digest != before && readings < SNAPSHOT_READINGS);
+    snapshot->Torn = digest != before;
     return STATUS_SUCCESS;
 }

@@ -89,6 +89,7 @@ _Use_decl_annotations_ VOID RuntimeQueryCounters(CONFORMANCE_COUNTERS *Counters)
         Counters->ProxyAllocations = proxy.Allocations;
         Counters->ActiveCalls = proxy.ActiveCalls;
         Counters->HeldCalls = proxy.HeldCalls;
+        Counters->StalledExtensions = proxy.StalledExtensions;
     }
     Counters->Allocations = (ULONG)HsCounters.Allocations;
     Counters->Threads = (ULONG)HsCounters.Threads;

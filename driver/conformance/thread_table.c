@@ -85,5 +85,5 @@ ULONG ThreadActor(void)
         return worker + 1;
     }
     lane = LaneOfThread(id);
-    return lane != CONFORMANCE_NONE ? 0x100 + lane : 0;
+    return lane != CONFORMANCE_NONE ? CF_ACTOR_LANE + lane : 0;
 }

@@ -84,6 +84,7 @@
 #define IOCTL_CONFORMANCE_PAUSE_CLEAR CONFORMANCE_CTL(41)     /* -                              TRACE_PAUSE_STATE (trace_pause.h) */
 #define IOCTL_CONFORMANCE_SET_AVAILABILITY CONFORMANCE_CTL(42) /* CONFORMANCE_SET_AVAILABILITY   CONFORMANCE_ATTEMPTS */
 #define IOCTL_CONFORMANCE_BENCH CONFORMANCE_CTL(43)           /* CONFORMANCE_BENCH              CONFORMANCE_BENCH_REPLY, pended */
+#define IOCTL_CONFORMANCE_SET_EVENT_ONCE CONFORMANCE_CTL(44)  /* CONFORMANCE_OBJECT             CONFORMANCE_EVENT_STATE */
 
 /* ---- Words of all requests ---- */
 
@@ -195,6 +196,8 @@ typedef struct _CONFORMANCE_COUNTERS {
     ULONG64 Calls;          /* of endpoints, since the last reset */
     ULONG64 EventsWritten;
     ULONG64 EventsDropped;
+    ULONG StalledExtensions; /* of the runtime */
+    ULONG Reserved;
 } CONFORMANCE_COUNTERS;
 
 /* ---- Extensions ---- */
@@ -665,7 +668,10 @@ typedef struct _CONFORMANCE_WAITED {
     LONG64 Tick;
 } CONFORMANCE_WAITED;
 
-/* All that can be compared at rest. Takes no lock of the runtime, waits for nothing. */
+/*
+ * All that can be compared at rest. Takes no lock of the runtime, waits for nothing. Read until two readings in a row are the
+ * same, so that all of it was true at once; Torn: it was not, in as many readings as were made.
+ */
 typedef struct _CONFORMANCE_SNAPSHOT_REPLY {
     CONFORMANCE_COUNTERS Counters;
     ULONG WorkersExisting;  /* bit i: worker i */
@@ -689,6 +695,8 @@ typedef struct _CONFORMANCE_SNAPSHOT_REPLY {
     ULONG EndpointCalls[64];               /* (version - 1) * 16 + endpoint */
     UCHAR EndpointInside[64];
     ULONG64 PhaseCalls;     /* since the last reset */
+    ULONG LanesDraining;    /* bit i: lane i runs a registration that holds calls and waits for those inside */
+    ULONG Torn;
 } CONFORMANCE_SNAPSHOT_REPLY;
 
 /* ---- Speed: the driver measures, and gives ticks row by row ---- */

@@ -174,7 +174,8 @@ typedef struct _HS_PROXY_COUNTERS {
     ULONG Threads;
     ULONG Allocations;
     ULONG ActiveCalls;
-    ULONG HeldCalls;
+    ULONG HeldCalls;         /* that had to wait and are not inside yet, also when they are let go already */
+    ULONG StalledExtensions; /* a call that came now would be held */
 } HS_PROXY_COUNTERS;
 
 HSPROXY VOID NTAPI HsQueryDriverProxyCounters(_Out_ HS_PROXY_COUNTERS *Counters);

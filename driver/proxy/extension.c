@@ -82,18 +82,19 @@ static VOID DpExtensionRemove(PDRIVER_PROXY_EXTENSION Extension)
     KeReleaseSpinLock(&DpExtensionLock, irql);
 }
 
-_Use_decl_annotations_ VOID DpExtensionTotals(ULONG *Extensions, ULONG *ActiveCalls, ULONG *HeldCalls)
+_Use_decl_annotations_ VOID DpExtensionTotals(HS_PROXY_COUNTERS *Counters)
 {
     KIRQL irql;
     ULONG i;
 
-    *Extensions = *ActiveCalls = *HeldCalls = 0;
+    RtlZeroMemory(Counters, sizeof(*Counters));
     KeAcquireSpinLock(&DpExtensionLock, &irql);
     for (i = 0; i < DP_EXTENSION_COUNT; i++) {
         if (DpExtensions[i].Extension != NULL) {
-            *Extensions += 1;
-            *ActiveCalls += DpRundownCount(&DpRundowns[i]);
-            *HeldCalls += (ULONG)DpRead32(&DpRundowns[i].Held);
+            Counters->Extensions++;
+            Counters->ActiveCalls += DpRundownCount(&DpRundowns[i]);
+            Counters->HeldCalls += (ULONG)DpRead32(&DpRundowns[i].Held);
+            Counters->StalledExtensions += (DpRead64(&DpRundowns[i].State) & DP_STALLED) != 0;
         }
     }
     KeReleaseSpinLock(&DpExtensionLock, irql);
@@ -277,7 +278,7 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTE
 
 _Use_decl_annotations_ VOID NTAPI HsQueryDriverProxyCounters(HS_PROXY_COUNTERS *Counters)
 {
-    DpExtensionTotals(&Counters->Extensions, &Counters->ActiveCalls, &Counters->HeldCalls);
+    DpExtensionTotals(Counters);
     Counters->Wrappers = DpWrapperCount();
     Counters->Threads = DpWorkerThreadCount();
     Counters->Allocations = DpAllocationCount();

@@ -49,7 +49,7 @@ VOID DpExtensionDone(_Inout_ PDRIVER_PROXY_EXTENSION Extension);
 PDRIVER_PROXY_EXTENSION DpExtensionOwned(_In_opt_ PVOID Owner);
 /* Closed, drained, and without threads: take its memory back. */
 _IRQL_requires_(PASSIVE_LEVEL) VOID DpExtensionFree(_Inout_ PDRIVER_PROXY_EXTENSION Extension);
-VOID DpExtensionTotals(_Out_ ULONG *Extensions, _Out_ ULONG *ActiveCalls, _Out_ ULONG *HeldCalls);
+VOID DpExtensionTotals(_Out_ HS_PROXY_COUNTERS *Counters); /* what extensions and their calls come to; the rest is 0 */
 BOOLEAN DpAvailable(_In_opt_ PVOID DriverObject);
 
 /* ---- owner.c: the extension goes with its owner (R4) ---- */

@@ -117,6 +117,7 @@ class SimulatedDevice:
     def reset(self) -> Sequence[str]:
         """Everything anew."""
         self._extensions: dict[int, _Extension] = {}
+        self._draining: set[int] = set()
         self._events = [[False, False] for _ in range(EVENTS)]  # notification, signalled
         self._gates = [True] * GATES
         self._waiters = [0] * GATES
@@ -430,20 +431,22 @@ class SimulatedDevice:
         log.append((phase, does.status))
         return Status.UNSUCCESSFUL if 0 < does.status < 0x80000000 else does.status
 
-    def _drain(self, extension: _Extension) -> Coroutine:
+    def _drain(self, extension: _Extension, lane: int) -> Coroutine:
         extension.stalled = True
         yield None
         while extension.inside:
             if extension.options.short_drain:
                 return bool(self._bug("a drain that timed out switches all the same"))
+            self._draining.add(lane)
             yield lambda: extension.inside == 0
+        self._draining.discard(lane)
         return True
 
     def _phases(self, extension: _Extension, step: Register, log: list[tuple[int, int]]) -> Coroutine:
         status = yield from self._callback(step, 0, log)
         if status and not self._bug("phases go on after PreProcess refused"):
             return status
-        drained = yield from self._drain(extension)
+        drained = yield from self._drain(extension, step.lane)
         if not drained:
             extension.stalled = False
             return Status.UNSUCCESSFUL
@@ -459,7 +462,7 @@ class SimulatedDevice:
         status = yield from self._callback(step, 2, log)
         keeps = extension.options.keep_after_post or self._bug("a refusal in PostProcess keeps the new version")
         if status and not keeps:
-            drained = yield from self._drain(extension)
+            drained = yield from self._drain(extension, step.lane)
             if drained:
                 for id, function in old.items():
                     extension.wrappers[id].function = function
@@ -503,6 +506,7 @@ class SimulatedDevice:
             view["event", number] = event[1]
         for number, lane in self._lanes.items():
             view["lane", number] = lane
+            view["draining", number] = number in self._draining
         for number, worker in self._workers.items():
             state = "alive" if worker.alive else "ended"
             view["worker", number] = (state, worker.iterations, worker.last, tuple(worker.versions))

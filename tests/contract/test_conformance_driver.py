@@ -49,9 +49,11 @@ from hotswap.conformance.requests import (
     SelectRuntime,
     SetAvailability,
     SetEvent,
+    SetEventOnce,
     SetOptions,
     UnloadHelper,
 )
+from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.errors import GuestFault
 from hotswap.paths import package_data
@@ -357,6 +359,43 @@ def test_started_requests_answer_later_and_lanes_count_them(conformance: Conform
     _, reply = c.prepared(first)
     assert reply is not None
     assert reply.seen_endpoint == 1
+
+
+def test_a_snapshot_tells_of_a_swap_that_waits_for_calls_inside(conformance: ConformanceDriver) -> None:
+    c = conformance
+    [wrapper] = ready(c, Endpoint(1, ECHO))
+    c.run(SetOptions(0, drain_timeout_ms=20_000))
+    c.behave(Behave(1, 1, gate_before=2))
+    c.start(Call(Function.wrapper(wrapper)), lane=5)
+    c.wait(Condition.at_gate(2))
+    assert (c.snapshot().counters.stalled_extensions, c.snapshot().lanes_draining) == (0, 0)
+    swap = c.start(Register(0, [Endpoint(1, Function.echo(2, 1))]), lane=7)
+    c.start(Call(Function.wrapper(wrapper)), lane=6)
+    c.wait(Condition.held(1))
+    state = c.snapshot()
+    assert (state.counters.stalled_extensions, state.lanes_draining, state.torn) == (1, 1 << 7, 0)
+    c.open_gate(2)
+    c.wait(Condition.lane_done(7, swap.sequence))
+    assert (c.snapshot().counters.stalled_extensions, c.snapshot().lanes_draining) == (0, 0)
+
+
+def test_a_snapshot_says_so_when_the_state_changed_under_it(conformance: ConformanceDriver) -> None:
+    c = conformance
+    c.behave(Behave(1, 1, quiet=True))
+    calls = [c.begin(Call(ECHO, stop_gate=2), lane=lane) for lane in (5, 6)]
+    Deadline.after(10).wait_for(lambda: c.snapshot().torn == 1, "a reading that differs from the one before")
+    c.open_gate(2)
+    for call in calls:
+        call.result()
+    assert c.snapshot().torn == 0
+
+
+def test_an_event_that_is_signalled_is_not_set_once_more(conformance: ConformanceDriver) -> None:
+    c = conformance
+    assert [c.run(SetEventOnce(3)).previous_state for _ in range(2)] == [0, 1]
+    assert c.event(3).previous_state == 1
+    with pytest.raises(GuestFault):
+        c.run(SetEventOnce(1 << 20))
 
 
 def test_a_wait_says_what_did_not_come(conformance: ConformanceDriver) -> None:

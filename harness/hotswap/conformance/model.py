@@ -42,7 +42,6 @@ class Model:
     def __init__(self) -> None:
         self.worlds: tuple[World, ...] = (World(),)
         self._next: tuple[World, ...] | None = None
-        self._passed: Sequence[World] = ()
 
     @property
     def world(self) -> World:
@@ -51,21 +50,16 @@ class Model:
 
     def predict(self, step: Step) -> Sequence[View]:
         """Every view of which one must be seen when all rests. Raises Unmodelled: do not make this step."""
-        passed: list[World] = []
-        started = [started for world in self.worlds for started in begin(world, step)]
-        after = rest(started, self.worlds, passed=passed)
+        after = rest([started for world in self.worlds for started in begin(world, step)], self.worlds)
         if isinstance(step, Register) and step.fail and any(world.lanes[step.lane].frames for world in after):
             raise Unmodelled("an allocation would fail in a later step")
         if len(after) > MAX_WORLDS:
             raise Unmodelled("too many outcomes")
-        self._next, self._passed = after, passed if len(after) > 1 else ()
+        self._next = after
         return [world.view() for world in after]
 
     def observe(self, seen: View) -> frozenset[str]:
         """Keep the worlds that agree with what was seen; the marks of what happened in the step.
-
-        Where several outcomes are right, one of them may have been seen on the way to another, by a thread that was
-        woken and has not run yet: nothing shows that from outside. Then those on the way are kept as well.
 
         Raises ValueError when none agrees: use `differences` before.
         """
@@ -73,18 +67,14 @@ class Model:
         kept = tuple(world for world in self._next if agrees(world.view(), seen))
         if not kept:
             raise ValueError("no world agrees")
-        passing = [world for world in self._passed if agrees(world.view(), seen)]
-        self.worlds, self._next = (*kept, *passing[:MAX_WORLDS]), None
+        self.worlds, self._next = kept, None
         return kept[0].marks
 
 
-def rest(
-    worlds: Sequence[World], before: Sequence[World], *, every_order: bool = False, passed: list[World] | None = None
-) -> tuple[World, ...]:
+def rest(worlds: Sequence[World], before: Sequence[World], *, every_order: bool = False) -> tuple[World, ...]:
     """Every world at rest that can follow, each once. Raises Unmodelled when one never comes to rest.
 
-    `every_order`: also those orders that can make no difference, to show that they do not. `passed` takes the worlds on
-    the way.
+    `every_order`: also those orders that can make no difference, to show that they do not.
     """
     limits = {
         number: worker.iterations + MAX_ITERATIONS for world in before for number, worker in world.workers.items()
@@ -97,10 +87,7 @@ def rest(
         following = _following(world, limits, every_order)
         if following is None:
             found.setdefault(world.key(), world)
-            continue
-        if passed is not None:
-            passed.append(world)
-        if len(following) == 1:
+        elif len(following) == 1:
             todo += following
         else:
             for each in following:

@@ -170,6 +170,9 @@ class World:
             view["event", number] = event.signalled
         for number, lane in self.lanes.items():
             view["lane", number] = ("busy", lane.done) if lane.frames else ("idle", lane.done, lane.result)
+            view["draining", number] = any(
+                isinstance(frame, SwapFrame) and frame.point in (Point.DRAIN, Point.UNDO_DRAIN) for frame in lane.frames
+            )
         for number, worker in self.workers.items():
             view["worker", number] = (
                 "alive" if worker.alive else "ended",

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hotswap.conformance import objects
 from hotswap.conformance.driver import ConformanceDriver
-from hotswap.conformance.guest import start_conformance
-from hotswap.conformance.script import Script
+from hotswap.conformance.guest import IMAGE, start_conformance
+from hotswap.conformance.requests import Features
+from hotswap.conformance.rest import HostThreads, Rest
+from hotswap.conformance.script import LANES, Script
 from hotswap.conformance.session import Disagreement, replay
 from hotswap.conformance.subject import DriverSubject
+from hotswap.errors import LabFault
+from hotswap.swap.lab import Lab
+from hotswap.swap.outside import DriverHostWatch, OutsideView
 from hotswap.testing.guest import GuestMachine
 from hotswap.trace.expect import Verdict
 
@@ -24,19 +30,37 @@ SCHEMA = 1
 def driver_subject(guest: GuestMachine) -> Iterator[DriverSubject]:
     """The conformance driver of a guest as the subject of scripts; a guest that a script spent is replaced."""
 
-    def start() -> ConformanceDriver:
-        return start_conformance(guest.lab(), guest.build)
+    with ExitStack() as watched:
 
-    def renew(why: str) -> ConformanceDriver:
-        guest.discard(why)
-        return start()
+        def start() -> tuple[ConformanceDriver, Rest]:
+            driver = start_conformance(guest.lab(), guest.build)
+            watched.close()
+            return driver, watched.enter_context(closing(host_threads(guest.lab(), driver)))
 
-    subject = DriverSubject(start(), renew)
-    subject.reset()
-    try:
-        yield subject
-    finally:
+        def renew(why: str) -> tuple[ConformanceDriver, Rest]:
+            guest.discard(why)
+            return start()
+
+        subject = DriverSubject(*start(), renew)
         subject.reset()
+        try:
+            yield subject
+        finally:
+            subject.reset()
+
+
+def host_threads(lab: Lab, driver: ConformanceDriver) -> HostThreads:
+    """Of the process that the conformance driver runs in. Raises LabFault where it cannot be seen from here."""
+    host = DriverHostWatch.find(lab.machine, IMAGE) if isinstance(lab.machine, OutsideView) else None
+    if host is None:
+        raise LabFault(
+            "the threads of the driver host cannot be seen from here, and nothing else tells when they rest: "
+            "steps are compared with the model on a machine of this computer only (wine)"
+        )
+    host.close()
+    return HostThreads(
+        host.process.pid, driver.snapshot, lambda lane: driver.run(Features(objects.NO_DRIVER), lane=lane), LANES
+    )
 
 
 @dataclass(frozen=True, slots=True)

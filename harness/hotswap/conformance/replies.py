@@ -115,6 +115,7 @@ class Counters:
     calls: int
     events_written: int
     events_dropped: int
+    stalled_extensions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,3 +364,5 @@ class Snapshot:
     endpoint_calls: tuple[int, ...]
     endpoint_inside: bytes
     phase_calls: int
+    lanes_draining: int
+    torn: int

@@ -50,6 +50,7 @@ from hotswap.conformance.requests_objects import (
     QueryWorker,
     ReleaseWorker,
     SetEvent,
+    SetEventOnce,
     SetGate,
     UnloadHelper,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "SelectRuntime",
     "SetAvailability",
     "SetEvent",
+    "SetEventOnce",
     "SetGate",
     "SetOptions",
     "SwapImage",

@@ -89,6 +89,15 @@ class SetEvent(Request[replies.EventState]):
 
 
 @dataclass(frozen=True, slots=True)
+class SetEventOnce(Request[replies.EventState]):
+    """KeSetEvent unless the event is signalled: then a kernel would do nothing, but Wine might."""
+
+    method: ClassVar[str] = "set_event_once"
+    reply: ClassVar[Any] = replies.EventState
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClearEvent(Request[replies.EventState]):
     """KeResetEvent."""
 

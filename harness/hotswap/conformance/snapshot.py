@@ -42,11 +42,12 @@ class SnapshotReader:
             shot[at["lane_done"] : at["lane_done"] + LANES],
         )
 
-    def read(self, data: bytes, baseline: Baseline, view: dict[tuple[Any, ...], Any]) -> None:
-        """Put what it says into a view. Raises GuestFault for what may never be."""
+    def read(self, data: bytes, baseline: Baseline, view: dict[tuple[Any, ...], Any]) -> bool:
+        """Put what it says into a view; False: not all was so at once. Raises GuestFault for what may never be."""
         shot, at = self._flat.read(data), self._at
         view["active calls",] = shot[at["counters.active_calls"]]
         view["held calls",] = shot[at["counters.held_calls"]]
+        view["stalled extensions",] = shot[at["counters.stalled_extensions"]]
         view["extensions",] = shot[at["counters.extensions"]] - baseline.extensions
         view["wrappers",] = shot[at["counters.wrappers"]] - baseline.wrappers
         view["threads",] = shot[at["counters.proxy_threads"]] - baseline.threads
@@ -54,12 +55,13 @@ class SnapshotReader:
         waiting, done = at["gate_waiting"], at["lane_done"]
         for gate in range(GATES):
             view["gate", gate, "waiters"] = shot[waiting + gate]
-        signalled, busy = shot[at["event_states"]], shot[at["lanes_busy"]]
+        signalled, busy, draining = shot[at["event_states"]], shot[at["lanes_busy"]], shot[at["lanes_draining"]]
         for event in range(EVENTS):
             view["event", event] = bool(signalled >> event & 1)
         for lane in range(LANES):
             state = "busy" if busy >> lane & 1 else "idle"
             view["lane", lane] = (state, shot[done + lane] - baseline.lane_done[lane])
+            view["draining", lane] = bool(draining >> lane & 1)
         existing, alive = shot[at["workers_existing"]], shot[at["workers_alive"]]
         for worker in range(WORKERS):
             if not existing >> worker & 1:
@@ -75,3 +77,4 @@ class SnapshotReader:
             )
         for function, number in self._calls:
             view["calls of", function] = shot[number]
+        return not shot[at["torn"]]

@@ -3,6 +3,9 @@
 A step is one batch of requests: the calls, a wait for what the model expects, a snapshot, and the lookups that the step
 may have changed (every few steps all of them). When the driver is not where it must be, it is looked at again until a
 limit is over: only what stays different differs.
+
+Where only one outcome is right, it is the end once it is seen: whatever still moved would count something. Where
+several are, one may be seen on the way to another, so its threads must rest as well.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from hotswap.conformance.driver import ConformanceDriver
 from hotswap.conformance.labels import FUNCTIONS, Labels
 from hotswap.conformance.model import View, agrees
 from hotswap.conformance.objects import Condition
+from hotswap.conformance.rest import Rest
 from hotswap.conformance.script import (
     EXTENSIONS,
     GATES,
@@ -43,14 +47,17 @@ _OWNED = (CreateExtension, DeleteExtension, LoadOwner, UnloadOwner)
 
 
 class DriverSubject:
-    """A `Subject` on a guest. `renew` gives the driver of a fresh guest when this one is spent."""
+    """A `Subject` on a guest. `renew`, when this one is spent: the driver of a fresh one, and who sees that rest."""
 
-    def __init__(self, driver: ConformanceDriver, renew: Callable[[str], ConformanceDriver]) -> None:
+    def __init__(
+        self, driver: ConformanceDriver, rest: Rest, renew: Callable[[str], tuple[ConformanceDriver, Rest]]
+    ) -> None:
         self._renew = renew
         self._patience = PATIENCE_SECONDS
-        self._use(driver)
+        self._use(driver, rest)
 
-    def _use(self, driver: ConformanceDriver) -> None:
+    def _use(self, driver: ConformanceDriver, rest: Rest) -> None:
+        self._rest = rest
         self._wire = Wire(driver, WORK_LANE)
         self._reader = SnapshotReader(self._wire.flat("snapshot"))
         self._prepared = self._wire.flat("query_prepared")
@@ -68,7 +75,8 @@ class DriverSubject:
         self._seen: dict[tuple[Any, ...], Any] = {}
         self._fetched: dict[int, tuple[int, tuple[Any, ...]]] = {}
         self._steps = 0
-        self._stalls = 0
+        self._shot: dict[tuple[Any, ...], Any] = {}
+        self._whole = True
 
     def _start(self, request: requests.Request[Any], lane: int | None, number: int) -> requests.Prepare:
         return self._wire.driver.start_request(request, lane=lane, number=number)
@@ -100,9 +108,11 @@ class DriverSubject:
                     self._labels.forget(number)
         self._refetch(step, view)
         limit = Deadline.after(self._patience)
-        while not any(agrees(expected, view) for expected in allowed):
+        while not self._settled(allowed, view):
             if limit.expired:
                 self._patience = IMPATIENCE_SECONDS
+                if any(agrees(expected, view) for expected in allowed):
+                    raise GuestFault("the driver does not come to rest")
                 break
             again: dict[tuple[Any, ...], Any] = {("result",): view["result",]}
             self._look([], allowed, again, True)
@@ -110,6 +120,22 @@ class DriverSubject:
             view = again
         self._seen = view
         return view
+
+    def _settled(self, allowed: Sequence[View], view: View) -> bool:
+        """Whether this is one of the outcomes, and stays it."""
+        if not self._whole or not any(agrees(expected, view) for expected in allowed):
+            return False
+        return len(allowed) == 1 or self._at_rest()
+
+    def _at_rest(self) -> bool:
+        """Whether what was seen last is still so, and nobody is about to change it."""
+        draining = [lane for lane in range(LANES) if self._shot["draining", lane]]
+        mark = self._rest.mark(draining)
+        if mark is None:
+            return False
+        now: dict[tuple[Any, ...], Any] = {}
+        whole = self._reader.read(self._wire.send([self._snapshot])[0], self._baseline, now)
+        return whole and now == self._shot and self._rest.unchanged(mark, draining)
 
     def _look(
         self,
@@ -132,11 +158,12 @@ class DriverSubject:
         owners = [owner for owner in range(OWNERS) if everything and self._translator.has_owner(owner)]
         batch += [self._wire.encode(requests.FromDriver(self._translator.owner(owner))) for owner in owners]
         replies = self._wire.send(batch)
-        self._reader.read(replies[at_snapshot], self._baseline, view)
+        self._shot = {}
+        self._whole = self._reader.read(replies[at_snapshot], self._baseline, self._shot)
+        view |= self._shot
         rest = iter(replies[at_snapshot + 1 :])
         for lane in done:
             self._fetch(lane, next(rest), view)
-        view["stalled extensions",] = self._stalled(allowed)
         view |= {key: value for key, value in self._seen.items() if key[0] in _LOOKED and key not in view}
         for number in looked:
             self._labels.read(number, self._wire.flat("lookup_all"), next(rest), view)
@@ -149,16 +176,6 @@ class DriverSubject:
         if not self._translator.has_owner(HELPER):
             view["extension of owner", HELPER] = None
         return replies[: len(calls)]
-
-    def _stalled(self, allowed: Sequence[View]) -> int:
-        """How many extensions hold calls, as the runtime tells it.
-
-        Nothing else shows that a swap which waits for calls inside has come so far; a call made before that would run.
-        """
-        if any(expected["stalled extensions",] != self._stalls for expected in allowed):
-            told = [event.name for event in self._wire.driver.trace()]
-            self._stalls += told.count("ProxyStalled") - told.count("ProxyReleased")
-        return self._stalls
 
     def _will_be_done(self, lane: int, expected: View) -> bool:
         state = expected.get(("lane", lane))
@@ -213,7 +230,7 @@ class DriverSubject:
             return self._reset()
         except HotswapError as error:
             try:
-                self._use(self._renew(str(error)))
+                self._use(*self._renew(str(error)))
                 self._reset()
             except GuestFault as again:
                 raise LabFault(f"a fresh guest does not work either: {again}") from again
@@ -238,7 +255,7 @@ class DriverSubject:
             stuck = ", ".join(f"{name.replace('_', ' ')} 0x{reply[at[name]]:x}" for name in _STUCK)
             problems.append(f"the reset did not come to its end: {stuck}")
         if problems:
-            self._use(self._renew(problems[0]))
+            self._use(*self._renew(problems[0]))
             self._reset()
         return problems
 

@@ -140,7 +140,7 @@ class Translator:
         return [requests.InitEvent(step.event, step.notification, step.signalled)]
 
     def _signal(self, step: Signal) -> Sequence[Request[Any]]:
-        return [requests.SetEvent(event) for event in step.events]
+        return [requests.SetEventOnce(event) for event in step.events]
 
     def _clear(self, step: Clear) -> Sequence[Request[Any]]:
         return [requests.ClearEvent(step.event)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -18,6 +19,7 @@ from hotswap.machine.wine import WineMachine
 from hotswap.paths import runs_home
 from hotswap.soak.probe import GUEST_BOUNDS, HARNESS_BOUNDS, harness_figures, process_figures
 from hotswap.soak.result import SoakResult
+from hotswap.soak.starve import starved
 from hotswap.soak.trend import MIN_SAMPLES, Bound, judge_all
 from hotswap.swap.outside import DriverHostWatch
 from hotswap.testing.guest import GuestMachine
@@ -32,12 +34,21 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=100_000, metavar="N", help="steps to make [100000]")
     parser.add_argument("--first-seed", type=int, default=1, metavar="SEED", help="seed of the first round [1]")
     parser.add_argument("--machine", default="wine", metavar="NAME", help="machine to run in [wine]")
+    parser.add_argument(
+        "--starve",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with N busy processes beside, and the driver's threads starved",
+    )
 
 
 def run(options: Namespace, progress: Progress) -> SoakResult:
     """All in one guest. A disagreement, and variety that was not reached, is a problem."""
     if options.steps < 1:
         raise UsageError(f"steps is {options.steps}; it must be at least 1")
+    if options.starve < 0:
+        raise UsageError(f"starve is {options.starve}; it must be at least 0")
     result = SoakResult("contract")
     begun = monotonic()
     with TemporaryDirectory(prefix="hotswap-soak-") as folder:
@@ -56,12 +67,16 @@ def run(options: Namespace, progress: Progress) -> SoakResult:
 def _campaign(options: Namespace, guest: GuestMachine, progress: Progress, result: SoakResult) -> None:
     with driver_subject(guest) as subject:
         watch = _Watch(guest, options.steps, progress)
-        campaign = run_campaign(
-            subject,
-            first_seed=options.first_seed,
-            enough=lambda steps, _seconds: steps >= options.steps,
-            after_round=watch.after_round,
+        disturbed = (
+            starved(watch.driver_host, options.first_seed, busy=options.starve) if options.starve else nullcontext()
         )
+        with disturbed:
+            campaign = run_campaign(
+                subject,
+                first_seed=options.first_seed,
+                enough=lambda steps, _seconds: steps >= options.steps,
+                after_round=watch.after_round,
+            )
         for prefix, samples, bounds in watch.series():
             if len(samples) >= MIN_SAMPLES:
                 result.trends += judge_all(prefix, watch.thousands, samples, bounds)
@@ -96,15 +111,13 @@ class _Watch:
         self._steps = steps
         self._progress = progress
         machine = guest.current
-        if not isinstance(machine, WineMachine):
-            self._pids: dict[str, int] = {}
-        else:
-            host = DriverHostWatch.find(machine, IMAGE)
-            if host is None:
-                raise GuestFault("the driver host cannot be seen from outside, so its growth cannot be judged")
-            servers = (each.pid for each in machine.processes() if command_name(each.pid).startswith("wineserver"))
-            self._pids = {"driver host: ": host.process.pid, "wineserver: ": next(servers)}
-            host.close()
+        host = DriverHostWatch.find(machine, IMAGE) if isinstance(machine, WineMachine) else None
+        if host is None or not isinstance(machine, WineMachine):
+            raise GuestFault("the driver host cannot be seen from outside, so its growth cannot be judged")
+        host.close()
+        servers = (each.pid for each in machine.processes() if command_name(each.pid).startswith("wineserver"))
+        self.driver_host = host.process.pid
+        self._pids = {"driver host: ": self.driver_host, "wineserver: ": next(servers)}
         self.thousands: list[float] = []
         self._guest: dict[str, list[dict[str, float]]] = {name: [] for name in self._pids}
         self._own: list[dict[str, float]] = []
