@@ -1,4 +1,4 @@
-"""`python -m hotswap.soak NAME [options] [--json [FILE]]`."""
+"""`python -m hotswap.soak NAME [NAME ...] [options] [--json [FILE]]`: several are made one after the other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NoReturn
 
 from hotswap.cli.output import Exit, JsonTarget, Terminal
@@ -16,7 +17,7 @@ from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import ignore_stop_signals, raise_on_stop_signals, uninterrupted
 from hotswap.machine.sweep import remove_own
 from hotswap.soak import contract, fuzz, schedules, swaps
-from hotswap.soak.result import SoakResult, show
+from hotswap.soak.result import SoakResult, show, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,24 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str]) -> int:
-    """Run one soak: 0 when nothing went wrong and nothing grew, 1 otherwise."""
+    """Run soaks: 0 when nothing went wrong and nothing grew, 1 otherwise."""
     try:
-        options = _parse(arguments)
+        names, options = _parse(arguments)
         target = JsonTarget(options.json)
         progress = Progress(Terminal(stderr=True), quiet=options.quiet, steps=False)
-        with progress.live():
-            result = SOAKS[options.name].run(options, progress)
-        target.write(result.to_json())
+        results: list[SoakResult] = []
+        try:
+            with progress.live():
+                for name in names:
+                    results.append(SOAKS[name].run(options, progress))
+        except BaseException:
+            if results:  # hours of work, perhaps
+                show(results, Terminal(stderr=True))
+            raise
+        target.write(to_json(results))
         if not target.is_standard_output:
-            show(result, Terminal())
-        return Exit.PASS if result.passed else Exit.FAIL
+            show(results, Terminal())
+        return Exit.PASS if all(result.passed for result in results) else Exit.FAIL
     except UsageError as error:
         return _complain(error, Exit.USAGE)
     except GuestFault as error:
@@ -74,15 +82,40 @@ def main(arguments: list[str]) -> int:
             remove_own()
 
 
-def _parse(arguments: list[str]) -> Namespace:
-    parser = _Parser(prog="ci/soak", description="Long runs that must neither fail nor grow.")
-    named = parser.add_subparsers(dest="name", metavar="NAME", required=True)
-    for name, soak in SOAKS.items():
-        each = named.add_parser(name, help=soak.help, description=soak.help)
-        soak.add_options(each)
-        each.add_argument("--json", nargs="?", const="-", metavar="FILE", help="for machines; without FILE to stdout")
-        each.add_argument("--quiet", "-q", action="store_true", help="no progress")
-    return parser.parse_args(arguments)
+def _parse(arguments: list[str]) -> tuple[list[str], Namespace]:
+    """The names, which come first, and the options of all of them."""
+    names = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    told = ", ".join(f"{name} ({soak.help})" for name, soak in SOAKS.items())
+    parser = _Parser(
+        prog="ci/soak",
+        description=f"Long runs that must neither fail nor grow, one after the other: {told}.",
+        usage="ci/soak NAME [NAME ...] [options of these] [--json [FILE]] [--quiet]",
+        conflict_handler="resolve",
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help=", ".join(SOAKS))
+    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="for machines; without FILE to stdout")
+    parser.add_argument("--quiet", "-q", action="store_true", help="no progress")
+    defaults: dict[str, tuple[str, object]] = {}
+    for name in names:
+        if name not in SOAKS:
+            raise UsageError(f"there is no soak {name}; there are {', '.join(SOAKS)}")
+        SOAKS[name].add_options(parser)
+        for option, value in _defaults(SOAKS[name]).items():
+            other, before = defaults.setdefault(option, (name, value))
+            if before != value:
+                raise UsageError(f"--{option} is not the same for {other} and {name}: make them one by one")
+    options = parser.parse_args(arguments)
+    if not names:
+        raise UsageError(f"which one? There are {', '.join(SOAKS)}")
+    if len(set(names)) < len(names):
+        raise UsageError("one of them is named twice")
+    return names, options
+
+
+def _defaults(soak: Soak) -> Mapping[str, object]:
+    parser = _Parser()
+    soak.add_options(parser)
+    return vars(parser.parse_args([]))
 
 
 def _complain(error: BaseException | str, code: int) -> int:

@@ -58,8 +58,32 @@ class SoakResult:
         }
 
 
-def show(result: SoakResult, console: Terminal) -> None:
-    """Print it."""
+def to_json(results: Sequence[SoakResult]) -> Mapping[str, Any]:
+    """The contract of `ci/soak --json`: of one soak its own, of several the verdict of all and each one's own."""
+    if len(results) == 1:
+        return results[0].to_json()
+    return {
+        "schema": SCHEMA,
+        "soak": " ".join(result.name for result in results),
+        "verdict": "pass" if all(result.passed for result in results) else "fail",
+        "reason": "; ".join(f"{result.name}: {result.reason}" for result in results),
+        "seconds": round(sum(result.seconds for result in results), 1),
+        "soaks": [result.to_json() for result in results],
+    }
+
+
+def show(results: Sequence[SoakResult], console: Terminal) -> None:
+    """Print them, and what they come to together."""
+    for result in results:
+        _show(result, console)
+    if len(results) > 1:
+        whole = to_json(results)
+        style = "bold cyan" if whole["verdict"] == "pass" else "bold red"
+        console.print(f"ci/soak {whole['soak']}: total time: {duration(whole['seconds'])}", markup=False)
+        console.print(f"verdict of all: {whole['verdict']} ({whole['reason']})", style=style, markup=False)
+
+
+def _show(result: SoakResult, console: Terminal) -> None:
     width = max((len(trend.what) for trend in result.trends), default=0)
     if result.trends:
         console.print(f"ci/soak {result.name}: growth a step, as Theil-Sen slope; it grows when low > bound")
