@@ -266,9 +266,14 @@ _Use_decl_annotations_ NTSTATUS RingDiscard(void)
     if (InterlockedExchange(&Ring.Draining, 1) != 0) {
         return STATUS_DEVICE_BUSY;
     }
+    if (!HsRundownAcquire(&Ring.Users)) {
+        InterlockedExchange(&Ring.Draining, 0);
+        return STATUS_DEVICE_BUSY;
+    }
     while (Ring.Tail < Ring.Head && Ring.Slots[Ring.Tail & (Ring.Count - 1)].Commit == Ring.Tail + 1) {
         InterlockedIncrement64(&Ring.Tail);
     }
+    HsRundownRelease(&Ring.Users);
     InterlockedExchange(&Ring.Draining, 0);
     return STATUS_SUCCESS;
 }

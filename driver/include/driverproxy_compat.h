@@ -160,7 +160,11 @@ typedef struct _HS_PROXY_OPTIONS {
      */
     BOOLEAN RecreateThread;
     BOOLEAN TimeoutOnce;    /* W39: a relative time-out counts from the creation of the worker, not from each wait */
-    BOOLEAN Verbose;        /* the fine steps are told as well */
+    /*
+     * The fine steps are told as well. CallEntering and CallLeft come while the call is not counted: whoever asks for them keeps
+     * the hook's image loaded until no thread can be in a wrapper any more.
+     */
+    BOOLEAN Verbose;
 } HS_PROXY_OPTIONS;
 
 #define HS_PROXY_OPTIONS_SIZE_1 (FIELD_OFFSET(HS_PROXY_OPTIONS, NotifyContext) + sizeof(PVOID))

@@ -5,16 +5,22 @@
 /*
  * A table, because an owner is looked up at any IRQL and so without a lock: what is searched is never freed. The lock is for
  * those that change it. All zero: an export driver loaded by import gets no entry call on Wine.
+ *
+ * A lookup by owner counts itself in Readers and then looks at Owner again; whoever takes an extension out first takes its
+ * owner away and then waits for the readers. So an extension that a lookup touches is not freed under it.
  */
 typedef struct _DP_EXTENSION_ENTRY {
     PVOID volatile Owner; /* NULL: none, or the entry is free */
     PDRIVER_PROXY_EXTENSION volatile Extension; /* NULL: the entry is free */
+    volatile LONG Readers;
 } DP_EXTENSION_ENTRY;
 
 static DP_EXTENSION_ENTRY DpExtensions[DP_EXTENSION_COUNT];
 static DP_RUNDOWN DpRundowns[DP_EXTENSION_COUNT]; /* of the entry with the same number; see rundown.h */
 static BOOLEAN DpRundownReady[DP_EXTENSION_COUNT];
 static KSPIN_LOCK DpExtensionLock;
+
+#define DP_POLL_100NS (-10 * 1000)
 
 static volatile LONG DpUnavailable;
 static PVOID volatile DpBlockedDriver;
@@ -67,18 +73,30 @@ static NTSTATUS DpExtensionAdd(PDRIVER_PROXY_EXTENSION Extension)
     return status;
 }
 
+static DP_EXTENSION_ENTRY *DpExtensionEntry(PDRIVER_PROXY_EXTENSION Extension)
+{
+    return &DpExtensions[Extension->Rundown - DpRundowns];
+}
+
+/* From here on no lookup by owner finds it, and none that did is still at it. */
+_IRQL_requires_(PASSIVE_LEVEL) static VOID DpExtensionHide(PDRIVER_PROXY_EXTENSION Extension)
+{
+    DP_EXTENSION_ENTRY *entry = DpExtensionEntry(Extension);
+    LARGE_INTEGER poll = { .QuadPart = DP_POLL_100NS };
+
+    (VOID)InterlockedExchangePointer(&entry->Owner, NULL);
+    while (DpRead32(&entry->Readers) != 0) {
+        KeDelayExecutionThread(KernelMode, FALSE, &poll);
+    }
+}
+
+/* Entry and rundown may be another's at once. */
 static VOID DpExtensionRemove(PDRIVER_PROXY_EXTENSION Extension)
 {
     KIRQL irql;
-    ULONG i;
 
     KeAcquireSpinLock(&DpExtensionLock, &irql);
-    for (i = 0; i < DP_EXTENSION_COUNT; i++) {
-        if (DpExtensions[i].Extension == Extension) {
-            DpWritePointer(&DpExtensions[i].Owner, NULL);
-            DpWritePointer(&DpExtensions[i].Extension, NULL);
-        }
-    }
+    DpWritePointer(&DpExtensionEntry(Extension)->Extension, NULL);
     KeReleaseSpinLock(&DpExtensionLock, irql);
 }
 
@@ -124,6 +142,7 @@ _Use_decl_annotations_ VOID DpExtensionFree(PDRIVER_PROXY_EXTENSION Extension)
         KeWaitForSingleObject(thread, Executive, KernelMode, FALSE, NULL);
         ObDereferenceObject(thread);
     }
+    DpExtensionHide(Extension); /* first: a lookup takes the owner's DriverUnload over */
     DpOwnerForget(Extension);
     InterlockedExchange64(&Extension->Rundown->State, 0);
     DpWrappersFree(Extension);
@@ -232,13 +251,27 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsDeleteDriverProxyExtension(PDRIVER_PROXY
 
 _Use_decl_annotations_ PDRIVER_PROXY_EXTENSION NTAPI HsIoGetDriverProxyExtensionFromDriverObject(PDRIVER_OBJECT DriverObject)
 {
-    PDRIVER_PROXY_EXTENSION extension = DpExtensionOwned(DriverObject);
+    PDRIVER_PROXY_EXTENSION found = NULL;
+    ULONG i;
 
-    if (extension == NULL || DpRead32(&extension->Going)) {
-        return NULL;
+    for (i = 0; DriverObject != NULL && found == NULL && i < DP_EXTENSION_COUNT; i++) {
+        DP_EXTENSION_ENTRY *entry = &DpExtensions[i];
+
+        if (DpReadPointer(&entry->Owner) != DriverObject) {
+            continue;
+        }
+        InterlockedIncrement(&entry->Readers);
+        if (DpReadPointer(&entry->Owner) == DriverObject) { /* or the entry has changed hands in between */
+            PDRIVER_PROXY_EXTENSION extension = DpReadPointer(&entry->Extension);
+
+            if (!DpRead32(&extension->Going)) {
+                DpOwnerArm(extension);
+                found = extension;
+            }
+        }
+        InterlockedDecrement(&entry->Readers);
     }
-    DpOwnerArm(extension);
-    return extension;
+    return found;
 }
 
 _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTENSION DriverProxyExtension,
@@ -265,7 +298,10 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTE
     DpOwnerArm(DriverProxyExtension);
     DriverProxyExtension->Options = options;
     rundown = DriverProxyExtension->Rundown;
-    DpWritePointer(&rundown->NotifyContext, options.NotifyContext);
+    if (DpReadPointer(&rundown->NotifyContext) != options.NotifyContext) { /* no context goes to the hook before: tell.c */
+        DpWritePointer(&rundown->Notify, NULL);
+        DpWritePointer(&rundown->NotifyContext, options.NotifyContext);
+    }
     DpWritePointer(&rundown->Notify, (PVOID)(ULONG_PTR)options.Notify);
     if (options.Verbose && options.Notify != NULL) {
         InterlockedOr64(&rundown->State, DP_VERBOSE);

@@ -23,18 +23,23 @@ static VOID NTAPI DpOwnerUnload(PDRIVER_OBJECT DriverObject);
 
 _Use_decl_annotations_ VOID DpOwnerArm(PDRIVER_PROXY_EXTENSION Extension)
 {
-    PDRIVER_UNLOAD unload;
+    PVOID volatile *place;
+    PVOID own;
+    PVOID unload;
 
     if (Extension->Owner == NULL || DpRead32(&Extension->Going)) {
         return;
     }
-    unload = Extension->Owner->DriverUnload;
-    if (unload == NULL || unload == DpOwnerUnload) {
+    place = (PVOID volatile *)&Extension->Owner->DriverUnload;
+    own = DpReadPointer(&Extension->OwnerUnload);
+    unload = DpReadPointer(place);
+    if (unload == NULL || unload == (PVOID)(ULONG_PTR)DpOwnerUnload) {
         return;
     }
-    DpWritePointer(&Extension->OwnerUnload, (PVOID)(ULONG_PTR)unload);
-    (VOID)InterlockedCompareExchangePointer((PVOID volatile *)&Extension->Owner->DriverUnload, (PVOID)(ULONG_PTR)DpOwnerUnload,
-                                            (PVOID)(ULONG_PTR)unload);
+    /* Of several at once one goes on; who has read a routine that is the owner's no more leaves the other's alone. */
+    if (InterlockedCompareExchangePointer(&Extension->OwnerUnload, unload, own) == own) {
+        (VOID)InterlockedCompareExchangePointer(place, (PVOID)(ULONG_PTR)DpOwnerUnload, unload);
+    }
 }
 
 _Use_decl_annotations_ VOID DpOwnerForget(PDRIVER_PROXY_EXTENSION Extension)

@@ -98,6 +98,8 @@ typedef struct _DP_CHANGE {
     DP_WRAPPER *Wrapper;
     PVOID NewFunction;
     PVOID OldFunction; /* NULL: the wrapper is new */
+    ULONG Id;          /* of V1, with its ParameterCount */
+    ULONG ParameterCount;
 } DP_CHANGE;
 
 typedef struct _DP_SWAP {

@@ -1,23 +1,36 @@
 /* IoRegisterDriverProxyEndpoints: first registration and swap are one operation (R6-R14). */
 #include "proxy.h"
 
+/* The array is read once: what is checked is what is registered, also when somebody writes to it meanwhile. */
+static VOID DpCapture(DP_SWAP *Swap, const volatile DRIVER_PROXY_ENDPOINT_INFORMATION *Endpoints)
+{
+    ULONG i;
+
+    for (i = 0; i < Swap->Count; i++) {
+        Swap->Changes[i].Id = Endpoints[i].Id;
+        Swap->Changes[i].NewFunction = (PVOID)(ULONG_PTR)Endpoints[i].EndpointFunction;
+        Swap->Changes[i].ParameterCount = Endpoints[i].ParameterCount;
+    }
+}
+
 /* Nothing is changed by a check. */
-static NTSTATUS DpCheckEndpoints(PDRIVER_PROXY_EXTENSION Extension, const DRIVER_PROXY_ENDPOINT_INFORMATION *Endpoints, ULONG Count)
+static NTSTATUS DpCheckChanges(const DP_SWAP *Swap)
 {
     ULONG i;
     ULONG j;
 
-    for (i = 0; i < Count; i++) {
-        const DP_WRAPPER *existing = DpWrapperFind(Extension, Endpoints[i].Id);
+    for (i = 0; i < Swap->Count; i++) {
+        const DP_CHANGE *change = &Swap->Changes[i];
+        const DP_WRAPPER *existing = DpWrapperFind(Swap->Extension, change->Id);
 
-        if (Endpoints[i].EndpointFunction == NULL || Endpoints[i].ParameterCount > DP_MAX_PARAMETERS) {
+        if (change->NewFunction == NULL || change->ParameterCount > DP_MAX_PARAMETERS) {
             return STATUS_INVALID_PARAMETER_2;
         }
-        if (existing != NULL && existing->ParameterCount != Endpoints[i].ParameterCount) {
+        if (existing != NULL && existing->ParameterCount != change->ParameterCount) {
             return STATUS_INVALID_PARAMETER_3; /* the number that the DDI page gives (R9) */
         }
         for (j = 0; j < i; j++) {
-            if (Endpoints[j].Id == Endpoints[i].Id) {
+            if (Swap->Changes[j].Id == change->Id) {
                 return STATUS_INVALID_PARAMETER_2; /* R14 */
             }
         }
@@ -26,22 +39,21 @@ static NTSTATUS DpCheckEndpoints(PDRIVER_PROXY_EXTENSION Extension, const DRIVER
 }
 
 /* On failure no new wrapper is left. */
-static NTSTATUS DpPrepareChanges(DP_SWAP *Swap, const DRIVER_PROXY_ENDPOINT_INFORMATION *Endpoints)
+static NTSTATUS DpPrepareChanges(DP_SWAP *Swap)
 {
     ULONG i;
 
     for (i = 0; i < Swap->Count; i++) {
         DP_CHANGE *change = &Swap->Changes[i];
-        ULONG parameters = Endpoints[i].ParameterCount;
+        ULONG parameters = change->ParameterCount;
 
-        change->NewFunction = (PVOID)(ULONG_PTR)Endpoints[i].EndpointFunction;
-        change->Wrapper = DpWrapperFind(Swap->Extension, Endpoints[i].Id);
+        change->Wrapper = DpWrapperFind(Swap->Extension, change->Id);
         if (change->Wrapper != NULL) {
             change->OldFunction = change->Wrapper->Function;
             continue;
         }
         change->Wrapper =
-            DpWrapperAllocate(change->NewFunction, Endpoints[i].Id, parameters, parameters > 4 ? (parameters - 4) * 8 : 0);
+            DpWrapperAllocate(change->NewFunction, change->Id, parameters, parameters > 4 ? (parameters - 4) * 8 : 0);
         if (change->Wrapper == NULL) {
             DpSwapFreeNew(Swap);
             return STATUS_INSUFFICIENT_RESOURCES;
@@ -77,9 +89,10 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsIoRegisterDriverProxyEndpoints(PDRIVER_P
     if (!NT_SUCCESS(status)) {
         return status;
     }
-    status = DpCheckEndpoints(DriverProxyExtension, EndpointInfo, Count);
+    DpCapture(swap, EndpointInfo);
+    status = DpCheckChanges(swap);
     if (NT_SUCCESS(status)) {
-        status = DpPrepareChanges(swap, EndpointInfo);
+        status = DpPrepareChanges(swap);
     }
     if (NT_SUCCESS(status)) {
         status = DpSwapRun(swap);

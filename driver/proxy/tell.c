@@ -3,9 +3,14 @@
 
 _Use_decl_annotations_ VOID DpTell(DP_RUNDOWN *Rundown, HS_PROXY_STEP Step, NTSTATUS Status, PVOID Worker, const DP_WRAPPER *Wrapper)
 {
-    HS_PROXY_NOTIFY *notify = (HS_PROXY_NOTIFY *)(ULONG_PTR)DpReadPointer(&Rundown->Notify);
+    PVOID notify;
+    PVOID context;
     HS_PROXY_NOTIFICATION notification;
 
+    do { /* the two belong together: see HsSetDriverProxyOptions */
+        notify = DpReadPointer(&Rundown->Notify);
+        context = DpReadPointer(&Rundown->NotifyContext);
+    } while (DpReadPointer(&Rundown->Notify) != notify);
     if (notify == NULL) {
         return;
     }
@@ -16,5 +21,5 @@ _Use_decl_annotations_ VOID DpTell(DP_RUNDOWN *Rundown, HS_PROXY_STEP Step, NTST
     notification.Worker = Worker;
     notification.Function = Wrapper != NULL ? DpReadPointer(&Wrapper->Function) : NULL;
     notification.EndpointId = Wrapper != NULL ? Wrapper->Id : HS_PROXY_NO_ENDPOINT;
-    notify(DpReadPointer(&Rundown->NotifyContext), &notification);
+    ((HS_PROXY_NOTIFY *)(ULONG_PTR)notify)(context, &notification);
 }

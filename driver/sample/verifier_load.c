@@ -9,12 +9,15 @@ static volatile LONG LoadAwaited;
 static PVOID LoadBase; /* of the image that came, or NULL */
 static HS_VERIFIED LoadVerified;
 
-/* Any image that anybody loads. An endpoint driver imports the runtime; nothing else that is loaded meanwhile does. */
+/*
+ * Any image that anybody loads. An endpoint driver imports the runtime; nothing else that is loaded meanwhile does. An image of
+ * user mode is none of ours, whatever it says that it imports: its memory is its process's, to be changed while it is read.
+ */
 static VOID NTAPI LoadNotify(PUNICODE_STRING FullImageName, HANDLE ProcessId, PIMAGE_INFO ImageInfo)
 {
     UNREFERENCED_PARAMETER(FullImageName);
     UNREFERENCED_PARAMETER(ProcessId); /* on Windows 0, that of the kernel; on Wine the driver host's */
-    if (LoadAwaited != 0 && VerifierImportsFrom(ImageInfo->ImageBase, "driverproxy.sys") &&
+    if (LoadAwaited != 0 && ImageInfo->SystemModeImage && VerifierImportsFrom(ImageInfo->ImageBase, "driverproxy.sys") &&
         InterlockedExchange(&LoadAwaited, 0) != 0) {
         VerifierEnter(ImageInfo->ImageBase, &LoadVerified);
         LoadBase = ImageInfo->ImageBase;

@@ -10,6 +10,7 @@ is told once for a stall, and a call that comes late for an extension that has g
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,23 +20,32 @@ from hotswap.paths import package_data
 
 HERE = Path(__file__).parent / "native"
 PROXY = ("rundown", "stall", "wrapper", "tell", "lookup", "swap", "register", "extension", "memory")
+KERNEL = ("atomics.h", "kernel.c", "platform.h")
 HEADERS = ("proxy/rundown.h", "proxy/proxy.h", "proxy/image_endpoints.h")
 CONTRACTS = ("include/driverproxy.h", "include/driverproxy_compat.h", "include/endpoint.h")
 FLAGS = ("-std=gnu17", "-Wall", "-Wextra", "-Werror", "-Wno-multichar", "-DHS_BUILDING_DRIVERPROXY")
 HANG_SECONDS = 120
 
 
-def build(folder: Path, *flags: str, library: str = "-lpthread", edit: tuple[str, str, str] | None = None) -> Path:
+def build(
+    folder: Path,
+    *flags: str,
+    main: str = "stress",
+    more: Sequence[str] = (),
+    library: str = "-lpthread",
+    edit: tuple[str, str, str] | None = None,
+) -> Path:
     """The program, made from a copy of the sources in `folder`; `edit`: (file, old text, new text)."""
     driver = package_data("driver")
-    sources = [*(driver / name for name in (*HEADERS, *CONTRACTS)), *(driver / "proxy" / f"{name}.c" for name in PROXY)]
-    for source in (*sources, *HERE.iterdir()):
+    parts = (*PROXY, *more)
+    sources = [*(driver / name for name in (*HEADERS, *CONTRACTS)), *(driver / "proxy" / f"{name}.c" for name in parts)]
+    for source in (*sources, *(HERE / name for name in (*KERNEL, f"{main}.c"))):
         text = source.read_text()
         if edit is not None and source.name == edit[0]:
             assert text.count(edit[1]) == 1, f"the defect does not fit {source.name} any more"
             text = text.replace(edit[1], edit[2])
         (folder / source.name).write_text(text)
-    program = folder / "stress"
+    program = folder / main
     files = [path.name for path in sorted(folder.glob("*.c"))]
     subprocess.run(["clang", *FLAGS, *flags, "-c", *files], cwd=folder, check=True)
     objects = [path.name for path in sorted(folder.glob("*.o"))]
@@ -65,13 +75,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("model"), "-O2")
 
 
-@pytest.fixture(scope="module")
-def watched_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Under ThreadSanitizer, which says when two accesses are ordered by luck only."""
+def watching() -> tuple[Sequence[str], str]:
+    """Flags and library of ThreadSanitizer, which says when two accesses are ordered by luck only."""
     # Debian's clang is without its own of that library, and comes with gcc's, which has the same interface.
     asked = subprocess.run(["clang", "-print-file-name=libtsan.so"], capture_output=True, text=True, check=True)
     library = asked.stdout.strip() if Path(asked.stdout.strip()).is_absolute() else "-fsanitize=thread"
-    return build(tmp_path_factory.mktemp("watched"), "-O1", "-g", "-fsanitize=thread", library=library)
+    return ("-O1", "-g", "-fsanitize=thread"), library
+
+
+@pytest.fixture(scope="module")
+def watched_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flags, library = watching()
+    return build(tmp_path_factory.mktemp("watched"), *flags, library=library)
 
 
 @pytest.mark.parametrize("recreate", [False, True], ids=["one-extension", "made-anew"])

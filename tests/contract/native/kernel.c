@@ -50,16 +50,6 @@ ULONG DpWorkerThreadCount(void)
     return 0;
 }
 
-VOID DpOwnerArm(PDRIVER_PROXY_EXTENSION Extension)
-{
-    (void)Extension;
-}
-
-VOID DpOwnerForget(PDRIVER_PROXY_EXTENSION Extension)
-{
-    (void)Extension;
-}
-
 /* No image of this machine lists endpoints. */
 NTSTATUS DpImageEndpointsPrepare(PDRIVER_PROXY_EXTENSION Extension)
 {

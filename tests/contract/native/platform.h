@@ -90,6 +90,9 @@ typedef VOID (*PKSTART_ROUTINE)(PVOID);
 #define NT_SUCCESS(Status) ((NTSTATUS)(Status) >= 0)
 #define DISPATCH_LEVEL 2
 #define IO_NO_INCREMENT 0
+#define MAXIMUM_WAIT_OBJECTS 64
+#define THREAD_WAIT_OBJECTS 3
+#define max(a, b) ((a) > (b) ? (a) : (b))
 #define EVENT_INCREMENT 1
 #define NonPagedPoolNx 0
 
@@ -135,6 +138,7 @@ VOID KeAcquireSpinLock(KSPIN_LOCK *Lock, KIRQL *Irql);
 VOID KeReleaseSpinLock(KSPIN_LOCK *Lock, KIRQL Irql);
 PVOID ExAllocatePoolWithTag(int Type, SIZE_T Bytes, ULONG Tag);
 VOID ExFreePoolWithTag(PVOID Block, ULONG Tag);
+VOID KeBugCheckEx(ULONG Code, ULONG_PTR First, ULONG_PTR Second, ULONG_PTR Third, ULONG_PTR Fourth);
 #define KeEnterCriticalRegion() ((void)0)
 #define KeLeaveCriticalRegion() ((void)0)
 #define ObReferenceObject(Object) ((void)(Object))

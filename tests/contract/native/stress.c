@@ -35,6 +35,17 @@ static pthread_t Threads[THREADS];
 static int RecreateExtension, WithInterrupts;
 static ULONG DrainMs;
 
+/* Nobody owns an extension here. */
+VOID DpOwnerArm(PDRIVER_PROXY_EXTENSION Owned)
+{
+    (void)Owned;
+}
+
+VOID DpOwnerForget(PDRIVER_PROXY_EXTENSION Owned)
+{
+    (void)Owned;
+}
+
 static void Violation(const char *What)
 {
     if (InterlockedIncrement(&Violations) <= 10) {
