@@ -63,7 +63,7 @@ def test_all_events_are_shown_in_their_order(trace: Path, runs: Path) -> None:
     head, *shown = lines(done.out)
     assert head.split() == ["us", "+us", "pid", "tid", "cpu", "event"]
     assert len(shown) == 91
-    assert "hook 0x0000" in shown[0]
+    assert "EventTrace" in shown[0]
     assert "Worker=0 Status=STATUS_SUCCESS Name=näme 0 Raw=01ff" in shown[1]
     times = [float(line.split()[0]) for line in shown]
     assert times == sorted(times)
@@ -184,7 +184,7 @@ def test_a_reader_that_goes_away_is_no_error(trace: Path, runs: Path, command: l
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["-e", "Wrok"], "the trace has no event 'Wrok' (did you mean Work?); it has: Tick, Work, hook 0x0000"),
+        (["-e", "Wrok"], "the trace has no event 'Wrok' (did you mean Work?); it has: EventTrace, Tick, Work"),
         (["-p", "Nobody"], "the trace has no provider 'Nobody'"),
         (["-w", "Wroker=1"], "the trace has no field 'Wroker' (did you mean Worker?)"),
         (["-w", "Worker"], "the condition 'Worker' is not FIELD OPERATOR VALUE; operators are !=, >=, <=, =, >, <"),
@@ -215,7 +215,7 @@ def test_counts_by_event_and_by_thread(trace: Path, runs: Path) -> None:
     assert [(row["key"], row["events"]) for row in rows] == [
         ("HotSwap.Tests/Work", 60),
         ("Somebody.Else/Tick", 30),
-        ("kernel/hook 0x0000", 1),
+        ("Windows Kernel/EventTrace", 1),
     ]
     assert rows[0]["first"] == 0
     assert rows[0]["last"] == pytest.approx(0.59)
@@ -388,7 +388,7 @@ def test_sql_answers_and_reaches_no_other_file(trace: Path, runs: Path, tmp_path
     both = hotswap("trace", "sql", trace, query, "--csv", "--json", runs=runs)
     assert (both.code, both.complaint()) == (2, "--json and --csv cannot both be written to standard output")
     few = lines(hotswap("trace", "sql", trace, "select event from events", "--limit", "2", runs=runs).out)
-    assert few == ["event", "hook 0x0000", "Work", "… and 89 more rows; --limit 0 shows all"]
+    assert few == ["event", "EventTrace", "Work", "… and 89 more rows; --limit 0 shows all"]
     wrong = hotswap("trace", "sql", trace, "select Wroker from events", runs=runs)
     assert wrong.code == 2
     assert "the query failed" in wrong.err
@@ -407,5 +407,8 @@ def test_events_of_the_kernel_are_in_the_table(tmp_path: Path, runs: Path) -> No
     data[at : at + 8] = b"\x02\x00\x02\xc0" + size.to_bytes(2, "little") + b"\x24\x05"
     path = tmp_path / "mixed.etl"
     path.write_bytes(data)
-    rows = json.loads(hotswap("trace", "stats", path, "-e", "hook*", "--json", "-", runs=runs).out)["rows"]
-    assert [(row["key"], row["events"]) for row in rows] == [("kernel/hook 0x0000", 1), ("kernel/hook 0x0524", 1)]
+    rows = json.loads(hotswap("trace", "stats", path, "-p", "Windows Kernel", "--json", "-", runs=runs).out)["rows"]
+    assert [(row["key"], row["events"]) for row in rows] == [
+        ("Windows Kernel/EventTrace", 1),
+        ("Windows Kernel/Thread/CSwitch", 1),
+    ]

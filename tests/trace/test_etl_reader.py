@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from hotswap.errors import UsageError
 from hotswap.trace.clock import ClockType, SessionClock
+from hotswap.trace.decode import decode_payload
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
-from hotswap.trace.event_kind import NO_PROVIDER
 from hotswap.trace.framing import BUFFER_HEADER_SIZE
 from hotswap.trace.schema import EventSchema, Field, InType, OutType, Shape
+from hotswap.trace.text import plain_fields
 from hotswap.trace.tracelogging import Provider, build_schema, parse_schema, provider_guid
 from hotswap.trace.writer import EventRow, Session, build_etl, write_etl
 from support.dissect_multiset import dissect_multiset, our_multiset
@@ -56,9 +57,12 @@ def test_values_come_back_in_time_order() -> None:
     assert not etl.loss.any
     assert etl.closed
     table = etl.events
-    assert table.names[:2].tolist() == ["hook 0x0000", "Count"]
+    assert table.names[:2].tolist() == ["EventTrace", "Count"]
     assert table.providers[1] == PROVIDER.guid
-    assert table.counts() == {(NO_PROVIDER, "hook 0x0000"): 1, (PROVIDER.guid, "Count"): 500}
+    assert table.counts() == {
+        (UUID("68fdd900-4a3e-11d1-84f4-0000f80464e3"), "EventTrace"): 1,
+        (PROVIDER.guid, "Count"): 500,
+    }
     assert set(table.cpu.tolist()) == {0, 1}
     assert set(table.pid[1:].tolist()) == {7}
     assert set(table.payload_length[1:].tolist()) == {12}
@@ -317,8 +321,8 @@ def test_what_is_written_is_read(data: st.DataObject) -> None:
     table = parse_etl(build_etl(events)).events
     assert len(table) == len(written) + 1
     for row, expected in enumerate(written, 1):
-        fields = table.row(row)["fields"]
-        assert fields == expected
+        assert decode_payload(schema, table.payload(row), 8) == expected
+        assert table.row(row)["fields"] == plain_fields(schema.fields, expected)
     decoded = table.events(schema.name)
     assert decoded.malformed == 0
     assert len(decoded) == len(written)

@@ -66,7 +66,7 @@ def test_parquet_has_one_nullable_typed_column_per_field(tmp_path: Path) -> None
     path = tmp_path / "events.parquet"
     export(table(), path, "parquet")
     whole = pq.read_table(path)
-    assert whole.slice(0, 1).to_pylist()[0]["event"] == "hook 0x0000"
+    assert whole.slice(0, 1).to_pylist()[0]["event"] == "EventTrace"
     read = whole.slice(1).to_pydict()
     assert read["event"] == ["A", "B", "A", "A", "G"]
     assert read["provider"] == ["First"] * 3 + ["Second"] * 2

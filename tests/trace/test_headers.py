@@ -29,8 +29,9 @@ from support.raw_events import (
     unknown,
 )
 
-GUID, OTHER = UUID("22fb2cd6-0e7b-422b-a0c7-2fad1fd0e716"), UUID("3d6fa8d0-fe05-11d0-9dda-00c04fd7ba7c")
+GUID, OTHER = UUID("22fb2cd6-0e7b-422b-a0c7-2fad1fd0e716"), UUID("0d6fa8d0-fe05-11d0-9dda-00c04fd7ba7c")
 PAYLOAD = b"payload!"
+# Classes and hooks here are none that have built-in layouts.
 
 
 def read(*events: bytes) -> EtlFile:
@@ -52,12 +53,12 @@ def kind_of(etl: EtlFile, row: int) -> EventKind:
         (classic(50, OTHER, 3, PAYLOAD, bits=32), "FULL32", 4, 2, 3, 3, "type 3", OTHER),
         (instance(50, OTHER, 3, PAYLOAD), "INSTANCE64", 4, 2, 3, 3, "type 3", OTHER),
         (instance(50, OTHER, 3, PAYLOAD, bits=32), "INSTANCE32", 4, 2, 3, 3, "type 3", OTHER),
-        (system(50, 0x0524, PAYLOAD), "SYSTEM64", 4, 0, 0x24, 2, "hook 0x0524", NO_PROVIDER),
-        (system(50, 0x0524, PAYLOAD, bits=32), "SYSTEM32", 4, 0, 0x24, 2, "hook 0x0524", NO_PROVIDER),
-        (system(50, 0x0524, PAYLOAD, compact=True), "COMPACT64", 4, 0, 0x24, 2, "hook 0x0524", NO_PROVIDER),
-        (system(50, 0x0524, PAYLOAD, compact=True, bits=32), "COMPACT32", 4, 0, 0x24, 2, "hook 0x0524", NO_PROVIDER),
-        (perfinfo(50, 0x0F2E, PAYLOAD), "PERFINFO64", -1, 0, 0x2E, 2, "hook 0x0f2e", NO_PROVIDER),
-        (perfinfo(50, 0x0F2E, PAYLOAD, bits=32), "PERFINFO32", -1, 0, 0x2E, 2, "hook 0x0f2e", NO_PROVIDER),
+        (system(50, 0x3124, PAYLOAD), "SYSTEM64", 4, 0, 0x24, 2, "hook 0x3124", NO_PROVIDER),
+        (system(50, 0x3124, PAYLOAD, bits=32), "SYSTEM32", 4, 0, 0x24, 2, "hook 0x3124", NO_PROVIDER),
+        (system(50, 0x3124, PAYLOAD, compact=True), "COMPACT64", 4, 0, 0x24, 2, "hook 0x3124", NO_PROVIDER),
+        (system(50, 0x3124, PAYLOAD, compact=True, bits=32), "COMPACT32", 4, 0, 0x24, 2, "hook 0x3124", NO_PROVIDER),
+        (perfinfo(50, 0x312E, PAYLOAD), "PERFINFO64", -1, 0, 0x2E, 2, "hook 0x312e", NO_PROVIDER),
+        (perfinfo(50, 0x312E, PAYLOAD, bits=32), "PERFINFO32", -1, 0, 0x2E, 2, "hook 0x312e", NO_PROVIDER),
     ],
 )
 def test_a_header_says_who_when_and_what(
@@ -76,11 +77,11 @@ def test_a_header_says_who_when_and_what(
 
 
 def test_what_only_some_headers_have() -> None:
-    etl = read(event(50, GUID, 9), system(51, 0x1403, version=0x8302), classic(52, OTHER, 3))
+    etl = read(event(50, GUID, 9), system(51, 0x3203, version=0x8302), classic(52, OTHER, 3))
     manifest, kernel, mof = (kind_of(etl, row) for row in (1, 2, 3))
     assert (manifest.event_id, manifest.task, manifest.channel, manifest.hook) == (9, 7, 16, -1)
     assert etl.events.keyword.tolist() == [0, 9, 0, 0]
-    assert (kernel.hook, kernel.event_id, kernel.version) == (0x1403, 0, 2)
+    assert (kernel.hook, kernel.event_id, kernel.version) == (0x3203, 0, 2)
     assert [kind.family for kind in (manifest, kernel, mof)] == ["event", "kernel", "classic"]
     assert [kind.giver for kind in (manifest, kernel, mof)] == [str(GUID), "kernel", str(OTHER)]
 
@@ -98,13 +99,13 @@ def test_no_process_is_minus_one() -> None:
 def test_counters_stand_before_the_payload(version: int, before: int) -> None:
     """PEBS index and performance counters of the processor."""
     for make in (perfinfo, system):
-        etl = read(make(50, 0x0F2E, bytes(before) + PAYLOAD, version=version))
+        etl = read(make(50, 0x312E, bytes(before) + PAYLOAD, version=version))
         assert etl.events.payload(1) == PAYLOAD
         assert kind_of(etl, 1).version == 2
 
 
 def test_counters_that_claim_more_than_the_event_leave_no_payload() -> None:
-    etl = read(perfinfo(50, 0x0F2E, bytes(16), version=0x8702))
+    etl = read(perfinfo(50, 0x312E, bytes(16), version=0x8702))
     assert etl.events.payload(1) == b""
 
 
@@ -152,7 +153,7 @@ def test_an_event_without_a_time_stays_where_it_is() -> None:
     etl = parse_etl(file_of(*buffers, cpus=[1, 0]))
     table = etl.events
     assert [(int(t), kind_of(etl, i).name) for i, t in enumerate(table.tick)] == [
-        (0, "hook 0x0000"),
+        (0, "EventTrace"),
         (0, "message 1"),
         (60, "message 1"),
         (60, "hook 0x0001"),
@@ -178,7 +179,7 @@ def test_kinds_are_counted_by_what_tells_them_apart() -> None:
     etl = read(
         *(event(50, GUID, 9), event(51, GUID, 9), event(52, GUID, 10), event(53, OTHER, 9)),
         *(classic(54, OTHER, 3), classic(55, OTHER, 3)),
-        *(perfinfo(56, 0x0F2E), perfinfo(57, 0x0F2E, version=3)),
+        *(perfinfo(56, 0x312E), perfinfo(57, 0x312E, version=3)),
         *(message(5, 0), message(5, 1, bytes(4))),
     )
     counted = {(kind.header, kind.provider, kind.key): kind.n for kind in count_kinds(etl.events)}
@@ -187,8 +188,8 @@ def test_kinds_are_counted_by_what_tells_them_apart() -> None:
         ("EVENT64", str(GUID), "id=10 v=2"): 1,
         ("EVENT64", str(OTHER), "id=9 v=2"): 1,
         ("FULL64", str(OTHER), "type=3 v=3"): 2,
-        ("PERFINFO64", "kernel", "hook=0x0f2e v=2"): 1,
-        ("PERFINFO64", "kernel", "hook=0x0f2e v=3"): 1,
+        ("PERFINFO64", "kernel", "hook=0x312e v=2"): 1,
+        ("PERFINFO64", "kernel", "hook=0x312e v=3"): 1,
         ("MESSAGE", "wpp", "message=5"): 2,
         ("SYSTEM64", "kernel", "hook=0x0000 v=2"): 1,
     }

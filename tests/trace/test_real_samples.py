@@ -19,7 +19,7 @@ from hotswap.cli.main import run
 from hotswap.trace import native
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.framing import BUFFER_HEADER_SIZE
-from hotswap.trace.table import system_time
+from hotswap.trace.text import system_time
 from support.dissect_multiset import dissect_multiset, our_multiset
 from support.real_samples import samples_folder
 

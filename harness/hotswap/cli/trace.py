@@ -10,6 +10,7 @@ import typer
 
 from hotswap.cli.output import JsonTarget, Terminal
 from hotswap.cli.progress import Progress
+from hotswap.cli.trace_select import Formats, Manifests, given_schemas
 from hotswap.errors import UsageError
 from hotswap.trace.printable import printable
 
@@ -41,6 +42,8 @@ def info(
     limit: Annotated[
         int, typer.Option(help="At most this many kinds and problems, 0: all.", show_default=True)
     ] = _DEFAULT_LIMIT,
+    manifest: Manifests = None,
+    tmf: Formats = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Tell what a trace is: its session and clock, what got lost, what is damaged, and its events by kind."""
@@ -54,7 +57,7 @@ def info(
         from hotswap.trace.info import trace_info
         from hotswap.trace.kinds import count_kinds
 
-        etl = read_etl(file)
+        etl = read_etl(file, given_schemas(manifest, tmf))
         kinds = count_kinds(etl.events)
         content = trace_info(etl, kinds)
     target.write(content)
@@ -105,7 +108,17 @@ def _facts(etl: EtlFile) -> list[tuple[str, str]]:
         ("clock", f"{_CLOCKS.get(header.clock_type, f'clock {header.clock_type}')}, {clock.frequency} ticks a second"),
         ("buffers", f"{len(etl.buffers)}{how}, of {header.buffer_size} bytes"),
         ("events", f"{len(etl.frames)} on {len(etl.events_per_cpu())} CPUs; {_types(etl)}"),
+        ("layouts", _layouts(etl)),
     ]
+
+
+def _layouts(etl: EtlFile) -> str:
+    from hotswap.trace.info import described_events
+
+    sources = described_events(etl.events)
+    known = sum(count for source, count in sources.items() if source)
+    names = ", ".join(f"{count} {source}" for source, count in sources.items() if source)
+    return f"{known} of {sum(sources.values())} events are described: {names or 'none'}"
 
 
 def _types(etl: EtlFile) -> str:

@@ -82,9 +82,10 @@ def diff(
         from hotswap.trace.etl import read_etl
 
         selection = chosen.selection()
-        etl_a = read_etl(a)
+        schemas = chosen.schemas()
+        etl_a = read_etl(a, schemas)
         progress(f"reading {b.name}")
-        etl_b = read_etl(b)
+        etl_b = read_etl(b, schemas)
         side_a, side_b = (_side(etl.events, selection) for etl in (etl_a, etl_b))
         progress("comparing")
         fickle = frozenset(Fickle(name) for name in included if name != "cpu")

@@ -15,6 +15,7 @@ from hotswap.cli.progress import Progress
 
 if TYPE_CHECKING:
     from hotswap.trace.etl import EtlFile
+    from hotswap.trace.schemas.files import GivenSchemas
     from hotswap.trace.select import Rows, Selection
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An .etl.", show_default=False)]
@@ -30,6 +31,14 @@ Colour = Annotated[
     ),
 ]  # fmt: skip
 
+Manifests = Annotated[
+    list[Path] | None,
+    typer.Option("--manifest", metavar="FILE", help="A .man that describes events of the trace; repeatable."),
+]
+Formats = Annotated[
+    list[Path] | None,
+    typer.Option("--tmf", metavar="FILE", help="A .tmf that describes WPP messages of the trace; repeatable."),
+]
 _OPTIONS: dict[str, Any] = {
     "event": Annotated[
         list[str] | None, typer.Option("--event", "-e", metavar="NAME", help="Only events of this name (* and ?).")
@@ -48,12 +57,14 @@ _OPTIONS: dict[str, Any] = {
         list[str] | None,
         typer.Option("--where", "-w", metavar="FIELD=VALUE", help="Only where a field holds this; != < > <= >=, too."),
     ],
+    "manifest": Manifests,
+    "tmf": Formats,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which events are meant, as it was typed."""
+    """Which events are meant, and what describes them, as it was typed."""
 
     event: Sequence[str] | None = None
     provider: Sequence[str] | None = None
@@ -63,6 +74,12 @@ class Chosen:
     after: float | None = None
     before: float | None = None
     where: Sequence[str] | None = None
+    manifest: Sequence[Path] | None = None
+    tmf: Sequence[Path] | None = None
+
+    def schemas(self) -> GivenSchemas:
+        """The files that describe events. Raises UsageError for one that does not."""
+        return given_schemas(self.manifest, self.tmf)
 
     def selection(self) -> Selection:
         """The same for the table. Raises UsageError for a condition that is none."""
@@ -115,9 +132,16 @@ def read_chosen(file: Path, chosen: Chosen, progress: Progress) -> tuple[EtlFile
     from hotswap.trace.etl import read_etl
 
     selection = chosen.selection()
-    etl = read_etl(file)
+    etl = read_etl(file, chosen.schemas())
     progress("choosing events")
     return etl, selection.rows(etl.events)
+
+
+def given_schemas(manifests: Sequence[Path] | None, formats: Sequence[Path] | None) -> GivenSchemas:
+    """What describes events beside the trace. Raises UsageError for a file that does not."""
+    from hotswap.trace.schemas.files import read_schemas
+
+    return read_schemas(manifests or (), formats or ())
 
 
 def progress_of(quiet: bool) -> Progress:

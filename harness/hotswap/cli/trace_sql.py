@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from hotswap.cli.output import JsonTarget, Terminal
-from hotswap.cli.trace_select import Colour, File, JsonOption, Quiet, progress_of, say_what_is_missing
+from hotswap.cli.trace_select import (
+    Colour,
+    File,
+    Formats,
+    JsonOption,
+    Manifests,
+    Quiet,
+    given_schemas,
+    progress_of,
+    say_what_is_missing,
+)
 from hotswap.errors import UsageError
 from hotswap.trace.printable import printable
 
@@ -28,6 +38,8 @@ def sql(
     csv_: Annotated[
         str | None, typer.Option("--csv", metavar="[PATH]", help="Write CSV to this file, or to standard output.")
     ] = None,
+    manifest: Manifests = None,
+    tmf: Formats = None,
     colour: Colour = None,
     quiet: Quiet = False,
 ) -> None:
@@ -51,7 +63,7 @@ def sql(
         from hotswap.trace.etl import read_etl
         from hotswap.trace.query import run_query
 
-        etl = read_etl(file)
+        etl = read_etl(file, given_schemas(manifest, tmf))
         progress("asking")
         answer = run_query(etl.events, query)
     rows = [[value.hex() if isinstance(value, bytes) else value for value in row] for row in answer.rows]

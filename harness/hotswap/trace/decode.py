@@ -23,6 +23,7 @@ from hotswap.trace.schema import (
     unique_names,
 )
 
+_MOST_AUTHORITIES = 15
 _Scopes = tuple[Mapping[str, Value], ...]
 """The fields decoded so far: of the event, then of each struct around the next field."""
 
@@ -33,6 +34,16 @@ def decode_payload(schema: EventSchema, data: bytes, pointer_size: int) -> dict[
     Numbers as they are, texts as str, all else as the bytes that it is. What follows the last field is left alone.
     """
     return _decode_fields(schema.fields, Cursor(data), pointer_size, ())
+
+
+def left_over(schema: EventSchema, data: bytes, pointer_size: int) -> int | None:
+    """How many bytes of a payload the fields leave; None when it is too short for them."""
+    cursor = Cursor(data)
+    try:
+        _decode_fields(schema.fields, cursor, pointer_size, ())
+    except MetadataError:
+        return None
+    return cursor.left
 
 
 def _decode_fields(fields: Sequence[Field], cursor: Cursor, pointer_size: int, around: _Scopes) -> dict[str, Value]:
@@ -139,8 +150,10 @@ def _sid(cursor: Cursor) -> bytes:
 
 
 def _wbem_sid(cursor: Cursor, pointer_size: int) -> bytes:
-    """The SID alone; empty where there is none."""
+    """The SID alone; empty where there is none. Some writers clear the pointers before one that is there."""
     if not any(cursor.take(4)):
-        return b""
+        behind = cursor.data[cursor.at + 2 * pointer_size - 4 :][:8]
+        if len(behind) < 8 or behind[0] != 1 or not 0 < behind[1] <= _MOST_AUTHORITIES or any(behind[2:6]):
+            return b""
     cursor.take(2 * pointer_size - 4)
     return _sid(cursor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from hotswap.errors import UsageError
 from hotswap.trace.buffers import BufferImage, read_buffers
 from hotswap.trace.clock import ClockType, SessionClock
-from hotswap.trace.event_kind import LOST_EVENT_GUID, NO_PROVIDER, EventKind, unnamed
+from hotswap.trace.event_kind import NO_PROVIDER, EventKind, unnamed
 from hotswap.trace.framing import (
     BUFFER_HEADER_SIZE,
     BufferFlag,
@@ -32,6 +33,8 @@ from hotswap.trace.grouping import group_rows
 from hotswap.trace.headers import Headers, carry_times, read_headers
 from hotswap.trace.modes import MODE_CIRCULAR, MODE_KB_SIZES, MODE_NEW_FILE
 from hotswap.trace.schema import EventSchema, MetadataError
+from hotswap.trace.schemas.book import SchemaBook
+from hotswap.trace.schemas.files import NOTHING_GIVEN, GivenSchemas
 from hotswap.trace.table import EventTable
 from hotswap.trace.tracelogging import parse_schema, parse_traits
 
@@ -42,6 +45,9 @@ _POINTER32 = (
 _BAD_ITEMS = "broken extended items"
 _MOST_BAD = 16
 """As many events with a broken header are reported one by one."""
+_SOME = 8
+"""As many payloads of a kind are looked at to tell how long its pointers are."""
+_LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e").bytes_le
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +152,23 @@ class EtlFile:
         return dict(sorted(Counter(self.buffers["cpu"][self.frames.buffer].tolist()).items()))
 
 
-def read_etl(path: Path) -> EtlFile:
-    """Read an `.etl`. Raises UsageError for a file that cannot be read or is no such file."""
+def read_etl(path: Path, given: GivenSchemas = NOTHING_GIVEN) -> EtlFile:
+    """Read an `.etl`; `given` describes events that it does not. Raises UsageError for what is no such file."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"reading {path}: {error.strerror or error}") from error
-    return parse_etl(data, path)
+    return parse_etl(data, path, given)
 
 
-def parse_etl(data: bytes, path: Path = Path("memory.etl")) -> EtlFile:
+def parse_etl(data: bytes, path: Path = Path("memory.etl"), given: GivenSchemas = NOTHING_GIVEN) -> EtlFile:
     """Read the bytes of an `.etl`; `path` is used in messages only."""
     header = _parse_header(data, path)
     image = read_buffers(data, header.buffer_size, header.mode)
     buffers, frames, problems = image.buffers, image.walk.frames(), image.walk.problems
     raw = np.frombuffer(image.data, np.uint8)
     heads = read_headers(raw, frames)
-    events = _event_table(image, raw, frames, heads, header, problems)
+    events = _event_table(image, raw, frames, heads, header, SchemaBook(given), problems)
     loss = _loss(image.data, header, buffers, frames)
     _check_whole(header, buffers, frames, problems)
     return EtlFile(path, header, loss, tuple(problems), buffers, frames, heads.tick, events)
@@ -215,6 +221,7 @@ def _event_table(
     frames: Frames,
     heads: Headers,
     header: LogFileHeader,
+    book: SchemaBook,
     problems: list[Problem],
 ) -> EventTable:
     for row in np.flatnonzero(heads.bad)[:_MOST_BAD].tolist():
@@ -227,7 +234,7 @@ def _event_table(
     # Ties of the clock are settled by CPU, then by place in the file: the order in which ProcessTrace hands out events.
     order = np.lexsort((cpu, tick))
     tick, clock = tick[order], header.clock
-    return EventTable(
+    table = EventTable(
         kinds=kinds,
         kind=code[order],
         tick=tick,
@@ -246,6 +253,17 @@ def _event_table(
         frequency=clock.frequency,
         data=image.data,
     )
+    for row in np.flatnonzero(np.array([book.teaches(kind) for kind in kinds], np.bool_)[table.kind]).tolist():
+        place = image.file_offset(int(table.offset[row]))
+        book.learn(kinds[int(table.kind[row])], int(table.pid[row]), table.payload(row), place)
+    table.kinds = tuple(book.named(kind, _payloads(table, index)) for index, kind in enumerate(kinds))
+    problems += book.problems()
+    return table
+
+
+def _payloads(table: EventTable, kind: int) -> Iterator[bytes]:
+    """Those of some events of a kind."""
+    yield from (table.payload(row) for row in np.flatnonzero(table.kind == kind)[:_SOME].tolist())
 
 
 def _event_kind(image: BufferImage, frames: Frames, heads: Headers, row: int, problems: list[Problem]) -> EventKind:
@@ -309,7 +327,7 @@ def _loss(data: bytes, header: LogFileHeader, buffers: NDArray[np.void], frames:
         missing = max(missing - max(over, 0), 0)
     flagged = buffers["flags"] & (BufferFlag.EVENTS_LOST | BufferFlag.BUFFER_LOST) != 0
     full = np.flatnonzero(np.isin(frames.type, (HeaderType.FULL32, HeaderType.FULL64)))
-    lost = sum(data[at + 24 : at + 40] == LOST_EVENT_GUID.bytes_le for at in frames.offset[full].tolist())
+    lost = sum(data[at + 24 : at + 40] == _LOST_EVENT_GUID for at in frames.offset[full].tolist())
     return LossReport(header.events_lost, header.buffers_lost, int(np.count_nonzero(flagged)), missing, lost)
 
 

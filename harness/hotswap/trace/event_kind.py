@@ -7,10 +7,9 @@ from uuid import UUID
 
 from hotswap.trace.framing import Family, HeaderType, family_of, header_name
 from hotswap.trace.schema import EventSchema
+from hotswap.trace.schemas.description import EventDescription
 
 NO_PROVIDER = UUID(int=0)
-LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e")
-"""RT_LostEvent: event class of what a session lost."""
 LOG_FILE_HEADER = 0x0000
 """The hook of the event that is the file's own header."""
 
@@ -20,7 +19,8 @@ class EventKind:
     """What events have in common: header, provider, descriptor and schema. Never told apart by the id alone."""
 
     provider: UUID
-    """Of a classic event its class; of a message the GUID of its source file; NO_PROVIDER where nothing says it."""
+    """Of a classic or kernel event its class; of a message the GUID of its source file; NO_PROVIDER where nothing says
+    it."""
     provider_name: str
     """Empty when the trace does not say it."""
     name: str
@@ -43,6 +43,8 @@ class EventKind:
     channel: int = 0
     self_describing: bool = False
     """Whether the events bring their schema along (TraceLogging)."""
+    description: EventDescription | None = None
+    """What a manifest, a record in the trace or the built-in layouts say of the events; None for TraceLogging."""
 
     @property
     def family(self) -> Family:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -9,8 +10,11 @@ import numpy as np
 
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.kinds import KindCount
+from hotswap.trace.table import EventTable
 
 SCHEMA = 1
+_TRACELOGGING = "TraceLogging"
+_EMPTY = "no payload"
 
 
 def trace_info(etl: EtlFile, kinds: list[KindCount]) -> dict[str, Any]:
@@ -32,9 +36,26 @@ def trace_info(etl: EtlFile, kinds: list[KindCount]) -> dict[str, Any]:
         "header": asdict(etl.header),
         "header_types": etl.header_types(),
         "events_per_cpu": etl.events_per_cpu(),
+        "described": described_events(etl.events),
         "kinds": [kind.to_json() for kind in kinds],
         "problems": [asdict(problem) for problem in etl.problems],
     }
+
+
+def described_events(table: EventTable) -> dict[str, int]:
+    """Number of events by what describes them, the most first; under the empty name those that nothing describes.
+
+    Events without a payload need nothing that describes them, and stand under `no payload`.
+    """
+    counts: Counter[str] = Counter()
+    for index, kind in enumerate(table.kinds):
+        mine = table.kind == index
+        if kind.schema is not None:
+            counts[_TRACELOGGING if kind.description is None else kind.description.source] += int(mine.sum())
+        else:
+            empty = int((table.payload_length[mine] == 0).sum())
+            counts.update({_EMPTY: empty, "": int(mine.sum()) - empty})
+    return {source: count for source, count in counts.most_common() if count}
 
 
 def timestamp_sum(etl: EtlFile) -> int:

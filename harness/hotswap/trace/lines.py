@@ -98,7 +98,7 @@ class EventLines:
                 yield Piece(f"  {texts.get(name, '-').ljust(width)}", "value")
         else:
             for at, (name, text) in enumerate(texts.items()):
-                yield Piece(f"{' ' if at else '  '}{name}=", "field")
+                yield Piece(f"{' ' if at else '  '}{name}{'=' if name else ''}", "field")
                 yield Piece(text, "value")
 
 
@@ -119,14 +119,22 @@ def check_fields(table: EventTable, wanted: Sequence[str]) -> None:
 
 
 def _texts(table: EventTable, rows: Rows, how: LineFormat) -> list[dict[str, str] | None]:
-    """The fields of each row, in their order, as they are to be written; None: the payload was not decoded."""
+    """The fields of each row, in their order, as they are to be written; None: the payload was not decoded.
+
+    Of a message the text alone, under no name, unless fields are asked for.
+    """
     if len(rows) <= _FEW:
         return [_one(table, row, how) for row in rows.tolist()]
     place = np.full(len(table), -1, np.int64)
     place[rows] = np.arange(len(rows))
     found: list[dict[str, str] | None] = [None] * len(rows)
     for index in np.unique(table.kind[rows]).tolist():
-        if table.kinds[index].schema is None:
+        kind = table.kinds[index]
+        if kind.family == "message" and kind.schema is not None and not how.fields:
+            for row in rows[table.kind[rows] == index].tolist():
+                found[int(place[row])] = _one(table, row, how)
+            continue
+        if kind.schema is None:
             for at in place[(table.kind == index) & (table.payload_length == 0)].tolist():
                 found[at] = {} if at >= 0 else found[at]
             continue
@@ -148,6 +156,8 @@ def _one(table: EventTable, row: int, how: LineFormat) -> dict[str, str] | None:
     texts = field_texts(table, row)
     if texts is None:
         return None
+    if not how.fields and isinstance(message := table.row(row).get("message"), str):
+        return {"": printable(message)}
     return {printable(name): how.value(text) for name, text in texts.items() if not how.fields or name in how.fields}
 
 

@@ -7,7 +7,7 @@ for MOF. Output types are numbered as in TraceLogging; whoever reads TDH's numbe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -211,16 +211,34 @@ SIZED = (InType.UNICODESTRING, InType.ANSISTRING, InType.BINARY)
 
 def unique_names(fields: Iterable[Field]) -> list[str]:
     """Field names made usable as keys: never empty, never twice."""
+    return unique_keys(item.name for item in fields)
+
+
+def unique_keys(names: Iterable[str]) -> list[str]:
+    """The same of names alone."""
     taken: set[str] = set()
-    names = []
-    for index, item in enumerate(fields):
-        base = item.name or f"field{index}"
-        name, turn = base, 2
-        while name in taken:
-            name, turn = f"{base}_{turn}", turn + 1
-        taken.add(name)
-        names.append(name)
-    return names
+    keys = []
+    for index, name in enumerate(names):
+        base = name or f"field{index}"
+        key, turn = base, 2
+        while key in taken:
+            key, turn = f"{base}_{turn}", turn + 1
+        taken.add(key)
+        keys.append(key)
+    return keys
+
+
+_OPEN = {
+    InType.UNICODESTRING: InType.NONNULLTERMINATEDSTRING,
+    InType.ANSISTRING: InType.NONNULLTERMINATEDANSISTRING,
+}
+
+
+def open_ended(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """Fields whose last text may end with the payload: Windows' own providers leave its NUL out, and TDH allows it."""
+    if not fields or fields[-1].in_type not in _OPEN or fields[-1].shape != Shape.SCALAR or is_sized(fields[-1]):
+        return fields
+    return (*fields[:-1], replace(fields[-1], in_type=_OPEN[fields[-1].in_type]))
 
 
 def is_sized(item: Field) -> bool:

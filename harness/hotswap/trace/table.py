@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,11 +23,14 @@ from hotswap.trace.schema import (
     Field,
     InType,
     MetadataError,
+    OutType,
     Shape,
     fixed_dtype,
     scalar_dtype,
     unique_names,
 )
+from hotswap.trace.schemas.message import format_message
+from hotswap.trace.text import map_name, map_names, plain, plain_fields
 
 _ACTIVITY_AT = 0x40
 _GUID = np.dtype([("guid", "V16")])
@@ -230,12 +232,20 @@ class EventTable:
     def row(self, row: int) -> dict[str, object]:
         """One event for people and JSON: common columns, and `fields` with the decoded payload.
 
-        Where that cannot be decoded, `fields` is None, `problem` says why (None: nothing is wrong), and `payload` has
-        its bytes.
+        Identifiers, addresses and dates are texts; of numbers that have names, `names` has these by field; a message of
+        WPP has its text in `message`. Where the
+        payload cannot be decoded, `fields` is None, `problem` says why (None: nothing is wrong), and `payload` has its
+        bytes.
         """
         kind = self.kinds[int(self.kind[row])]
         fields, problem = self._payload(row, kind)
-        undecoded = {} if problem is None else {"payload": self.payload(row)}
+        more: dict[str, object] = {} if problem is None else {"payload": self.payload(row)}
+        if fields is not None and (message := _message(kind, fields)) is not None:
+            more["message"] = message
+        if fields and kind.schema is not None:
+            if names := map_names(kind.schema, fields):
+                more["names"] = names
+            fields = plain_fields(kind.schema.fields, fields)
         return {
             "row": int(row),
             "tick": int(self.tick[row]),
@@ -246,7 +256,7 @@ class EventTable:
             "event": kind.name,
             "fields": fields,
             "problem": problem,
-            **undecoded,
+            **more,
         }
 
     def payload(self, row: int) -> bytes:
@@ -321,9 +331,10 @@ class EventTable:
         """One flat table, a row per event: common columns, then one nullable typed column per payload field.
 
         Fields of the same name and a compatible type share a column across event names; a field that clashes with
-        another type or a common column is called `Event.Field`. Arrays and structs are JSON text, binary is bytes.
+        another type or a common column is called `Event.Field`. Arrays and structs are JSON text, binary is bytes,
+        identifiers and addresses are texts. The names of numbers that have some are in `Field_name`.
         `time` is the UTC time with nanoseconds. Where events are not decoded, `payload` has their bytes and `problem`
-        the reason.
+        the reason; texts of messages are in `message`.
         """
         columns: dict[str, pa.Array] = {
             "row": pa.array(np.arange(len(self), dtype=np.int64)),
@@ -342,10 +353,21 @@ class EventTable:
             "payload_bytes": pa.array(self.payload_length),
         }
         undecoded = self._undecoded()
-        columns.update(_payload_columns(self, {name.lower() for name in (*columns, *_UNDECODED)}))
+        columns.update(_payload_columns(self, {name.lower() for name in (*columns, "message", *_UNDECODED)}))
+        if any(kind.family == "message" and kind.description is not None for kind in self.kinds):
+            columns["message"] = pa.array(self._messages(), pa.string())
         if undecoded.any():
             columns.update(zip(_UNDECODED, self._undecoded_columns(undecoded), strict=True))
         return pa.table(columns)
+
+    def _messages(self) -> NDArray[np.object_]:
+        """The texts of messages; None for other events."""
+        texts = np.full(len(self), None, object)
+        for index, kind in enumerate(self.kinds):
+            if kind.family == "message" and kind.description is not None:
+                for row in np.flatnonzero(self.kind == index).tolist():
+                    texts[row] = self.row(row).get("message")
+        return texts
 
     def _undecoded(self) -> NDArray[np.bool_]:
         """Rows whose payload has bytes that nothing could decode."""
@@ -378,6 +400,14 @@ class EventTable:
         )
 
 
+def _message(kind: EventKind, fields: Mapping[str, object]) -> str | None:
+    """The text of a message with its arguments; None for another event, and where only its number is known."""
+    described = kind.description
+    if kind.family != "message" or described is None:
+        return None
+    return format_message(described.message, described.schema, fields, kind.pointer_size)
+
+
 def _concatenate(parts: Sequence[Fields], name: str, order: NDArray[np.int64]) -> Column:
     """The column of all parts, in another order."""
     columns = [part.column(name) for part in parts]
@@ -405,20 +435,26 @@ def _payload_columns(table: EventTable, taken: set[str]) -> Iterator[tuple[str, 
     groups: dict[str, list[tuple[NDArray[np.int64], Column]]] = {}
     families: dict[str, str] = {}
     spelling: dict[str, str] = {}
-    for index in range(len(table.kinds)):
+    for index, kind in enumerate(table.kinds):
+        if kind.hook == LOG_FILE_HEADER:
+            continue  # What it says is the same for all rows, and `trace info` tells it.
         part = table._decode_kind(index)
         for name in part.fields:
-            values, family = _plain(part.fields, name, part.schema[name])
-            column = name
-            # Column names are case-insensitive for SQL engines, so they are compared that way here.
-            clash = spelling.get(name.lower(), name) != name or families.get(name, family) != family
-            if name.lower() in taken or clash:
-                column = f"{part.name}.{name}"
-                while families.get(column, family) != family or spelling.get(column.lower(), column) != column:
-                    column += "_"
-            spelling[column.lower()] = column
-            families[column] = family
-            groups.setdefault(column, []).append((part.rows, values))
+            described = part.schema[name]
+            columns = [(name, *_plain(part.fields, name, described))]
+            if described.map is not None and columns[0][2] == "integer":
+                columns.append((f"{name}_name", _named(part.fields[name], described), "text"))
+            for wanted, values, family in columns:
+                column = wanted
+                # Column names are case-insensitive for SQL engines, so they are compared that way here.
+                clash = spelling.get(column.lower(), column) != column or families.get(column, family) != family
+                if column.lower() in taken or clash:
+                    column = f"{part.name}.{wanted}"
+                    while families.get(column, family) != family or spelling.get(column.lower(), column) != column:
+                        column += "_"
+                spelling[column.lower()] = column
+                families[column] = family
+                groups.setdefault(column, []).append((part.rows, values))
     for column, parts in groups.items():
         yield column, _scatter(len(table), parts, families[column])
 
@@ -426,26 +462,43 @@ def _payload_columns(table: EventTable, taken: set[str]) -> Iterator[tuple[str, 
 def _plain(fields: Fields, name: str, described: Field) -> tuple[Column, str]:
     """Values as numpy integers or floats, or as Arrow or objects of one Arrow type; and the family of that type."""
     column = fields.column(name)
-    if isinstance(column, pa.ChunkedArray) and (family := _ARROW_FAMILIES.get(column.type)):
+    as_text = _means_text(described)
+    if not as_text and isinstance(column, pa.ChunkedArray) and (family := _ARROW_FAMILIES.get(column.type)):
         return column, family
     values = fields[name]
-    if values.dtype.kind in "iu":
+    if not as_text and values.dtype.kind in "iu":
         return values, "integer"
     if values.dtype.kind == "f":
         return values, "float"
-    texts = np.empty(len(values), object)
-    if described.in_type == InType.GUID and values.dtype.kind == "V":
-        texts[:] = [str(UUID(bytes_le=value)) for value in values.tolist()]
-        return texts, "text"
-    if described.in_type == InType.SYSTEMTIME and values.dtype.kind == "V":
-        texts[:] = [system_time(value) for value in values.tolist()]
-        return texts, "text"
-    if values.dtype.kind == "O" and all(isinstance(value, bytes) for value in values):
-        return values, "binary"
-    texts[:] = [value if isinstance(value, str) else json.dumps(value, default=jsonable) for value in values.tolist()]
-    return texts, "text"
+    if described.shape != Shape.SCALAR or described.in_type == InType.STRUCT:
+        return _objects([json.dumps(plain(described, value), default=jsonable) for value in values.tolist()]), "text"
+    if as_text:
+        distinct, index = np.unique(_objects(values.tolist()), return_inverse=True)
+        return _objects([_text(described, value) for value in distinct.tolist()])[index], "text"
+    if all(isinstance(value, bytes) for value in values.tolist()):
+        return _objects(values.tolist()), "binary"
+    return _objects([str(value) for value in values.tolist()]), "text"
 
 
+def _means_text(described: Field) -> bool:
+    """Whether people know the values as texts: identifiers, addresses, dates that are no numbers."""
+    if described.shape != Shape.SCALAR:
+        return False
+    return described.in_type in _TEXT_TYPES or described.out_type in (OutType.IPV4, OutType.IPV6, OutType.SOCKADDR)
+
+
+def _text(described: Field, value: object) -> str:
+    shown = plain(described, value)
+    return shown.hex() if isinstance(shown, bytes) else str(shown)
+
+
+def _named(values: NDArray[np.generic], described: Field) -> NDArray[np.object_]:
+    """The names that a field's map has for numbers; None for a number without one."""
+    distinct, index = np.unique(values, return_inverse=True)
+    return _objects([map_name(described, value) for value in distinct.tolist()])[index]
+
+
+_TEXT_TYPES = (InType.GUID, InType.SYSTEMTIME, InType.SID, InType.WBEMSID)
 _UNDECODED = ("payload", "problem")
 _ARROW_FAMILIES = {pa.string(): "text", pa.binary(): "binary"}
 
@@ -472,12 +525,3 @@ def _scatter(count: int, parts: Sequence[tuple[NDArray[np.int64], Column]], fami
         dense[rows] = values.astype(dtype)
         missing[rows] = False
     return pa.array(dense, mask=missing)
-
-
-def system_time(value: bytes) -> str:
-    """A SYSTEMTIME as ISO 8601; as hexadecimal digits when it is no date."""
-    year, month, _, day, hour, minute, second, milli = np.frombuffer(value, "<u2").tolist()
-    try:
-        return dt.datetime(year, month, day, hour, minute, second, milli * 1000).isoformat(timespec="milliseconds")
-    except ValueError:
-        return value.hex()

@@ -65,7 +65,7 @@ def side(events: list[EventRow], **session: object) -> Side:
 
 def of_run(run: Run) -> Side:
     table = run.etl().events
-    return Side(table, np.flatnonzero(table.names != "hook 0x0000"))
+    return Side(table, np.flatnonzero(table.recorded))
 
 
 def told(found: Comparison) -> list[tuple[Change, int, int]]:

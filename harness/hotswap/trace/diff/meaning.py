@@ -149,7 +149,7 @@ def _parts(number: int, side: Side, identity: tuple[str, str, int, int], meaning
             described = events.schema[name]
             if meaning.compares(kind.name, described):
                 columns[name] = _chosen(events.fields, name, chosen)
-            else:
+            elif chosen.any():
                 why = fickle(described)
                 reason = str(why) if why is not None and why not in meaning.include else "asked"
                 told.ignored.setdefault(reason, set()).add(f"{kind.name}.{name}")
