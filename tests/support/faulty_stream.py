@@ -59,7 +59,7 @@ class FaultyStream:
     def _cut_by(self, change: Change) -> None:
         if isinstance(change, CutAfter) and change.done:
             self.cut = True
-            self.inner.close()
+            self.close()
 
     def close(self) -> None:
         self.inner.close()

@@ -9,14 +9,18 @@ import itertools
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from agents import Resident
 
 from hotswap.deadline import Deadline
+from hotswap.driver.build import DriverBuild
+from hotswap.errors import DeadlineExpired
+from hotswap.machine.wine import WineMachine
 from hotswap.transport.agent import Agent, AgentProtocolError
 from hotswap.transport.base import Reconnection
+from hotswap.transport.protocol import AgentContract, Frame, encode_frame
 from hotswap.transport.returning import ReturningConnection
 from support.faulty_stream import Change, CutAfter, FaultyStream, unchanged
 
@@ -130,6 +134,44 @@ def test_threads_over_a_stream_that_is_cut_again_and_again(resident: Resident, d
         assert returns_of(agent) >= 3
     assert sorted(handles) == list(range(before + 1, before + 1 + calls * threads))
     assert opened(resident) == before + 1 + calls * threads
+
+
+class KeptStream(FaultyStream):
+    """A stream to an agent that is not told of its clients' end: what a relay in the guest does."""
+
+    def close(self) -> None:
+        self.cut = True
+
+    def read(self, size: int, deadline: Deadline) -> bytes:
+        while not self.cut:
+            with suppress(DeadlineExpired):
+                return super().read(size, deadline.within(0.05))
+            if deadline.expired:
+                raise DeadlineExpired("nothing came")
+        return b""
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_agent_that_waits_for_the_rest_of_a_cut_request_is_woken(
+    machine: WineMachine, build: DriverBuild, agent_contract: AgentContract, known: bool, deadline: Deadline
+) -> None:
+    process = machine.connect_agent(build.agent, deadline)
+    data = bytes(range(256)) * 3000
+
+    def again(_limit: Deadline) -> KeptStream:
+        return KeptStream(process)
+
+    first = KeptStream(process)
+    with Agent(first, agent_contract, reconnection=Reconnection(again, ask_after=0.05)) as agent:
+        if known:
+            agent.hello(deadline=deadline)
+            first.out = CutAfter(300_000)
+        else:  # another client has left it so
+            request = Frame(agent_contract["HsAgentOpFileWrite"], 0, 1, 1, data)
+            process.write(encode_frame(agent_contract, request)[:300_000], deadline)
+        agent.put(data, r"C:\cut.bin", deadline=deadline)
+        assert agent.get(r"C:\cut.bin", deadline=deadline) == data
+    process.close()
 
 
 def test_calls_over_a_stream_that_broke_keep_their_order(resident: Resident, deadline: Deadline) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
 from queue import SimpleQueue
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, HotswapError, LabFault
+from hotswap.transport.base import FILE_CHUNK_BYTES as _FULL_CHUNK
 from hotswap.transport.base import Reconnection, Transport
 from hotswap.transport.connection import Connection, PendingReply
 from hotswap.transport.protocol import (
@@ -25,16 +27,19 @@ from hotswap.transport.replies import JournalState
 _ATTEMPT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
 _GREETING_SECONDS = 0.25
+# How often nothing is answered before this many bytes are sent that mean nothing: see `_filler`.
+_FILLERS = {3: 1 << 16, 4: 1 << 20, 5: 1 << 22}
 # A request that arrives damaged so often will not arrive.
 _DAMAGED_LIMIT = 5
 
 
 class _Repeat(NamedTuple):
-    """What the repeating thread is to write for a call; `counted` in `_behind`."""
+    """What the repeating thread is to write for a call; `counted` in `_behind`, `filler` bytes that go before it."""
 
     pending: PendingReply
     frame: Frame
     counted: bool = False
+    filler: bytes = b""
 
 
 class ReturningConnection(Connection):
@@ -56,6 +61,7 @@ class ReturningConnection(Connection):
         self._session: bytes | None = None
         self._away: str | None = None
         self._behind = 0
+        self._unanswered = 0
         self._closing = False
         self._damaged: dict[int, int] = {}
         self._repeats: SimpleQueue[_Repeat | None] = SimpleQueue()
@@ -86,7 +92,9 @@ class ReturningConnection(Connection):
         if self._away is None:
             payload = PayloadWriter().u64(self.nonce, pending.request_id).finish()
             question = Frame(self.contract["HsAgentOpJournal"], 0, self.nonce, next(self._ids), payload)
-            self._repeats.put(_Repeat(_Question(self, question, pending), question))
+            filler = self._filler(self._unanswered, self.transport)
+            self._unanswered += 1
+            self._repeats.put(_Repeat(_Question(self, question, pending), question, filler=filler))
 
     def settle(self, pending: PendingReply, state: JournalState) -> None:
         """The journal's answer about a request: one that never came is sent again, one that ran is asked for."""
@@ -125,7 +133,8 @@ class ReturningConnection(Connection):
             with self._sending:
                 try:
                     if self._still_wanted(item.pending):
-                        self._push(encode_frame(self.contract, item.frame), Deadline.after(self.reconnection.seconds))
+                        data = item.filler + encode_frame(self.contract, item.frame)
+                        self._push(data, Deadline.after(self.reconnection.seconds))
                 except DeadlineExpired:
                     pass  # the stream is closed by now: over the next one all is repeated
                 finally:
@@ -140,9 +149,18 @@ class ReturningConnection(Connection):
                 self._waiting.setdefault(pending.request_id, []).append(pending)
             return pending.request_id in self._waiting
 
+    def _filler(self, unanswered: int, transport: Transport) -> bytes:
+        """Bytes for an agent that waits for the rest of a request that was cut, of this client or of one before it.
+
+        It gives the request up when it has as many bytes as that should have. Over a port that is not needed.
+        """
+        size = _FILLERS.get(unanswered, 0)
+        return bytes(size) if size <= transport.chunk_bytes or transport.chunk_bytes >= _FULL_CHUNK else b""
+
     # Reading
 
     def _deliver(self, frame: Frame) -> None:
+        self._unanswered = 0
         if frame.nonce == self.nonce and frame.flags & self.contract["HSAGENT_FLAG_REPLY"]:
             if frame.op == self._hello and not frame.flags & self.contract["HSAGENT_FLAG_ERROR"]:
                 self._session = self._session or _session_of(frame)
@@ -247,13 +265,14 @@ class ReturningConnection(Connection):
     def _greet(self, transport: Transport, deadline: Deadline) -> bytes:
         """Say hello over a new stream until it is answered; returns the agent's session id."""
         hello = Frame(self._hello, 0, self.nonce, next(self._ids), b"")
-        while True:
-            transport.write(encode_frame(self.contract, hello), deadline)
+        for attempt in itertools.count():
+            transport.write(self._filler(attempt, transport) + encode_frame(self.contract, hello), deadline)
             reply = self._await(transport, hello.id, deadline.within(_GREETING_SECONDS))
             if reply is not None:
                 return _session_of(reply)
             if deadline.expired:
-                raise DeadlineExpired("greeting the agent: there is a stream, but no agent answers on it")
+                break
+        raise DeadlineExpired("greeting the agent: there is a stream, but no agent answers on it")
 
     def _await(self, transport: Transport, request_id: int, deadline: Deadline) -> Frame | None:
         """The reply to the greeting, None when it does not come; what else comes meanwhile is delivered."""
