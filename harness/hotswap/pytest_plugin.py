@@ -140,11 +140,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """End the run with the test's own call: what that brings to light is the test's failure, not a later error."""
     __tracebackhide__ = True
     record = item.stash.get(_RECORD, None)
-    if record is None:
-        return (yield)
     try:
         result = yield
     except BaseException as error:
+        _explain(error)
+        if record is None:
+            raise
         if item.config.getoption("usepdb", False) and isinstance(error, Exception):
             # Whoever debugs wants to ask the driver.
             item.stash[_DEBUGGED] = error
@@ -153,10 +154,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if failure is None or failure is error:
             raise
         raise failure.with_traceback(error.__traceback__) from None
-    failure = record.end(None)
+    failure = None if record is None else record.end(None)
     if failure is not None:
         _raise_at(item, failure)
     return result
+
+
+def _explain(error: BaseException) -> None:
+    """Of an assertion on the answer of a rule, show all that the answer says."""
+    if isinstance(error, AssertionError) and "hotswap.trace.rules.answer" in sys.modules:
+        from hotswap.trace.rules.answer import explain_assertion
+
+        explain_assertion(error)
 
 
 def _raise_at(item: pytest.Item, failure: BaseException) -> None:

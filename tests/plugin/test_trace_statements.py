@@ -10,7 +10,7 @@ import pytest
 from hotswap.codes import CodeTable
 from hotswap.driver.host_events import host_events
 from hotswap.errors import UsageError
-from hotswap.testing.trace import Inconclusive, Trace, event
+from hotswap.testing import Inconclusive, Trace, event
 from hotswap.testing.trace_event import EventFields, NumberField, StatusField, field_name
 from hotswap.testing.verdict import SwapVerdict
 from hotswap.trace.etl import EtlFile

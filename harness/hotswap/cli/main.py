@@ -14,7 +14,7 @@ from hotswap.cli import doctor as doctor_commands
 from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
 from hotswap.cli import trace as trace_commands
-from hotswap.cli import trace_diff, trace_export, trace_show, trace_sql, trace_stats
+from hotswap.cli import trace_check, trace_diff, trace_export, trace_show, trace_sql, trace_stats
 from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import uninterrupted
@@ -34,7 +34,14 @@ app.command(name="swap")(swap_command.swap)
 app.command(name="conformance")(conformance_command.conformance)
 app.add_typer(runs_commands.app, name="runs")
 app.add_typer(trace_commands.app, name="trace")
-for _command in (trace_show.show, trace_stats.stats, trace_sql.sql, trace_export.export, trace_diff.diff):
+for _command in (
+    trace_show.show,
+    trace_stats.stats,
+    trace_sql.sql,
+    trace_export.export,
+    trace_diff.diff,
+    trace_check.check,
+):
     trace_commands.app.command()(_command)
 app.command(name="doctor")(doctor_commands.doctor)
 app.command(name="sweep")(doctor_commands.sweep)

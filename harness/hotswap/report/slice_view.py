@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from hotswap.report.format import duration
 from hotswap.report.model import Part, TraceModel, swap_parts, worker_text
 from hotswap.swap.swap_trace import END_OF_TIME
 from hotswap.trace.expect import status_text
+from hotswap.trace.places import place_moments, spread
 
 WIDTH, LEFT, RIGHT = 1000.0, 128.0, 24.0
 LANE, TOP = 40.0, 40.0
@@ -198,16 +197,7 @@ class _Drawing:
 
     def _places(self, ticks: list[int]) -> dict[int, float]:
         """Where each moment lies: gaps grow with the logarithm of their length."""
-        per_us = self.model.table.frequency / 1e6
-        steps = [0.0, *(6 + 9 * math.log10(1 + (b - a) / per_us) for a, b in pairwise(ticks))]
-        total = sum(steps) or 1.0
-        room = WIDTH - LEFT - RIGHT - 40
-        scale = min(2.6, room / total)
-        where, x = {}, LEFT + 20 + max(0.0, (room - total * scale) / 2 if len(ticks) == 1 else 0)
-        for tick, step in zip(ticks, steps, strict=True):
-            x += step * scale
-            where[tick] = round(x, 2)
-        return where
+        return place_moments(ticks, self.model.table.frequency / 1e6, LEFT + 20, WIDTH - LEFT - RIGHT - 40)
 
     def _top(self, lane: tuple[int, int]) -> float:
         return TOP + self.lanes[lane] * LANE
@@ -266,7 +256,7 @@ class _Drawing:
 
     def _draw_marks(self, view: SliceView, place: dict[int, float]) -> None:
         numbered = [(n, row) for n, row in enumerate(self.rows, 1) if self.lane_of[row] in self.lanes]
-        spots = _spread([place[int(self.tick[row])] for _, row in numbered])
+        spots = spread([place[int(self.tick[row])] for _, row in numbered], _MARK_GAP, WIDTH - RIGHT)
         first, said = int(self.tick[self.rows[0]]), -1e9
         for (number, row), x in zip(numbered, spots, strict=True):
             at = place[int(self.tick[row])]
@@ -277,17 +267,3 @@ class _Drawing:
                 text = f"+{after}" if int(self.tick[row]) != first else "0"
                 view.times.append(Label(at, view.height - 12, text))
                 said = at
-
-
-def _spread(wanted: list[float]) -> list[float]:
-    """Places near those wanted, in their order, none closer to the one before than a mark is wide."""
-    spots: list[float] = []
-    for x in wanted:
-        spots.append(max(x, spots[-1] + _MARK_GAP) if spots else x)
-    overflow = (spots[-1] if spots else 0) - (WIDTH - RIGHT)
-    for i in range(len(spots) - 1, -1, -1):
-        if overflow <= 0:
-            break
-        limit = spots[i + 1] - _MARK_GAP if i + 1 < len(spots) else WIDTH - RIGHT
-        spots[i] = min(spots[i], limit)
-    return spots

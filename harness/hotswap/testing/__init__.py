@@ -11,10 +11,12 @@ from hotswap.errors import GuestFault, UsageError
 from hotswap.testing.driver import Driver
 from hotswap.testing.guest import GuestMachine as Machine
 from hotswap.testing.swap import PendingSwap, Swap
-from hotswap.testing.trace import Events, Inconclusive, Trace, event
+from hotswap.testing.trace import Events, Trace
 from hotswap.testing.trace_event import Event
 from hotswap.testing.verdict import SwapVerdict
 from hotswap.testing.worker import Load, Worker
+from hotswap.trace.rules.answer import Inconclusive
+from hotswap.trace.rules.pattern import event
 from hotswap.transport.agent import Agent
 
 __all__ = [

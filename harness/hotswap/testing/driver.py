@@ -22,9 +22,10 @@ from hotswap.testing.guest import GuestMachine
 from hotswap.testing.pauses import Pauses
 from hotswap.testing.point import Point, key_of
 from hotswap.testing.swap import PendingSwap, Swap
-from hotswap.testing.trace import StepPattern
+from hotswap.testing.trace import plain
 from hotswap.testing.watch import CALL_SECONDS, HostWatch
 from hotswap.testing.worker import Access, Load, Worker
+from hotswap.trace.rules.pattern import Pattern as EventPattern
 from hotswap.transport.agent import Agent
 
 _WHILE_STALLED = 1
@@ -302,7 +303,7 @@ class Driver:
 
     # Schedules
 
-    def at(self, point: str | StepPattern, *, nth: int = 1) -> Point:
+    def at(self, point: str | EventPattern, *, nth: int = 1) -> Point:
         """Stop whoever writes this trace event, `event("IterationBegin", worker=2)`, the nth time from now on.
 
             with driver.at(event("IterationBegin", worker=2), nth=3):
@@ -311,12 +312,10 @@ class Driver:
         In the block the thread stands right after the event, which is in the trace; at its end it goes on. Any event of
         the host driver is a point; those of the runtime, `ProxyWoken` and the like, after `configure(verbose=True)`.
         """
-        step = StepPattern(point, {}) if isinstance(point, str) else point
+        name, fields = plain(point)
         if nth < 1:
             raise UsageError(f"nth is {nth}; it is a number from 1 on")
-        armed = Point(
-            Pauses(self.device), self._calling, self._last_seen, step.name, key_of(step.name, dict(step.fields)), nth
-        )
+        armed = Point(Pauses(self.device), self._calling, self._last_seen, name, key_of(name, fields), nth)
         self._points.append(armed)
         return armed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
@@ -85,7 +85,7 @@ class Point:
         return f"<point {self}>"
 
 
-def key_of(name: str, fields: dict[str, object]) -> int:
+def key_of(name: str, fields: Mapping[str, object]) -> int:
     """The key by which the driver knows the event: its first field. UsageError for an event or a field that is none."""
     known = host_events()
     if name not in known:

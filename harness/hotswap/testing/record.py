@@ -21,9 +21,10 @@ from hotswap.swap.result import SCHEMA, SwapResult
 from hotswap.testing.driver import Driver
 from hotswap.testing.evaluation import Evaluation
 from hotswap.testing.guest import GuestMachine
-from hotswap.testing.trace import Inconclusive, Trace
+from hotswap.testing.trace import Trace
 from hotswap.trace.expect import Verdict
 from hotswap.trace.export import export
+from hotswap.trace.rules.answer import Inconclusive
 
 _START_SECONDS = 60.0
 _ALIVE = "driver-host-alive"

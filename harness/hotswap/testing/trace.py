@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, overload
 
 import numpy as np
@@ -18,6 +18,12 @@ from hotswap.testing.verdict import SwapVerdict
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.expect import ExpectationResult, Verdict, format_slice
 from hotswap.trace.match import COMMON, Ints, Pattern, Wanted, first_sequence, inside, rows_of, window_around
+from hotswap.trace.rules.answer import Answer, Inconclusive
+from hotswap.trace.rules.condition import Compare, OneOf
+from hotswap.trace.rules.evidence import Evidence, Loss
+from hotswap.trace.rules.matched import View
+from hotswap.trace.rules.pattern import Pattern as EventPattern
+from hotswap.trace.rules.rule import Rule
 from hotswap.trace.schema import Field, OutType
 from hotswap.trace.table import EventTable
 
@@ -46,21 +52,22 @@ class TraceSource(Protocol):
         ...
 
 
-class Inconclusive(AssertionError):
-    """The statement cannot be told from this trace, because events are missing from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepPattern:
-    """Events of one name with fields of their own, for `Trace.assert_order`."""
-
-    name: str
-    fields: Mapping[str, Value]
-
-
-def event(name: str, /, **fields: Value) -> StepPattern:
-    """Events of one name with these fields: `trace.assert_order("SwapEnd", event("IterationBegin", version=2))`."""
-    return StepPattern(name, fields)
+def plain(pattern: EventPattern | str) -> tuple[str, dict[str, Value]]:
+    """Name and fields of an event that is given by values alone. UsageError for one with conditions."""
+    if isinstance(pattern, str):
+        return pattern, {}
+    if len(pattern.alternatives) != 1 or pattern.alternatives[0].any_name or pattern.alternatives[0].predicates:
+        raise UsageError(f"{pattern}: here an event has one name, and values for its fields; a rule takes more")
+    fields: dict[str, Value] = {}
+    for name, condition in pattern.alternatives[0].conditions:
+        given = condition.operand if isinstance(condition, Compare) and condition.operator == "==" else None
+        if isinstance(given, (int, str)):
+            fields[name] = given
+        elif isinstance(condition, OneOf) and all(isinstance(value, int) for value in condition.values):
+            fields[name] = condition.values
+        else:
+            raise UsageError(f"{pattern}: here a field is a number, the name of a code, or several numbers")
+    return pattern.alternatives[0].name, fields
 
 
 class Events(Sequence[Event]):
@@ -130,7 +137,7 @@ class Trace:
         """How many there are."""
         return len(self.events(name, **fields))
 
-    def assert_order(self, *steps: str | StepPattern, **fields: Value) -> tuple[Event, ...]:
+    def assert_order(self, *steps: str | EventPattern, **fields: Value) -> tuple[Event, ...]:
         """These events happened in this order; others may lie between. Returns the first that did.
 
         `fields` hold for every step that has them; `event("IterationBegin", version=2)` is a step with its own.
@@ -172,7 +179,7 @@ class Trace:
         return Events(self.table, name, rows, self._codes)
 
     def assert_never(
-        self, name: str, /, *, between: tuple[str | StepPattern, str | StepPattern] | None = None, **fields: Value
+        self, name: str, /, *, between: tuple[str | EventPattern, str | EventPattern] | None = None, **fields: Value
     ) -> None:
         """There is no such event: in the whole trace, or after a `between[0]` before the next `between[1]`.
 
@@ -196,6 +203,16 @@ class Trace:
             shown = [start, int(bad[0]), *([] if end is None else [end])]
             self._fail(f"{pattern} between {first} and {last}{more}", shown)
         return self._need_whole(f"no {pattern} between {first} and {last}")
+
+    @cached_property
+    def view(self) -> View:
+        """The trace as the rules of `hotswap.trace.rules` look at it."""
+        missing = [Loss.anywhere(self._source.missing)] if self._source.missing else []
+        return View(self.table, Evidence.of(self.etl).plus(missing))
+
+    def holds(self, rule: Rule) -> Answer:
+        """What a rule of `hotswap.trace.rules` says: true when it holds. `assert trace.holds(rule)` explains itself."""
+        return rule.on(self)
 
     def verdict(self) -> SwapVerdict:
         """What the swap expectations say of this test; of those only that it gave something to ask about."""
@@ -246,19 +263,19 @@ class Trace:
     def _rows(self, pattern: Pattern) -> Ints:
         return rows_of(self.table, pattern)
 
-    def _patterns(self, steps: Sequence[str | StepPattern], shared: Mapping[str, Value]) -> list[Pattern]:
+    def _patterns(self, steps: Sequence[str | EventPattern], shared: Mapping[str, Value]) -> list[Pattern]:
         """`shared` fields go to every step that has them; one that no step has is an error."""
-        wanted = [StepPattern(step, {}) if isinstance(step, str) else step for step in steps]
+        wanted = [plain(step) for step in steps]
         patterns = []
         used: set[str] = set()
-        for step in wanted:
-            known = self._fields_of(step.name)
+        for event_name, own in wanted:
+            known = self._fields_of(event_name)
             fitting = {name: value for name, value in shared.items() if find_field(name, known) is not None}
             used |= set(fitting)
-            patterns.append(self._pattern(step.name, {**fitting, **step.fields}))
+            patterns.append(self._pattern(event_name, {**fitting, **own}))
         for name in shared:
             if name not in used:
-                raise UsageError(f"none of {', '.join(step.name for step in wanted)} has a field {name!r}")
+                raise UsageError(f"none of {', '.join(event_name for event_name, _ in wanted)} has a field {name!r}")
         return patterns
 
     def _pattern(self, name: str, fields: Mapping[str, Value]) -> Pattern:

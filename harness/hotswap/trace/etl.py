@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hotswap.errors import UsageError
 from hotswap.trace.buffers import BufferImage, read_buffers
 from hotswap.trace.clock import ClockType, SessionClock
-from hotswap.trace.event_kind import NO_PROVIDER, EventKind, unnamed
+from hotswap.trace.event_kind import LOST_EVENT_GUID, NO_PROVIDER, EventKind, unnamed
 from hotswap.trace.framing import (
     BUFFER_HEADER_SIZE,
     BufferFlag,
@@ -47,7 +47,6 @@ _MOST_BAD = 16
 """As many events with a broken header are reported one by one."""
 _SOME = 8
 """As many payloads of a kind are looked at to tell how long its pointers are."""
-_LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e").bytes_le
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +326,7 @@ def _loss(data: bytes, header: LogFileHeader, buffers: NDArray[np.void], frames:
         missing = max(missing - max(over, 0), 0)
     flagged = buffers["flags"] & (BufferFlag.EVENTS_LOST | BufferFlag.BUFFER_LOST) != 0
     full = np.flatnonzero(np.isin(frames.type, (HeaderType.FULL32, HeaderType.FULL64)))
-    lost = sum(data[at + 24 : at + 40] == _LOST_EVENT_GUID for at in frames.offset[full].tolist())
+    lost = sum(data[at + 24 : at + 40] == LOST_EVENT_GUID.bytes_le for at in frames.offset[full].tolist())
     return LossReport(header.events_lost, header.buffers_lost, int(np.count_nonzero(flagged)), missing, lost)
 
 

@@ -10,6 +10,8 @@ from hotswap.trace.schema import EventSchema
 from hotswap.trace.schemas.description import EventDescription
 
 NO_PROVIDER = UUID(int=0)
+LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e")
+"""RT_LostEvent: event class of what a session lost."""
 LOG_FILE_HEADER = 0x0000
 """The hook of the event that is the file's own header."""
 

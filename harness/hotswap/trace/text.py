@@ -46,6 +46,15 @@ def status_text(code: int, *, wait: bool) -> str:
     return "STATUS_SUCCESS" if code == 0 else _STATUS_NAMES.get(code, f"0x{code:08x}")
 
 
+def status_code(name: str) -> int | None:
+    """The NTSTATUS of a name that `status_text` gives; None for any other."""
+    if name.startswith("STATUS_WAIT_") and name[12:].isdigit() and int(name[12:]) < 64:
+        return int(name[12:])
+    if name == "STATUS_SUCCESS":
+        return 0
+    return next((code for code, known in _STATUS_NAMES.items() if known == name), None)
+
+
 _EPOCH = dt.datetime(1601, 1, 1)
 _HEXADECIMAL = {InType.HEXINT32: 8, InType.HEXINT64: 16, InType.POINTER: 16}
 _CHARACTERS = (InType.UNICODECHAR, InType.ANSICHAR)

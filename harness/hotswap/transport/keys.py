@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import hashlib
+import ipaddress
 import os
 import secrets
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hotswap.errors import LabFault
+
+_CERTIFICATE_DAYS = 30
 
 
 def make_ssh_key(path: Path) -> str:
@@ -24,6 +31,38 @@ def make_ssh_key(path: Path) -> str:
     write_secret(path, private)
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return public.decode()
+
+
+def make_certificate(certificate: Path, key: Path) -> str:
+    """Make a self-signed TLS certificate for 127.0.0.1 and its key, as PEM files. Returns its SHA-256 (hex).
+
+    It is of one machine and a few days: whoever trusts it has this fingerprint pinned.
+    """
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hotswap machine")])
+    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")), x509.DNSName("localhost")])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=_CERTIFICATE_DAYS))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    write_secret(
+        key,
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    )
+    write_secret(certificate, built.public_bytes(serialization.Encoding.PEM))
+    return built.fingerprint(hashes.SHA256()).hex()
 
 
 def write_secret(path: Path, data: bytes) -> None:

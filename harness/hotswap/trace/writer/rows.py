@@ -11,6 +11,7 @@ from uuid import UUID
 
 from hotswap.errors import UsageError
 from hotswap.trace.encode import encode_payload
+from hotswap.trace.event_kind import LOST_EVENT_GUID
 from hotswap.trace.framing import EVENT_HEADER_SIZE, HeaderType
 from hotswap.trace.schema import EventSchema, Value
 from hotswap.trace.tracelogging import Provider
@@ -18,8 +19,6 @@ from hotswap.trace.writer.items import Item, pack_items, schema_item, traits_ite
 
 CHANNEL_TRACELOGGING = 11
 NOBODY = UUID(int=0)
-LOST_EVENT_GUID = UUID("6a399ae0-4bc6-4de9-870b-3657f8947e7e")
-"""RT_LostEvent: event class of what a session lost."""
 _MARKER = 0xC0
 _MARKER_MESSAGE = 0x90
 _MOST = 0xFFFF
