@@ -13,6 +13,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
+import winrm
 from agents import AGENT
 
 from hotswap.bench.local_sshd import LocalSshd
@@ -26,12 +27,15 @@ from hotswap.transport.keys import make_ssh_key, ssh_fingerprint
 from hotswap.transport.protocol import AgentContract
 from hotswap.transport.returning import ReturningConnection
 from hotswap.transport.ssh import SshError, SshTarget, SshTransport, connect_ssh
+from hotswap.transport.winrm import WinRmConnection, WinRmTarget
+from hotswap.wsman.process import EndpointProcess
 
 
 def server(machine: WineMachine, folder: Path, *, options: str = "") -> LocalSshd:
     folder.mkdir()
     command = f"{machine.wine.loader} '{AGENT}' --attach"
-    return LocalSshd(folder, machine.environment, command, machine.folder.prefix / "drive_c", options=options)
+    environment = {**machine.environment, "WINELOADER": str(machine.wine.loader)}
+    return LocalSshd(folder, environment, command, machine.folder.prefix / "drive_c", options=options)
 
 
 @pytest.fixture(scope="module")
@@ -240,3 +244,29 @@ def test_closing_leaves_no_thread_and_no_descriptor(
     before = held()
     once()
     deadline.wait_for(lambda: held() <= before, "the connection to end", last_seen=lambda: str(held()))
+
+
+def test_the_shells_of_the_endpoint_run_in_a_guest_over_ssh(
+    sshd: LocalSshd, agent_contract: AgentContract, tmp_path: Path, deadline: Deadline
+) -> None:
+    # What the endpoint in front of a guest does: commands by Wine's loader over SSH, with their streams and ends.
+    with EndpointProcess.for_guest(tmp_path, sshd.target, deadline) as endpoint:
+        target = WinRmTarget(
+            endpoint.port, endpoint.account.user, endpoint.account.password, endpoint.fingerprint, AGENT
+        )
+        connection = WinRmConnection(target)
+        with Agent(connection.agent(deadline), agent_contract, reconnection=Reconnection(connection.agent)) as agent:
+            data = bytes(range(256)) * 2000
+            agent.put(data, r"C:\over.bin", deadline=deadline)
+            assert agent.get(r"C:\over.bin", deadline=deadline) == data
+        connection.close()
+        session = winrm.Session(
+            f"https://127.0.0.1:{endpoint.port}/wsman",
+            auth=(endpoint.account.user, endpoint.account.password),
+            transport="ntlm",
+            server_cert_validation="validate",
+            ca_trust_path=str(tmp_path / "certificate.pem"),
+        )
+        ended = session.run_cmd("echo", ["it's", "&", "exit", "9"])
+        assert (ended.std_out.strip(), ended.status_code) == (b"it's", 9)
+        assert (tmp_path / "endpoint.log").read_text() == ""

@@ -41,7 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def endpoint(machine: WineMachine, build: DriverBuild, folder: Path) -> Iterator[EndpointProcess]:
     machine.connect_agent(build.agent, Deadline.after(30)).close()
-    with EndpointProcess(folder, str(machine.wine.loader), machine.environment, Deadline.after(30)) as endpoint:
+    with EndpointProcess.for_wine(
+        folder, str(machine.wine.loader), machine.environment, Deadline.after(30)
+    ) as endpoint:
         yield endpoint
         assert (folder / "endpoint.log").read_text() == ""
 

@@ -111,14 +111,18 @@ class SshConnection:
 
     def agent(self, deadline: Deadline) -> SshTransport:
         """Start the agent's command; the stream owns this connection from now on."""
-        name = str(self.target)
+        return SshTransport(self, self.execute(self.target.command, deadline))
+
+    def execute(self, command: str, deadline: Deadline) -> paramiko.Channel:
+        """Start a command in the guest's shell. Reading and writing its channel takes as long as it likes."""
         try:
             channel = self._transport.open_session(timeout=deadline.remaining)
             channel.settimeout(deadline.remaining)
-            channel.exec_command(self.target.command)
+            channel.exec_command(command)
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise SshError("channel", name, f"starting `{self.target.command}`: {_words(error)}") from error
-        return SshTransport(self, channel)
+            raise SshError("channel", str(self.target), f"starting `{command}`: {_words(error)}") from error
+        channel.settimeout(None)
+        return channel
 
     def push(self, agent: Agent, source: Path, guest_path: str, deadline: Deadline) -> str:
         """Copy a file into the guest over SFTP; it appears when it is whole. Returns its SHA-256 (hex).

@@ -8,15 +8,26 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from hotswap.transport.ssh import SshTarget
 from hotswap.wsman.authentication import Account
 from hotswap.wsman.endpoint import WsmanEndpoint
-from hotswap.wsman.runner import WineRunner
+from hotswap.wsman.runner import Runner, WineRunner
+from hotswap.wsman.ssh_runner import SshRunner
+
+
+def _runner(wanted: dict[str, Any]) -> Runner:
+    if wanted["kind"] == "ssh":
+        return SshRunner(SshTarget(**{**wanted["target"], "key": Path(wanted["target"]["key"])}))
+    return WineRunner(wanted["loader"], wanted["environment"], Path(wanted["folder"]))
+
 
 if __name__ == "__main__":
     wanted = json.loads(sys.stdin.readline())
-    runner = WineRunner(wanted["loader"], wanted["environment"], Path(wanted["folder"]))
     account = Account(wanted["user"], wanted["password"])
-    with WsmanEndpoint(runner, account, Path(wanted["certificate"]), Path(wanted["key"])) as endpoint:
+    with WsmanEndpoint(
+        _runner(wanted["runner"]), account, Path(wanted["certificate"]), Path(wanted["key"])
+    ) as endpoint:
         print(endpoint.port, flush=True)
         sys.stdin.read()

@@ -9,24 +9,37 @@ import select
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
 from hotswap.transport.keys import make_certificate, write_secret
+from hotswap.transport.ssh import SshTarget
 from hotswap.wsman.authentication import Account
 
 _STOP_SECONDS = 10.0
 
 
 class EndpointProcess:
-    """An endpoint whose commands run in a Wine prefix, with an account and a certificate made for it.
+    """An endpoint with an account and a certificate made for it; `fingerprint` is the certificate's SHA-256 (hex).
 
-    `fingerprint` is the certificate's SHA-256 (hex). Ends with the `with` block, and with this process.
+    Ends with the `with` block, and with this process.
     """
 
-    def __init__(self, folder: Path, loader: str, environment: Mapping[str, str], deadline: Deadline) -> None:
+    @classmethod
+    def for_wine(cls, folder: Path, loader: str, environment: Mapping[str, str], deadline: Deadline) -> EndpointProcess:
+        """Its commands run in a Wine prefix of this computer, which the environment names."""
+        return cls(folder, {"kind": "wine", "loader": loader, "environment": dict(environment)}, deadline)
+
+    @classmethod
+    def for_guest(cls, folder: Path, target: SshTarget, deadline: Deadline) -> EndpointProcess:
+        """Its commands run in the Wine prefix of a guest, over SSH."""
+        return cls(folder, {"kind": "ssh", "target": {**asdict(target), "key": str(target.key)}}, deadline)
+
+    def __init__(self, folder: Path, runner: Mapping[str, Any], deadline: Deadline) -> None:
         """`folder` takes its secrets and its log. LabFault when it does not start."""
         self.account = Account(f"user-{secrets.token_hex(4)}", secrets.token_urlsafe(24))
         self.fingerprint = make_certificate(folder / "certificate.pem", folder / "certificate.key")
@@ -45,9 +58,7 @@ class EndpointProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         wanted = {
-            "loader": loader,
-            "environment": dict(environment),
-            "folder": str(folder),
+            "runner": {**runner, "folder": str(folder)},
             "user": self.account.user,
             "password": self.account.password,
             "certificate": str(folder / "certificate.pem"),
