@@ -6,6 +6,7 @@ What the agent writes in the guest is independent of it.
 
 from __future__ import annotations
 
+from hotswap.trace.writer.arrow import arrow_batch
 from hotswap.trace.writer.batch import Batch
 from hotswap.trace.writer.file import EtlWriter, append_etl, build_etl, write_etl
 from hotswap.trace.writer.rows import (
@@ -24,5 +25,5 @@ from hotswap.trace.writer.session import Layout, Session
 
 __all__ = [
     "Batch", "ClassicRow", "ErrorRow", "EtlWriter", "EventRow", "Instance", "KernelRow", "Layout", "ManifestRow",
-    "MessageRow", "RawRow", "Row", "Session", "append_etl", "build_etl", "lost_event", "write_etl",
+    "MessageRow", "RawRow", "Row", "Session", "append_etl", "arrow_batch", "build_etl", "lost_event", "write_etl",
 ]  # fmt: skip
