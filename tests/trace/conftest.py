@@ -12,7 +12,7 @@ if (tests := str(Path(__file__).parents[1])) not in sys.path:
 
 from support.real_samples import samples_folder, samples_required, summarize
 
-collect_ignore = [] if samples_folder() or samples_required() else ["test_real_samples.py"]
+collect_ignore_glob = [] if samples_folder() or samples_required() else ["test_real_samples*.py"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

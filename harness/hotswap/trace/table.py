@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from uuid import UUID
 
@@ -132,6 +132,15 @@ class EventTable:
 
     def __repr__(self) -> str:
         return f"<EventTable of {len(self)} events and {len(self.kinds)} kinds>"
+
+    def take(self, rows: NDArray[np.int64]) -> EventTable:
+        """Some of the rows, in this order; kinds and data are shared."""
+        columns = {
+            column.name: getattr(self, column.name)[rows]
+            for column in fields(self)
+            if column.name not in ("kinds", "frequency", "data", "_decoded")
+        }
+        return replace(self, **columns, _decoded={})
 
     @cached_property
     def recorded(self) -> NDArray[np.bool_]:

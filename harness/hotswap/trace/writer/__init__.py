@@ -22,8 +22,10 @@ from hotswap.trace.writer.rows import (
     lost_event,
 )
 from hotswap.trace.writer.session import Layout, Session
+from hotswap.trace.writer.table import table_batch
 
 __all__ = [
     "Batch", "ClassicRow", "ErrorRow", "EtlWriter", "EventRow", "Instance", "KernelRow", "Layout", "ManifestRow",
-    "MessageRow", "RawRow", "Row", "Session", "append_etl", "arrow_batch", "build_etl", "lost_event", "write_etl",
+    "MessageRow", "RawRow", "Row", "Session", "append_etl", "arrow_batch", "build_etl", "lost_event",
+    "table_batch", "write_etl",
 ]  # fmt: skip

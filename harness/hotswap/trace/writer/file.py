@@ -106,6 +106,11 @@ class EtlWriter:
             self._write_buffer(buffer, buffer.last_tick if tick is None else tick)
         self._open.clear()
 
+    def update_header(self) -> None:
+        """Write into the header how many buffers there are, as some writers do while they run."""
+        self._stream.seek(0)
+        self._stream.write(self._header_buffer(Ending(self._buffers + 1)))
+
     def lose_events(self, cpu: int, count: int = 1) -> None:
         """The session has no room for some events of a processor: its next buffer says so, and the header counts."""
         self._lost_flags[cpu] = self._lost_flags.get(cpu, BufferFlag(0)) | BufferFlag.EVENTS_LOST
