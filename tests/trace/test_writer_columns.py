@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hotswap.errors import UsageError
 from hotswap.trace.clock import FILETIME_UNIX_EPOCH
 from hotswap.trace.etl import parse_etl
+from hotswap.trace.table import EventTable
 from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import arrow_batch, build_etl, write_etl
 from support.etl_rows import SESSION
@@ -43,6 +44,13 @@ _TYPES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
 ]
 
 
+def written(table: pa.Table, provider: Provider | None = PROVIDER) -> EventTable:
+    """The events of a file made of it, without the file's own header event."""
+    etl = parse_etl(build_etl(arrow_batch(table, provider), SESSION))
+    assert etl.problems == ()
+    return etl.events.take(np.flatnonzero(etl.events.recorded))
+
+
 @st.composite
 def tables(draw: st.DrawFn) -> pa.Table:
     rows = draw(st.integers(0, 12))
@@ -63,18 +71,17 @@ def tables(draw: st.DrawFn) -> pa.Table:
 @given(tables())
 @settings(max_examples=80, deadline=None)
 def test_a_table_comes_back_row_by_row(table: pa.Table) -> None:
-    etl = parse_etl(build_etl(arrow_batch(table, PROVIDER), SESSION))
-    assert etl.problems == ()
+    events = written(table)
     wanted = sorted(
         ((row["tick"], row["cpu"], at, row) for at, row in enumerate(table.to_pylist())), key=lambda each: each[:3]
     )
-    assert len(etl.events) == len(wanted)
+    assert len(events) == len(wanted)
     for index, (*_, row) in enumerate(wanted):
-        event = etl.events.row(index)
+        event = events.row(index)
         assert (event["tick"], event["cpu"], event["tid"], event["event"]) == (
             row["tick"], row["cpu"], row["tid"], row["event"],
         )  # fmt: skip
-        assert int(etl.events.keyword[index]) == row["keyword"]
+        assert int(events.keyword[index]) == row["keyword"]
         expected = {name: value for name, value in row.items() if name.startswith("f") and value is not None}
         assert event["fields"] == expected
 
@@ -90,21 +97,21 @@ def test_what_the_table_of_a_file_gives_makes_the_same_events_again() -> None:
             "B.Text": pa.array([None, 7, None]),
         }
     )
-    again = parse_etl(build_etl(arrow_batch(first), SESSION)).events
+    again = written(first, None)
     names = [(kind.provider_name, kind.name, kind.provider) for kind in (again.kinds[i] for i in again.kind.tolist())]
     assert names == [
         (name, event, Provider.named(name).guid)
         for name, event in (("HotSwap.Tests", "A"), ("Other", "B"), ("Other", "A"))
     ]
     assert [again.row(i)["fields"] for i in range(3)] == [{"Text": "one"}, {"Text": 7}, {"Text": "three"}]
-    twice = parse_etl(build_etl(arrow_batch(again.to_arrow()), SESSION)).events
+    twice = written(again.to_arrow(), None)
     assert [twice.row(i) for i in range(3)] == [again.row(i) for i in range(3)]
 
 
 def test_times_become_file_times() -> None:
     when = dt.datetime(2026, 3, 1, 12, 30, 1, 500, tzinfo=dt.UTC)
     table = pa.table({"tick": [1000], "event": ["A"], "when": pa.array([when], pa.timestamp("us", "UTC"))})
-    fields = parse_etl(build_etl(arrow_batch(table, PROVIDER), SESSION)).events.row(0)["fields"]
+    fields = written(table).row(0)["fields"]
     assert fields == {"when": int(when.timestamp()) * 10_000_000 + 5000 + FILETIME_UNIX_EPOCH}
 
 

@@ -16,7 +16,7 @@ from support.equal_tables import again, assert_equal
 from support.etl_rows import SESSION, every_header, row_lists
 
 
-@given(row_lists(), st.sampled_from([None, *Compression]))
+@given(row_lists(timed=True), st.sampled_from([None, *Compression]))
 @settings(max_examples=25, deadline=None)
 def test_a_table_comes_back_equal(rows: list[Row], compression: Compression | None) -> None:
     session = replace(SESSION, compression=compression)
