@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -21,10 +22,31 @@ from hotswap.trace.compression import Compression
 from hotswap.trace.etl import parse_etl
 from hotswap.trace.follow import FileSource, Follower, PerProcessor, Together, Watermark, follow
 from hotswap.trace.modes import MODE_CIRCULAR, MODE_KB_SIZES, MODE_PREALLOCATE
+from hotswap.trace.schema import EventSchema, Field, InType
 from hotswap.trace.table import EventTable
-from hotswap.trace.writer import EtlWriter, EventRow, Row, Session, build_etl, lost_event, write_etl
+from hotswap.trace.tracelogging import Provider
+from hotswap.trace.writer import (
+    EtlWriter,
+    EventRow,
+    ManifestRow,
+    Row,
+    Session,
+    build_etl,
+    event_info_row,
+    lost_event,
+    manifest_rows,
+    write_etl,
+)
 from support.etl_rows import COUNT, PROVIDER, SESSION, row_lists
 
+OWN = UUID("11223344-5566-7788-99aa-bbccddeeff00")
+XML = (
+    b"<instrumentationManifest><instrumentation><events>"
+    b'<provider name="Own-Source" guid="{11223344-5566-7788-99aa-bbccddeeff00}">'
+    b'<templates><template tid="t"><data name="n" inType="win:Int32"/></template></templates>'
+    b'<tasks><task name="Pong" value="1"/></tasks><events><event value="1" task="Pong" template="t"/></events>'
+    b"</provider></events></instrumentation></instrumentationManifest>"
+)
 NEVER_IDLE = PerProcessor(idle=1e6, still=1e6)
 PREALLOCATED = replace(SESSION, mode=MODE_KB_SIZES | MODE_PREALLOCATE | 1, maximum_file_size=200)
 CIRCULAR = replace(SESSION, mode=MODE_KB_SIZES | MODE_CIRCULAR, maximum_file_size=16)
@@ -135,6 +157,28 @@ def test_kinds_keep_their_numbers() -> None:
     for before, after in pairwise(tables):
         assert after.kinds[: len(before.kinds)] == before.kinds
     assert sum(len(table.events("Count")) for table in tables) == 200
+
+
+def test_events_are_described_by_what_was_said_long_ago() -> None:
+    """The buffers with the record and the manifest were let go of when the events come."""
+    schema, own = EventSchema("Ping", (Field("Number", InType.UINT32),)), Provider("Own-Source", OWN)
+    said: list[Row] = [
+        event_info_row(1000, 0, PROVIDER, 7, 0, schema),
+        *manifest_rows(1000, 0, 4, 8, own, XML, piece=99),
+    ]
+    later: list[Row] = [
+        ManifestRow(3000 + i, 0, 4, 8, guid, number, i.to_bytes(4, "little"))
+        for i in range(40)
+        for guid, number in ((PROVIDER.guid, 7), (OWN, 1))
+    ]
+    tables, follower = followed(
+        states_of([*said, *counts(60, cpus=1, first=2000), *later], replace(SESSION, processors=1))
+    )
+    assert len(tables) > 5
+    for name, field in (("Ping", "Number"), ("Pong", "n")):
+        values = np.concatenate([table.events(name)[field] for table in tables if len(table.events(name))])
+        assert values.tolist() == list(range(40))
+    assert follower.problems == []
 
 
 @pytest.mark.parametrize("compression", list(Compression))

@@ -10,6 +10,7 @@ from hotswap.deadline import Deadline
 from hotswap.trace.follow.follower import Follower
 from hotswap.trace.follow.order import PerProcessor, Together, Watermark
 from hotswap.trace.follow.source import FileSource, TraceSource
+from hotswap.trace.schemas.files import NOTHING_GIVEN, GivenSchemas
 
 __all__ = ["FileSource", "Follower", "PerProcessor", "Together", "TraceSource", "Watermark", "follow"]
 
@@ -21,11 +22,13 @@ def follow(
     *,
     alive: Callable[[], str | None] | None = None,
     watermark: Watermark | None = None,
+    given: GivenSchemas = NOTHING_GIVEN,
 ) -> Iterator[Follower]:
     """A follower of a file, which need not be there yet: `with follow(path, deadline) as tables: for table in tables`.
 
-    `alive` watches whoever writes it, `watermark` says what may be handed out (PerProcessor unless told otherwise).
+    `alive` watches whoever writes it, `watermark` says what may be handed out (PerProcessor unless told otherwise),
+    `given` describes events that the trace does not.
     """
     deadline.wait_for(path.exists, f"the trace {path} to be begun", alive=alive, interval=0.1)
     with FileSource(path) as source:
-        yield Follower(source, deadline, alive=alive, watermark=watermark)
+        yield Follower(source, deadline, alive=alive, watermark=watermark, given=given)

@@ -19,6 +19,8 @@ from hotswap.trace.follow.growing import FoundBuffer, GrowingTrace, Look
 from hotswap.trace.follow.order import BEGINNING, END_OF_TIME, PerProcessor, Seen, Watermark
 from hotswap.trace.follow.source import TraceSource
 from hotswap.trace.framing import BufferFlag, Problem
+from hotswap.trace.schemas.book import SchemaBook
+from hotswap.trace.schemas.files import NOTHING_GIVEN, GivenSchemas
 from hotswap.trace.table import EventTable
 
 _LOOK_SECONDS = 0.25
@@ -26,6 +28,8 @@ _LOOK_SECONDS = 0.25
 _NOT_YET = ("unclosed", "cut", "missing-buffers", "no-events")
 """Problems that every file has that is not finished."""
 _BUFFER_NUMBER = re.compile(r"^buffer \d+")
+_SOME = 8
+"""As many payloads of a kind are looked at where several layouts are possible."""
 _FLAGGED = BufferFlag.EVENTS_LOST | BufferFlag.BUFFER_LOST
 
 
@@ -52,6 +56,7 @@ class Follower:
         *,
         alive: Callable[[], str | None] | None = None,
         watermark: Watermark | None = None,
+        given: GivenSchemas = NOTHING_GIVEN,
     ) -> None:
         """`alive`: None while the writer lives, else what became of it (as in Deadline.wait_for)."""
         self.header: LogFileHeader | None = None
@@ -67,6 +72,8 @@ class Follower:
         self._deadline = deadline
         self._alive = alive or (lambda: None)
         self._watermark = watermark or PerProcessor()
+        self._given = given
+        self._book = SchemaBook(given)
         self._growing = GrowingTrace(source)
         self._kinds: dict[EventKind, int] = {}
         self._held: list[_Held] = []
@@ -74,7 +81,7 @@ class Follower:
         self._unsettled: deque[int] = deque()
         self._counted = 1
         self._flushed = self._settled = BEGINNING
-        self._given = BEGINNING
+        self._handed = BEGINNING
         self._sequence: set[int] = set()
         self._flagged = self._lost_events = 0
         self._changed = monotonic()
@@ -134,10 +141,10 @@ class Follower:
         """Add new buffers to those that are held, and hand out what is not too late for anything to come before."""
         before = len(self._held)
         self._held += [_Held(found, BEGINNING) for found in look.buffers]
-        if not look.buffers and not self.ended and self._reached(look) <= self._given:
+        if not look.buffers and not self.ended and self._reached(look) <= self._handed:
             return None
         data = b"".join([self._growing.first, *(each.found.data for each in self._held)])
-        etl = parse_etl(data)
+        etl = parse_etl(data, given=self._given)
         buffer = np.searchsorted(etl.buffers["place"], etl.events.offset, "right") - 1
         self._note(etl, buffer, before, look)
         upto = END_OF_TIME if self.ended else self._reached(look)
@@ -145,10 +152,11 @@ class Follower:
         fresh = buffer > before
         lost = np.array([kind.provider == LOST_EVENT_GUID for kind in etl.events.kinds], np.bool_)[etl.events.kind]
         self._lost_events += int(np.count_nonzero(lost & fresh))
-        late = fresh & (tick < self._given)
+        self._learn(etl.events, fresh)
+        late = fresh & (tick < self._handed)
         self.late += int(np.count_nonzero(late))
-        chosen = ((tick >= self._given) | fresh) & (tick < upto)
-        self._given = max(self._given, upto)
+        chosen = ((tick >= self._handed) | fresh) & (tick < upto)
+        self._handed = max(self._handed, upto)
         self._held = [each for each in self._held if each.last_tick >= upto]
         return self._renumbered(etl.events, np.flatnonzero(chosen))
 
@@ -182,8 +190,26 @@ class Follower:
             message = _BUFFER_NUMBER.sub(f"buffer {found.index}", problem.message)
             self.problems.append(Problem(problem.code, message, found.place + problem.offset - starts[index]))
 
+    def _learn(self, table: EventTable, fresh: NDArray[np.bool_]) -> None:
+        """Keep what new events say of others: their buffers will be gone when those come."""
+        teaching = np.array([self._book.teaches(kind) for kind in table.kinds], np.bool_)[table.kind]
+        for row in np.flatnonzero(teaching & fresh).tolist():
+            kind = table.kinds[int(table.kind[row])]
+            self._book.learn(kind, int(table.pid[row]), table.payload(row), 0)
+
+    def _named(self, table: EventTable) -> list[EventKind]:
+        """The kinds of a table with all that was said of them so far."""
+        named = []
+        for index, kind in enumerate(table.kinds):
+            if kind.description is None and not kind.self_describing:
+                rows = np.flatnonzero(table.kind == index)[:_SOME].tolist()
+                kind = self._book.named(kind, (table.payload(row) for row in rows))
+            named.append(kind)
+        return named
+
     def _renumbered(self, table: EventTable, rows: NDArray[np.int64]) -> EventTable:
         """Some rows, their kinds numbered as in the tables before."""
-        number = np.array([self._kinds.setdefault(kind, len(self._kinds)) for kind in table.kinds], np.int32)
+        kinds = self._named(table)
+        number = np.array([self._kinds.setdefault(kind, len(self._kinds)) for kind in kinds], np.int32)
         part = table.take(rows)
         return replace(part, kinds=tuple(self._kinds), kind=number[part.kind] if len(number) else part.kind)

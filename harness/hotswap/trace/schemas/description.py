@@ -27,7 +27,7 @@ class EventDescription:
     opcode: str = ""
     level: str = ""
     channel: str = ""
-    keywords: Mapping[int, str] = field(default_factory=dict)
+    keywords: Mapping[int, str] = field(default_factory=dict, hash=False)
     """By mask: those that the source names."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from hotswap.trace.writer.arrow import arrow_batch
 from hotswap.trace.writer.batch import Batch
 from hotswap.trace.writer.file import EtlWriter, append_etl, build_etl, write_etl
+from hotswap.trace.writer.records import event_info_row, manifest_rows, map_info_row
 from hotswap.trace.writer.rows import (
     ClassicRow,
     ErrorRow,
@@ -25,7 +26,26 @@ from hotswap.trace.writer.session import Layout, Session
 from hotswap.trace.writer.table import table_batch
 
 __all__ = [
-    "Batch", "ClassicRow", "ErrorRow", "EtlWriter", "EventRow", "Instance", "KernelRow", "Layout", "ManifestRow",
-    "MessageRow", "RawRow", "Row", "Session", "append_etl", "arrow_batch", "build_etl", "lost_event",
-    "table_batch", "write_etl",
-]  # fmt: skip
+    "Batch",
+    "ClassicRow",
+    "ErrorRow",
+    "EtlWriter",
+    "EventRow",
+    "Instance",
+    "KernelRow",
+    "Layout",
+    "ManifestRow",
+    "MessageRow",
+    "RawRow",
+    "Row",
+    "Session",
+    "append_etl",
+    "arrow_batch",
+    "build_etl",
+    "event_info_row",
+    "lost_event",
+    "manifest_rows",
+    "map_info_row",
+    "table_batch",
+    "write_etl",
+]
