@@ -215,22 +215,22 @@ def worker_refused(run: Run) -> None:
     run.first("WorkerCreate", Worker=3).fields["Status"] = 0xC000009A
 
 
-@fails("worker-threads-survive", text="on thread 999 instead of 301")
+@fails("worker-threads-survive", text="has tid 999 where the WorkerCreate has WorkerThreadId 301")
 def iteration_on_another_thread(run: Run) -> None:
     run.find("IterationBegin", Worker=1)[-1].tid = 999
 
 
-@fails("worker-threads-survive", text="WorkerThreadStart 2 times")
+@fails("worker-threads-survive", text="expected exactly 1 WorkerThreadStart for Worker 1")
 def thread_made_again(run: Run) -> None:
     run.copy(run.first("WorkerThreadStart", Worker=1))
 
 
-@fails("worker-threads-survive", text="WorkerThreadEnd 0 times")
+@fails("worker-threads-survive", text="expected exactly 1 WorkerThreadEnd for Worker 1")
 def thread_without_end(run: Run) -> None:
     run.remove(run.first("WorkerThreadEnd", Worker=1))
 
 
-@fails("worker-threads-survive", text="after its thread had ended")
+@fails("worker-threads-survive", text="comes after the WorkerThreadEnd at")
 def iteration_after_thread_end(run: Run) -> None:
     run.first("WorkerThreadEnd", Worker=1).tick = run.find("IterationBegin", Worker=1)[-1].tick - 1
 
@@ -339,7 +339,7 @@ def iteration_without_end(run: Run) -> None:
     run.remove(run.find("IterationEnd", Worker=1)[3])
 
 
-@fails("no-iteration-cut-short", "work-once-per-iteration", "signals-accounted", text="more often than it begins")
+@fails("no-iteration-cut-short", "work-once-per-iteration", "signals-accounted", text="ends what was not begun")
 def iteration_without_begin(run: Run) -> None:
     run.remove(run.find("IterationBegin", Worker=1)[3])
     run.recount()
@@ -357,7 +357,7 @@ def iteration_begun_twice(run: Run) -> None:
     run.recount()
 
 
-@fails("no-iteration-cut-short", text="iteration 5 where 4 was due")
+@fails("no-iteration-cut-short", text="has Iteration 5 where 4 was due")
 def iteration_number_skipped(run: Run) -> None:
     for begin in run.find("IterationBegin", Worker=1)[:2:-1]:
         for event in run.iteration(begin):
@@ -378,39 +378,41 @@ def iterations_overlap(run: Run) -> None:
     run.iteration(first)[-1].tick = second.tick + 1
 
 
-@fails("no-iteration-cut-short", text="another version or wait status")
+@fails("no-iteration-cut-short", text="has WaitStatus STATUS_WAIT_0 where the IterationBegin has STATUS_WAIT_1")
 def iteration_ends_with_another_status(run: Run) -> None:
     run.find("IterationEnd", Worker=1)[3].fields["WaitStatus"] ^= 1
 
 
-@fails("work-once-per-iteration", text="ran twice")
+@fails(
+    "work-once-per-iteration", text="expected exactly 1 EndpointWork for Worker 1, Iteration 4 (the IterationBegin at"
+)
 def work_twice(run: Run) -> None:
     run.copy(run.find("EndpointWork", Worker=1)[3])
 
 
-@fails("work-once-per-iteration", text="no work in iteration")
+@fails("work-once-per-iteration", text="), the trace has 0")
 def no_work(run: Run) -> None:
     run.remove(run.find("EndpointWork", Worker=1)[3])
 
 
-@fails("work-once-per-iteration", "nothing-runs-while-held", text="before it began or after it ended")
+@fails("work-once-per-iteration", "nothing-runs-while-held", text="comes after the IterationEnd at")
 def work_outside_its_iteration(run: Run) -> None:
     work = run.find("EndpointWork", Worker=1)[3]
     end = run.first("IterationEnd", Worker=1, Iteration=work["Iteration"])
     work.tick, end.tick = end.tick, work.tick
 
 
-@fails("work-names-version", "no-old-version-after-switch", text="version 9 worked in iteration")
+@fails("work-names-version", "no-old-version-after-switch", text="has Version 9 where the IterationBegin has 1")
 def work_of_another_version(run: Run) -> None:
     run.find("EndpointWork", Worker=1)[3].fields["Version"] = 9
 
 
-@fails("work-names-wait-status", text="the wait returned STATUS_WAIT_")
+@fails("work-names-wait-status", text="where the IterationBegin has STATUS_WAIT_")
 def work_with_another_status(run: Run) -> None:
     run.find("EndpointWork", Worker=1)[3].fields["WaitStatus"] ^= 1
 
 
-@fails("work-once-per-iteration", text="work without an iteration")
+@fails("work-once-per-iteration", text="is not preceded by an IterationBegin")
 def work_without_iteration(run: Run) -> None:
     run.copy(run.find("EndpointWork", Worker=1)[3], Iteration=9999)
 
@@ -423,7 +425,7 @@ def worker_ends_by_itself(run: Run) -> None:
     run.first("WorkerThreadEnd", Worker=1).tick = stop.tick - 1
 
 
-@open_question("workers-run-until-stopped", "no worker's thread ends")
+@open_question("workers-run-until-stopped", "the trace has no WorkerThreadEnd")
 def no_thread_end_at_all(run: Run) -> None:
     run.remove(*run.find("WorkerThreadEnd"))
     run.keep_ring = True  # no ring witness: what is missing in the trace is then no failure
@@ -559,12 +561,12 @@ def signals_counted_wrong(run: Run) -> None:
     run.first("HostStop").fields["Signals"] -= 1
 
 
-@fails("counters-agree", text="worker 2 counts")
+@fails("counters-agree", text="the Iterations of WorkerStop for Worker 2 is")
 def worker_counted_wrong(run: Run) -> None:
     run.first("WorkerStop", Worker=2).fields["Iterations"] += 1
 
 
-@fails("counters-agree", text="the loads count")
+@fails("counters-agree", text="the sum of Accepted of LoadStop is")
 def load_counted_wrong(run: Run) -> None:
     run.first("LoadStop").fields["Accepted"] += 1
 

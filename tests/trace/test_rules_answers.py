@@ -106,7 +106,7 @@ FAILING: list[tuple[str, Rule, str, list[str]]] = [
     ),
     (
         "exactly", exactly_once("C", per="K", for_each="A"),
-        "expected exactly 1 C for K 1, the trace has 3 (and 1 more)", ["C", "C"],
+        "expected exactly 1 C for K 1 (the A at 0.0 us), the trace has 3 (and 1 more)", ["C", "C"],
     ),
     ("at least", at_least(4, "C"), "expected at least 4 C, the trace has 3", ["C", "C", "C"]),
     (

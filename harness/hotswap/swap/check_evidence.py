@@ -7,11 +7,31 @@ import numpy as np
 from hotswap.swap.finding import Finding, fails, holds, unknown
 from hotswap.swap.swap_trace import PROVIDER_NAME, SwapTrace
 from hotswap.swap.witnesses import SwapWitnesses
+from hotswap.trace.rules.evidence import Evidence, Loss
+from hotswap.trace.rules.matched import View
 
 
 def evidence_complete(trace: SwapTrace) -> Finding:
     """Ring, file and trace session say that nothing is missing, and the driver's first and last events are there."""
-    etl, seen, events = trace.etl, trace.witnesses, trace.events
+    etl = trace.etl
+    gaps, rows = _untraced(trace)
+    if etl.loss.any:
+        gaps.append(f"the file reports a loss: {etl.loss.describe()}")
+    gaps += [f"damaged file: {problem.message} (offset {problem.offset})" for problem in etl.problems[:3]]
+    if gaps:
+        return unknown("; ".join(gaps[:4]) + (f"; and {len(gaps) - 4} more" if len(gaps) > 4 else ""), rows)
+    return holds(f"{trace.driver_events} events, nothing dropped or lost")
+
+
+def view_of(trace: SwapTrace) -> View:
+    """The trace as rules look at it: what the file lacks has its time, what else is missing may be anywhere."""
+    gaps, _ = _untraced(trace)
+    return View(trace.table, Evidence.of(trace.etl).plus(map(Loss.anywhere, gaps)))
+
+
+def _untraced(trace: SwapTrace) -> tuple[list[str], list[int]]:
+    """What is missing besides what the file itself tells of, and the rows that show it."""
+    seen, events = trace.witnesses, trace.events
     gaps: list[str] = []
     rows: list[int] = []
     if trace.driver_events == 0:
@@ -34,9 +54,6 @@ def evidence_complete(trace: SwapTrace) -> Finding:
     if told.any():
         gaps.append(f"the host driver counts {int(told.max())} dropped events")
         rows += events["HostStop"].row.tolist()
-    if etl.loss.any:
-        gaps.append(f"the file reports a loss: {etl.loss.describe()}")
-    gaps += [f"damaged file: {problem.message} (offset {problem.offset})" for problem in etl.problems[:3]]
     if seen.trace_stop_error is None:
         gaps.append("it is not known whether the trace was stopped properly")
     elif seen.trace_stop_error:
@@ -45,10 +62,7 @@ def evidence_complete(trace: SwapTrace) -> Finding:
     if len(pending) or len(orphans):
         gaps.append(f"{len(pending)} SignalBegin without SignalEnd and {len(orphans)} SignalEnd without SignalBegin")
         rows += [*pending.row[:1].tolist(), *orphans.row[:1].tolist()]
-    gaps += trace.defects
-    if gaps:
-        return unknown("; ".join(gaps[:4]) + (f"; and {len(gaps) - 4} more" if len(gaps) > 4 else ""), rows)
-    return holds(f"{trace.driver_events} events, nothing dropped or lost")
+    return gaps + trace.defects, rows
 
 
 def _events_due(seen: SwapWitnesses) -> list[str]:

@@ -37,39 +37,6 @@ def counters_zero_at_unload(trace: SwapTrace) -> Finding:
     return holds("nothing left at the end")
 
 
-def counters_agree(trace: SwapTrace) -> Finding:
-    """The host's counters agree with the events in the trace."""
-    stop, runs, signals = trace.events["HostStop"], trace.iterations, trace.signals
-    if not len(stop):
-        return unknown("the trace has no HostStop")
-    counted = {"Iterations": len(runs.row), "Signals": len(signals.end_row)}
-    for name, count in counted.items():
-        if int(stop[name][-1]) != count:
-            return fails(f"the host counts {int(stop[name][-1])} {name}, the trace has {count}", [stop.row[-1]])
-        told = (trace.witnesses.final_counters or {}).get(name, count)
-        if told != count:
-            return fails(f"the counters read at the end say {told} {name}, the trace has {count}")
-    stopped = trace.events["WorkerStop"]
-    for i in range(len(stopped)):
-        worker = int(stopped["Worker"][i])
-        count = int(np.count_nonzero(runs.worker == worker))
-        if int(stopped["Iterations"][i]) != count:
-            text = f"worker {worker} counts {int(stopped['Iterations'][i])} iterations, the trace has {count}"
-            return fails(text, [stopped.row[i]])
-        told_mask = (trace.witnesses.final_states or {}).get(worker)
-        if told_mask is not None and told_mask != int(stopped["FinalStateMask"][i]) & ((1 << 64) - 1):
-            return fails(f"worker {worker}: the reply to its stop names other final states", [stopped.row[i]])
-    loads = trace.events["LoadStop"]
-    if len(loads) and len(loads) == len(trace.events["LoadStart"]):
-        mine = signals.source == 1
-        totals = (("Signals", mine), ("Accepted", mine & signals.accepted))
-        for name, chosen in totals:
-            told_total, count = int(loads[name].sum()), int(np.count_nonzero(chosen))
-            if told_total != count:
-                return fails(f"the loads count {told_total} {name}, the trace has {count}", loads.row)
-    return holds(f"{counted['Iterations']} iterations and {counted['Signals']} signals by both")
-
-
 def endpoint_unloaded(trace: SwapTrace) -> Finding:
     """The host unloaded the endpoint driver that each swap took out of force, with success."""
     unloaded = trace.events["EndpointUnloaded"]

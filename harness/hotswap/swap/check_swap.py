@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from hotswap.swap.finding import Finding, and_more, fails, holds, unknown, versions_differ
-from hotswap.swap.swap_trace import END_OF_TIME, Column, Ints, SwapTrace
+from hotswap.swap.swap_trace import END_OF_TIME, Ints, SwapTrace
 from hotswap.swap.swaps import Outcome, Stall, Swap, irregular
 from hotswap.swap.witnesses import WAIT_ALL, UpdateReply
 from hotswap.trace.expect import status_text
@@ -145,55 +145,6 @@ def hold_time_in_budget(trace: SwapTrace) -> Finding:
     return holds(f"calls held for {longest:,.3f} ms at the longest, in {seen} stalls")
 
 
-def no_old_version_after_switch(trace: SwapTrace) -> Finding:
-    """Whatever runs, runs in the version in force: none of the old after the switch, none of the new before it."""
-    if not any(swap.tick("Switched") is not None for swap in trace.swaps):
-        return unknown("no switch in the trace")
-    ticks, versions = trace.force
-    begins, works = trace.events["IterationBegin"], trace.events["EndpointWork"]
-    bad: list[tuple[int, int, str]] = []
-    for what, events in (("IterationBegin", begins), ("EndpointWork", works)):
-        early = versions[np.searchsorted(ticks, events.tick, "left").clip(1) - 1]
-        late = versions[np.searchsorted(ticks, events.tick, "right").clip(1) - 1]
-        wrong = np.flatnonzero((events["Version"] != early) & (events["Version"] != late))
-        bad += [(int(events.tick[i]), int(i), what) for i in wrong]
-    if not bad:
-        return holds(f"{len(begins)} iterations and {len(works)} work events, all in the version in force")
-    tick, index, what = min(bad)
-    events = begins if what == "IterationBegin" else works
-    version = int(events["Version"][index])
-    switch = int(np.searchsorted(ticks, tick, "right")) - 1
-    rows = [int(events.row[index])]
-    if switch > 0:
-        changes = [step for swap in trace.swaps for name in ("Switched", "RolledBack") for step in swap.all(name)]
-        rows += [step.row for step in changes if step.tick == int(ticks[switch])]
-    text = (
-        f"{what} of worker {events['Worker'][index]} in version {version} while version {versions[switch]} was in force"
-    )
-    return fails(text + and_more(len(bad)), rows)
-
-
-def nothing_runs_while_held(trace: SwapTrace) -> Finding:
-    """Between the drain and the release of a swap no iteration begins or ends and no endpoint driver works."""
-    windows = [
-        (swap, stall.drained, stall.released)
-        for swap, stall in _stalls(trace)
-        if stall.drained_in_time and stall.drained is not None and stall.released is not None
-    ]
-    if not windows:
-        return unknown("no drain and release in the trace")
-    for swap, drained, released in windows:
-        for name in ("IterationBegin", "EndpointWork"):
-            events: Column = trace.events[name]
-            inside = np.flatnonzero((events.tick > drained.tick) & (events.tick < released.tick))
-            if len(inside):
-                first = int(inside[0])
-                rows = [drained.row, int(events.row[first]), released.row]
-                text = f"{name} of worker {events['Worker'][first]} between drain and release of swap {swap.number}"
-                return fails(text + and_more(len(inside)), rows)
-    return holds(f"nothing ran between drain and release of {len(windows)} stalls")
-
-
 def progress_after_swap(trace: SwapTrace) -> Finding:
     """Every version that was to be exercised was: all workers signalled while it was in force ran in it."""
     seen = trace.witnesses
@@ -228,15 +179,6 @@ def _spans(trace: SwapTrace) -> list[tuple[int, int, int]]:
     changes = [(s.to_version, tick) for s in trace.swaps if s.switched and (tick := s.tick("Switched")) is not None]
     ends = [*(tick for _, tick in changes), END_OF_TIME][1:]
     return [(version, start, end) for (version, start), end in zip(changes, ends, strict=True) if version]
-
-
-def swap_bounds(trace: SwapTrace) -> list[tuple[Swap, int, int]]:
-    """(swap, tick, row) of every drain that ended with nobody inside."""
-    return [
-        (swap, stall.drained.tick, stall.drained.row)
-        for swap, stall in _stalls(trace)
-        if stall.drained_in_time and stall.drained is not None
-    ]
 
 
 def spanning(begin: Ints, end: Ints, tick: int) -> Ints:

@@ -12,13 +12,14 @@ from typing import Literal
 
 from hotswap.swap import (
     check_evidence,
-    check_iterations,
     check_outside,
     check_signals,
     check_swap,
     check_verified,
+    swap_rules,
 )
 from hotswap.swap.finding import Finding
+from hotswap.swap.swap_rules import by_rule
 from hotswap.swap.swap_trace import SwapTrace
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.trace.etl import EtlFile
@@ -32,9 +33,10 @@ class Expectation:
     """One statement about a swap run. `clauses` are those of reference/driver-hot-swap.md.
 
     `from_trace`: its failures are drawn from events that are there or not, so without complete evidence they prove
-    nothing and become inconclusive. `hot_swap_only`: not asked of a restart update (runtime plain), which ends its
-    threads and unloads the old image before there is a new one. `about`: what must have happened for there to be
-    something to ask about; a test of its own shape, which did nothing of it, does not leave it open.
+    nothing and become inconclusive; a rule knows by itself what its failure depends on. `hot_swap_only`: not asked of a
+    restart update (runtime plain), which ends its threads and unloads the old image before there is a new one. `about`:
+    what must have happened for there to be something to ask about; a test of its own shape, which did nothing of it,
+    does not leave it open.
     """
 
     id: str
@@ -111,7 +113,8 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "workers-run-until-stopped",
         "A worker's thread ends only after the worker was asked to stop.",
         ("W18", "W56", "W60"),
-        check_iterations.workers_run_until_stopped,
+        by_rule(swap_rules.WORKERS_RUN_UNTIL_STOPPED),
+        from_trace=False,
         hot_swap_only=True,
         about="worker",
     ),
@@ -119,7 +122,8 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "worker-threads-survive",
         "Each worker keeps its thread over all swaps.",
         ("W56", "W11"),
-        check_iterations.worker_threads_survive,
+        by_rule(swap_rules.WORKER_THREADS_SURVIVE),
+        from_trace=False,
         hot_swap_only=True,
         about="iteration",
     ),
@@ -127,35 +131,40 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "no-iteration-cut-short",
         "Each iteration begins and ends once, in sequence, and none spans the drain of a swap.",
         ("W16", "W18", "W19", "W54", "R28"),
-        check_iterations.no_iteration_cut_short,
+        by_rule(swap_rules.NO_ITERATION_CUT_SHORT),
+        from_trace=False,
         about="iteration",
     ),
     Expectation(
         "work-once-per-iteration",
         "The endpoint driver works exactly once in each iteration.",
         ("W16", "W55"),
-        check_iterations.work_once_per_iteration,
+        by_rule(swap_rules.WORK_ONCE_PER_ITERATION, about=swap_rules.BEGIN),
+        from_trace=False,
         about="iteration",
     ),
     Expectation(
         "work-names-wait-status",
         "The endpoint driver reports the wait status that the host was given.",
         ("W17", "R33"),
-        check_iterations.work_names_wait_status,
+        by_rule(swap_rules.WORK_NAMES_WAIT_STATUS),
+        from_trace=False,
         about="iteration",
     ),
     Expectation(
         "work-names-version",
         "The endpoint driver reports the version that the host called.",
         ("W53", "W55", "R8"),
-        check_iterations.work_names_version,
+        by_rule(swap_rules.WORK_NAMES_VERSION),
+        from_trace=False,
         about="iteration",
     ),
     Expectation(
         "nothing-runs-while-held",
         "Between drain and release of a swap nothing of the endpoint driver runs.",
         ("R19", "R20", "W55"),
-        check_swap.nothing_runs_while_held,
+        by_rule(swap_rules.NOTHING_RUNS_WHILE_HELD),
+        from_trace=False,
         hot_swap_only=True,
         about="swap",
     ),
@@ -163,7 +172,8 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "no-old-version-after-switch",
         "Nothing of the old version begins after the switch, nothing of the new one before it.",
         ("W53", "R8", "R18", "R20", "R21", "R24"),
-        check_swap.no_old_version_after_switch,
+        by_rule(swap_rules.no_old_version_after_switch, about=swap_rules.SWITCHED),
+        from_trace=False,
         hot_swap_only=True,
         about="swap",
     ),
@@ -207,7 +217,8 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "counters-agree",
         "The host's counters agree with the trace.",
         (),
-        check_outside.counters_agree,
+        by_rule(swap_rules.counters_agree),
+        from_trace=False,
     ),
     Expectation(
         "counters-zero-at-unload",

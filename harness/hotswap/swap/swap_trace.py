@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hotswap.swap.swaps import STEPS, Step, Swap
 from hotswap.swap.witnesses import SwapWitnesses, WorkerDefinition
 from hotswap.trace.etl import EtlFile
+from hotswap.trace.rules.matched import View
 from hotswap.trace.table import EventTable
 from hotswap.trace.tracelogging import provider_guid
 
@@ -141,6 +142,13 @@ class SwapTrace:
             else:
                 fields[field] = values.astype(np.int64)
         return Column(events.rows, events.tick, events.tid, fields)
+
+    @cached_property
+    def view(self) -> View:
+        """The trace as rules look at it."""
+        from hotswap.swap.check_evidence import view_of
+
+        return view_of(self)
 
     @cached_property
     def driver_events(self) -> int:

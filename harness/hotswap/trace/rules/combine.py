@@ -49,7 +49,9 @@ class Combined(Rule):
                 if any(a.verdict is one for a in answers)
             )
             deciding = [answer for answer in answers if answer.verdict is verdict]
-        message = "; ".join(answer.message for answer in deciding)
+        # Of several that fail, or are open, the first is told: what others rest on is stated first.
+        first = deciding[:1] if self.how == "and" and verdict is not Verdict.PASS else deciding
+        message = "; ".join(answer.message for answer in first)
         if self.how == "not" and verdict is Verdict.FAIL:
             message = f"it holds: {message}"
         proof = next((answer.proof for answer in deciding if answer.proof is not None), None)

@@ -158,9 +158,9 @@ class _Side:
         count = len(groups[0])
         if self.kind == "given":
             if isinstance(self.given, Mapping):
-                found = [self.given.get(int(code), 0) for code in groups[0]]
-                return np.array(found, np.int64)
-            return np.full(count, self.given, np.int64)
+                return np.array([_signed(self.given.get(int(code), 0)) for code in groups[0]], np.int64)
+            assert isinstance(self.given, int)
+            return np.full(count, _signed(self.given), np.int64)
         if self.kind == "value":
             result = np.zeros(count, np.int64)
             result[self.code] = self.values  # the last one counts
@@ -221,6 +221,12 @@ def _groups(sides: list[_Side], windows: Windows, key: Key) -> tuple[Ints, Ints,
         if len(key.fields) == 1 and side.matched[key.fields[0]].dtype.kind in "iu":
             value[number] = int(side.matched[key.fields[0]][side.event[event]])
     return value, window, names
+
+
+def _signed(number: int) -> int:
+    """A number of 64 bits as numpy holds it: fields of either sign are compared by their bits."""
+    low = number & 0xFFFF_FFFF_FFFF_FFFF
+    return low - (1 << 64) if low >> 63 else low
 
 
 def _side(side: Quantity | int | Mapping[int, int]) -> str:

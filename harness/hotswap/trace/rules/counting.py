@@ -16,7 +16,7 @@ from hotswap.trace.rules.order import Ints, Mask
 from hotswap.trace.rules.pattern import Pattern, pattern_of
 from hotswap.trace.rules.rate import AtLeastInEvery, AtMostInAny
 from hotswap.trace.rules.refer import no_references
-from hotswap.trace.rules.rule import Judgement, Rule
+from hotswap.trace.rules.rule import Judgement, Rule, at_text, named
 from hotswap.trace.rules.scope import Members, Windows, held_fields, members_of, windows_of
 from hotswap.trace.rules.span import Span
 
@@ -105,6 +105,9 @@ class Count(Rule):
         rows = matched.rows[mine].tolist()
         window = int(groups.window[instance])
         whom = f" for {groups.name(self.key, instance)}" if self.key else ""
+        if self.for_each is not None:
+            row = int(groups.row[instance])
+            whom += f" (the {named(self.for_each, view, row)} {at_text(view, row)})"
         where = (
             "the trace has"
             if self.scope is None

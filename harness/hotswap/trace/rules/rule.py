@@ -38,6 +38,7 @@ class HasView(Protocol):
         ...
 
 
+Teller: TypeAlias = "Callable[[Proof, View], str | Proof]"
 Trace: TypeAlias = HasView | View | EtlFile | EventTable
 """What a rule can be asked of. A table alone is taken as complete."""
 
@@ -84,7 +85,7 @@ class Rule(ABC):
     says: str = field(default="", kw_only=True)
     scope: Scope | None = field(default=None, kw_only=True)
     none_allowed: bool = field(default=False, kw_only=True)
-    teller: Callable[[Proof, View], str] | None = field(default=None, kw_only=True)
+    teller: Teller | None = field(default=None, kw_only=True)
 
     _comma: ClassVar[str] = ","
 
@@ -120,8 +121,8 @@ class Rule(ABC):
         """It holds, too, where the trace has nothing that it is about; otherwise that is inconclusive."""
         return replace(self, none_allowed=True)
 
-    def telling(self, teller: Callable[[Proof, View], str]) -> Self:
-        """With messages of one's own for failures, made from the proof."""
+    def telling(self, teller: Teller) -> Self:
+        """With words of one's own for failures: from the proof (`proof.rows`, `proof.marked`) a message, or a proof."""
         return replace(self, teller=teller)
 
     def between(
@@ -204,9 +205,9 @@ def decide(rule: Rule, view: View) -> Answer:
     unknown = touched | undecided
     proof: Proof | None = None
     if failed.any():
-        verdict, proof = Verdict.FAIL, _in_lanes(rule, found, found.prove(_first(failed, found.at)))
+        verdict, proof = Verdict.FAIL, _prove(rule, view, found, _first(failed, found.at))
         count = found.failures if found.failures is not None and failed.all() else int(np.count_nonzero(failed))
-        message = (rule.teller(proof, view) if rule.teller else proof.message) + and_more(count)
+        message = proof.message + and_more(count)
     elif unknown.any():
         verdict = Verdict.INCONCLUSIVE
         message, proof = _open(rule, view, found, evidence, touched, undecided)
@@ -228,10 +229,9 @@ def _open(
     suspect = touched & found.failed & ~undecided
     if suspect.any():
         instance = _first(suspect, found.at)
-        proof = _in_lanes(rule, found, found.prove(instance))
-        told = rule.teller(proof, view) if rule.teller else proof.message
+        proof = _prove(rule, view, found, instance)
         lost = _lost(view, evidence, found, instance)
-        return f"{told}; but with events missing this proves nothing: {lost}", proof
+        return f"{proof.message}; but with events missing this proves nothing: {lost}", proof
     if undecided.any():
         instance = _first(undecided, found.at)
         return found.why(instance) + and_more(int(np.count_nonzero(undecided))), None
@@ -242,6 +242,14 @@ def _open(
         f"nothing seen speaks against it, but {which} on what is missing: {_lost(view, evidence, found, instance)}",
         None,
     )
+
+
+def _prove(rule: Rule, view: View, found: Judgement, instance: int) -> Proof:
+    proof = found.prove(instance)
+    if rule.teller is not None:
+        told = rule.teller(proof, view)
+        proof = told if isinstance(told, Proof) else replace(proof, message=told)
+    return _in_lanes(rule, found, proof)
 
 
 def _in_lanes(rule: Rule, found: Judgement, proof: Proof) -> Proof:
