@@ -37,6 +37,10 @@ def _untraced(trace: SwapTrace) -> tuple[list[str], list[int]]:
     if trace.driver_events == 0:
         gaps.append(f"no event of {PROVIDER_NAME} in the trace")
     gaps += [f"the trace has no {name}" for name in ("HostStart", "HostStop") if not len(events[name])]
+    for name in ("HostStart", "HostStop"):
+        if len(events[name]) > 1:
+            gaps.append(f"the trace has {len(events[name])} {name}")
+            rows += events[name].row[:2].tolist()
     for name in _events_due(seen):
         if trace.driver_events and not len(events[name]):
             gaps.append(f"the trace has no {name}")
@@ -62,6 +66,11 @@ def _untraced(trace: SwapTrace) -> tuple[list[str], list[int]]:
     if len(pending) or len(orphans):
         gaps.append(f"{len(pending)} SignalBegin without SignalEnd and {len(orphans)} SignalEnd without SignalBegin")
         rows += [*pending.row[:1].tolist(), *orphans.row[:1].tolist()]
+    signals = trace.signals
+    backwards = np.flatnonzero(signals.end < signals.begin)
+    if len(backwards):
+        gaps.append(f"{len(backwards)} signals end before they begin")
+        rows += [*signals.begin_row[backwards[:1]].tolist(), *signals.end_row[backwards[:1]].tolist()]
     return gaps + trace.defects, rows
 
 
@@ -73,6 +82,7 @@ def _events_due(seen: SwapWitnesses) -> list[str]:
         "SignalEnd": counted.get("Signals", 1) > 0,
         "IterationBegin": counted.get("Iterations", 1) > 0,
         "SwapBegin": seen.updates is None or len(seen.updates) > 0,
+        "RuntimeChosen": seen.workers is None or len(seen.workers) > 0,
     }
     return [name for name, wanted in due.items() if wanted]
 

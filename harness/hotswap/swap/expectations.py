@@ -19,7 +19,7 @@ from hotswap.swap import (
     swap_rules,
 )
 from hotswap.swap.finding import Finding
-from hotswap.swap.swap_rules import by_rule
+from hotswap.swap.swap_rules import also, by_rule
 from hotswap.swap.swap_trace import SwapTrace
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.trace.etl import EtlFile
@@ -97,7 +97,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "swap-phases-in-order",
         "Each swap goes once through the phases that its outcome demands, in order.",
         ("R10", "R17", "R18", "R19", "R21", "R22", "R23", "R24", "R25"),
-        check_swap.swap_phases_in_order,
+        also(check_swap.swap_phases_in_order, swap_rules.SWAPS_NAME_THEIR_VERSIONS),
         hot_swap_only=True,
         about="update",
     ),
@@ -232,7 +232,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
         "endpoint-unloaded",
         "The host unloads the endpoint driver that a swap took out of force, and one that was refused.",
         ("R8", "R10"),
-        check_outside.endpoint_unloaded,
+        also(check_outside.endpoint_unloaded, swap_rules.ENDPOINTS_COME_AND_GO),
         hot_swap_only=True,
         about="swap",
     ),

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 
 from hotswap.swap.finding import Finding, unknown
 from hotswap.swap.swap_trace import PROVIDER_GUID, SwapTrace
+from hotswap.swap.swaps import STEPS
+from hotswap.trace.expect import Verdict
 from hotswap.trace.rules import (
     Proof,
     Rule,
     View,
     agree,
     all_before,
+    all_of,
+    at_most,
     contiguous,
     count,
     each,
     exactly_once,
     latest,
     ne,
+    nested,
     never,
     pairs,
     total,
@@ -28,6 +35,7 @@ from hotswap.trace.rules.pattern import Pattern, event
 _LOAD, _STOP = 1, 2
 """HotswapSignalLoad and HotswapSignalStop: sources of signals."""
 ITERATION = ("Worker", "Iteration")
+"""Key of an iteration."""
 
 
 def host(name: str, **fields: FieldCondition) -> Pattern:
@@ -40,6 +48,16 @@ CREATED = host("WorkerCreate", Status=0)
 THREAD_START, THREAD_END = host("WorkerThreadStart"), host("WorkerThreadEnd")
 DRAINED, RELEASED = host("SwapDrained", Status=0), host("SwapReleased")
 SWITCHED, ROLLED_BACK = host("SwapSwitched"), host("SwapRolledBack")
+
+
+def also(check: Callable[[SwapTrace], Finding], rule: Rule) -> Callable[[SwapTrace], Finding]:
+    """A check, and where it holds, a rule besides; what a rule leaves open is open."""
+
+    def both(trace: SwapTrace) -> Finding:
+        found = check(trace)
+        return by_rule(rule)(trace) if found.verdict is Verdict.PASS and not rule.answer(trace.view) else found
+
+    return both
 
 
 def by_rule(
@@ -94,7 +112,8 @@ WORKER_THREADS_SURVIVE = (
     & each(THREAD_START | THREAD_END).agrees_with(CREATED, "WorkerThreadId", per="Worker", tid="WorkerThreadId")
     & exactly_once(THREAD_START, per="Worker", for_each=CREATED)
     & exactly_once(THREAD_END, per="Worker", for_each=CREATED)
-    & all_before(BEGIN, THREAD_END, per="Worker")
+    & all_before(THREAD_START, BEGIN, per="Worker")
+    & all_before(BEGIN | END, THREAD_END, per="Worker")
 )
 
 
@@ -146,6 +165,20 @@ def no_old_version_after_switch(trace: SwapTrace) -> Rule:
     return each(BEGIN | WORK).satisfies(Version=in_force).telling(_wrong_version)
 
 
+_BETWEEN = reduce(or_, (host(f"Swap{step}") for step in STEPS if step not in ("Begin", "End")))
+SWAPS_NAME_THEIR_VERSIONS = (
+    each(_BETWEEN).agrees_with(host("SwapBegin"), "FromVersion", "ToVersion", per="Swap")
+    & each(host("SwapEnd", Status=0))
+    .agrees_with(host("SwapBegin"), "FromVersion", "ToVersion", per="Swap")
+    .allow_none()
+)
+"""All events of a swap name the same versions; at its end, one that was refused names the old one."""
+ENDPOINTS_COME_AND_GO = nested(
+    (host("EndpointLoaded", Version=ne(0)), host("EndpointUnloaded", Version=ne(0), Status=0)), per="Version"
+)
+"""Each endpoint driver that was loaded is unloaded; version 0 did not come to be one."""
+
+
 def _other_states(proof: Proof, view: View) -> str:
     return f"worker {_value(view, proof.rows[0], 'Worker')}: the reply to its stop names other final states"
 
@@ -167,12 +200,11 @@ def counters_agree(trace: SwapTrace) -> Rule:
     stopped = set(trace.events["WorkerStop"]["Worker"].tolist())
     if told := {worker: mask for worker, mask in (seen.final_states or {}).items() if worker in stopped}:
         parts.append(agree(host("WorkerStop")["FinalStateMask"], told, per="Worker").telling(_other_states))
-    loads = trace.events["LoadStop"]
-    if len(loads) and len(loads) == len(trace.events["LoadStart"]):
-        accepted = host("SignalEnd", Source=_LOAD, PreviousState=0)
-        parts.append(agree(total(host("LoadStop")["Signals"]), count(host("SignalEnd", Source=_LOAD))))
-        parts.append(agree(total(host("LoadStop")["Accepted"]), count(accepted)))
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole & part
-    return whole
+    parts.append(at_most(1, host("WorkerStop", Status=0), per="Worker").allow_none())
+    started, ended = host("LoadStart"), host("LoadStop")
+    parts.append(each(started).followed_by(ended, per="Load").allow_none())
+    parts.append(each(ended).preceded_by(started, per="Load").allow_none())
+    accepted = host("SignalEnd", Source=_LOAD, PreviousState=0)
+    parts.append(agree(total(ended["Signals"]), count(host("SignalEnd", Source=_LOAD))))
+    parts.append(agree(total(ended["Accepted"]), count(accepted)))
+    return all_of(*parts)

@@ -29,6 +29,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ProxyWrappers", "ProxyThreads", "ProxyAllocations", "ProxyActiveCalls", "Iterations", "Signals",
         "EventsDropped",
     ),
+    "RuntimeChosen": (),
     "EndpointUnloaded": ("Version", "Status"),
     "EndpointVerified": (
         "Version", "Status", "Imports", "PoolBlocks", "PoolBytes", "Threads", "Events", "Handles", "References",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from hotswap.trace.rules.absence import never
 from hotswap.trace.rules.answer import Answer, Inconclusive, Proof
+from hotswap.trace.rules.combine import all_of
 from hotswap.trace.rules.condition import bits, ge, gt, le, lt, matches, ne, none_of, one_of, that
 from hotswap.trace.rules.counters import agree, count, total, value
 from hotswap.trace.rules.counting import at_least, at_most, exactly, exactly_once
@@ -45,6 +46,7 @@ __all__ = [
     "activity",
     "agree",
     "all_before",
+    "all_of",
     "at_least",
     "at_most",
     "bits",

@@ -15,6 +15,13 @@ from hotswap.trace.rules.scope import Scope
 _TURNED = {Verdict.PASS: Verdict.FAIL, Verdict.FAIL: Verdict.PASS, Verdict.INCONCLUSIVE: Verdict.INCONCLUSIVE}
 
 
+def all_of(*rules: Rule) -> Combined:
+    """All of these rules hold; of several that do not, the first is told."""
+    if not rules:
+        raise UsageError("all_of needs rules")
+    return Combined("and", rules)
+
+
 @dataclass(frozen=True, eq=False)
 class Combined(Rule):
     """`one & other`, `one | other`, `~one`. What is open of a part leaves the whole open only where it decides."""
