@@ -10,6 +10,8 @@ from importlib.metadata import version
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
 from hotswap.driver.package import DriverPackage, check_update_file, resolve_update
@@ -241,7 +243,7 @@ class _Test:
         """The decoded trace; without a file one that holds nothing, which proves nothing."""
         if self.folder.trace.exists():
             etl = read_etl(self.folder.trace)
-            export(etl.events, self.folder.events, "parquet")
+            export(etl.events, self.folder.events, "parquet", np.flatnonzero(etl.events.recorded))
             return etl
         return _no_trace()
 

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
 from hotswap.interrupt import uninterrupted
@@ -193,7 +195,8 @@ class Record:
             return
         # With them and the trace the verdict can be worked out again.
         self.folder.write(WITNESSES, witnesses_to_json(evaluation.witnesses))
-        export(evaluation.etl.events, self.folder.events, "parquet")
+        table = evaluation.etl.events
+        export(table, self.folder.events, "parquet", np.flatnonzero(table.recorded))
         result = self._result(verdict, evaluation)
         self.folder.write_summary(
             {**result.to_json(), "state": state, "test": self.test, "slices": dict(result.slices)}
