@@ -20,6 +20,7 @@
 
 #define CONTROL_LINE 65536 /* of a request without what follows `put` */
 #define CONTROL_WORDS 16
+#define CONTROL_FILES 256 /* of a folder that are told */
 
 typedef struct WATCH {
     int process; /* pidfd; -1: free */
@@ -157,6 +158,45 @@ static void MapsAnswer(const char *id, pid_t pid, const char *ending)
     }
 }
 
+typedef struct FOUND {
+    struct timespec changed;
+    char name[256];
+} FOUND;
+
+static int FoundOrder(const void *left, const void *right)
+{
+    const struct timespec *one = &((const FOUND *)left)->changed, *two = &((const FOUND *)right)->changed;
+    if (one->tv_sec != two->tv_sec) {
+        return one->tv_sec < two->tv_sec ? -1 : 1;
+    }
+    return (one->tv_nsec > two->tv_nsec) - (one->tv_nsec < two->tv_nsec);
+}
+
+/* The names in a folder, the oldest first. */
+static void FilesAnswer(const char *id, const char *path)
+{
+    static FOUND found[CONTROL_FILES];
+    struct dirent *entry;
+    struct stat facts;
+    size_t count = 0;
+    DIR *folder = opendir(path);
+    while (folder != NULL && count < CONTROL_FILES && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] != '.' && fstatat(dirfd(folder), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
+            found[count].changed = facts.st_mtim;
+            snprintf(found[count++].name, sizeof(found->name), "%s", entry->d_name);
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    qsort(found, count, sizeof(FOUND), FoundOrder);
+    Reply("%s ok", id);
+    for (size_t at = 0; at < count; at++) {
+        ReplyWord(found[at].name);
+    }
+    Reply("\n");
+}
+
 /* A whole file of /proc or a log, the last `most` bytes of it. */
 static void ReadAnswer(const char *id, const char *path, long most)
 {
@@ -286,6 +326,8 @@ static void Answer(char **words, unsigned count, const char *extra, size_t extra
         ReplyDone(id, FilePut(words[2], (unsigned)strtoul(words[3], NULL, 8), extra, extra_size), words[2]);
     } else if (IS("read", 2)) {
         ReadAnswer(id, words[2], strtol(words[3], NULL, 10));
+    } else if (IS("files", 1)) {
+        FilesAnswer(id, words[2]);
     } else if (IS("agent", 1)) {
         AgentAnswer(id, words[2]);
     } else if (IS("ssh", 0)) {

@@ -39,6 +39,14 @@ def machines(_incomplete: str) -> Iterable[Offer]:
 
 
 @_completer
+def kept_machines(_incomplete: str) -> Iterable[Offer]:
+    """Machines that live on."""
+    from hotswap.machine.qemu_live import kept_machines as kept
+
+    return ["last", *kept()]
+
+
+@_completer
 def updates(incomplete: str) -> Iterable[Offer]:
     """Update names, without building; and `.sys` files once a path is begun."""
     if "/" in incomplete or incomplete.startswith("."):

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from hotswap.cli import conformance as conformance_command
 from hotswap.cli import doctor as doctor_commands
+from hotswap.cli import machine as machine_commands
 from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
 from hotswap.cli import trace as trace_commands
@@ -32,6 +33,7 @@ def _hotswap() -> None:
 
 app.command(name="swap")(swap_command.swap)
 app.command(name="conformance")(conformance_command.conformance)
+app.add_typer(machine_commands.app, name="machine")
 app.add_typer(runs_commands.app, name="runs")
 app.add_typer(trace_commands.app, name="trace")
 for _command in (

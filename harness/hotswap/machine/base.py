@@ -27,6 +27,9 @@ class Machine(ABC):
     ntoskrnl: Path
     """The guest's own kernel image as a file on this host: preflight compares a driver's imports with it."""
 
+    slowdown: float = 1.0
+    """How much longer than in the embedded guest things may take here, where a limit is not about the driver."""
+
     def expect_agent(self, agent_exe: Path) -> None:  # noqa: B027 - most kinds start it when somebody connects
         """Say before `start` which agent will be connected: a kind that starts from a kept guest has it there then."""
 

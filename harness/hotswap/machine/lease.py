@@ -39,9 +39,12 @@ class Lease:
     path: Path
 
     @classmethod
-    def take(cls, kind: str, id: str, **resources: str | int) -> Lease:
-        """Write a lease of the calling process. LabFault when it cannot be written: then make nothing either."""
-        owner = Owner.own()
+    def take(cls, kind: str, id: str, *, owner: Owner | None = None, **resources: str | int) -> Lease:
+        """Write a lease of the calling process, or of `owner`: one that outlives the calling process.
+
+        LabFault when it cannot be written: then make nothing either.
+        """
+        owner = owner or Owner.own()
         pid, started = owner.process.pid, owner.process.started
         folder = make_folder(leases_home(), "the lease folder")
         lease = cls(kind, id, owner.process, folder / f"{kind}.{id}.{pid}.{started}.json")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import NoReturn
 
 from hotswap.deadline import Deadline
@@ -13,35 +14,40 @@ from hotswap.errors import LabFault, UsageError
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.machine.clock_check import ClockCheck, check_clock, read_clocks
 from hotswap.machine.lease import Lease, new_id
-from hotswap.machine.profile import MachineProfile
+from hotswap.machine.proc import Owner, boot_id, pid_namespace
+from hotswap.machine.profile import MachineProfile, load_profile
 from hotswap.machine.qemu_accelerator import Accelerator, QemuInstall, choose_accelerator, find_qemu
 from hotswap.machine.qemu_command import AGENT_PORT, AGENT_SOCKET, STANDIN_SOCKET, QemuSources, qemu_command
 from hotswap.machine.qemu_folder import QemuFolder, machines_home, remove_machine
+from hotswap.machine.qemu_live import Record, read_record, write_record
 from hotswap.machine.qemu_process import QemuProcess, make_overlay
 from hotswap.machine.qemu_profile import QemuProfile, qemu_profile
+from hotswap.machine.qemu_snapshot import load_snapshot, save_snapshot
 from hotswap.machine.qemu_template import Template, template_of
-from hotswap.machine.standin_control import EndWatch, GuestProcess, StandinControl
+from hotswap.machine.qmp import Qmp
+from hotswap.machine.standin_control import StandinControl
 from hotswap.machine.standin_identity import Identity, give_identity
 from hotswap.machine.standin_image import StandinImage, standin_image
+from hotswap.machine.standin_ssh import start_ssh
+from hotswap.machine.standin_view import AGENT_FILE, StandinView
 from hotswap.machine.storage import make_folder, os_fault, require_space
 from hotswap.machine.unix_socket import connect_unix
 from hotswap.transport.agent import Agent
-from hotswap.transport.base import Transport
+from hotswap.transport.base import Reconnection, Transport
 from hotswap.transport.protocol import AgentContract
 from hotswap.transport.socket import SocketTransport
+from hotswap.transport.ssh import SshTarget
 
 MACHINE_KIND = "qemu"
-DRIVE_C = "/var/lib/hotswap/prefix/drive_c"
-AGENT_FILE = f"{DRIVE_C}/hotswap/hsagent.exe"
-DRIVER_HOST = "winedevice.exe"
 # Kept back from a stop's deadline, or added to it, so that force always gets its turn.
 _FORCE_SECONDS = 3.0
 _DISK_MIB = 512
+_TCG_SLOWDOWN = 6.0
 _CLOCK_OFFSET_MS = 250.0
 _CLOCK_RATE = 0.05
 
 
-class QemuMachine(Machine):
+class QemuMachine(StandinView, Machine):
     """One QEMU with a folder of its own; both end with `stop`.
 
     `fork` says whether it starts from a template; `agent` is the agent that the template then has, set by
@@ -71,6 +77,11 @@ class QemuMachine(Machine):
         self._process: QemuProcess | None = None
         self._control: StandinControl | None = None
         self._ended: str | None = "not started"
+
+    @property
+    def slowdown(self) -> float:  # type: ignore[override]
+        """TCG translates every instruction: what takes a second under KVM may take several."""
+        return _TCG_SLOWDOWN if self.accelerator.name == "tcg" else 1.0
 
     @cached_property
     def image(self) -> StandinImage:
@@ -123,9 +134,126 @@ class QemuMachine(Machine):
         """QEMU's arguments, as `start` uses them."""
         return qemu_command(self.qemu.program, self.profile, self.accelerator.name, sources, name=self.id)
 
+    def boot_again(self, deadline: Deadline, *, fresh_disk: bool = False) -> None:
+        """After a power cut, or instead of one: boot from the machine's disk as it is, or from a fresh one.
+
+        It is the same machine with the same name; only what the disk holds has survived.
+        """
+        if self._lease is None:
+            raise LabFault(f"booting machine {self.id}: {self._ended}")
+        self._let_go()
+        if fresh_disk:
+            self.folder.disk.unlink(missing_ok=True)
+        self._ended = None
+        self._agent_in_guest = None
+        try:
+            self._boot(self.folder, QemuSources(self.image.kernel, self.image.ram_disk), deadline)
+            give_identity(self.control, self.identity, deadline)
+            self.clock = self.check_clock(deadline)
+        except LabFault:
+            self._ended = self._alive_now() or f"machine {self.id} did not boot again"
+            raise
+
+    def snapshot(self, name: str, deadline: Deadline) -> None:
+        """Keep memory and disk under a name, inside the machine's disk."""
+        save_snapshot(self.qmp, name, deadline)
+
+    def restore(self, name: str, deadline: Deadline) -> None:
+        """Return to a kept state; the clock is set anew. Streams to the agent have to be made anew."""
+        load_snapshot(self.qmp, name, deadline)
+        give_identity(self.control, self.identity, deadline)
+        self.clock = self.check_clock(deadline)
+
+    def screenshot(self, target: Path, deadline: Deadline) -> None:
+        """The guest's screen as a PNG file."""
+        partial = self.folder.path / "screen.png"
+        self.qmp.execute("screendump", {"filename": partial.name, "format": "png"}, deadline=deadline)
+        try:
+            shutil.copyfile(partial, target)
+        except OSError as error:
+            raise os_fault("writing a screenshot", target, error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def ssh(self, deadline: Deadline) -> SshTarget:
+        """The guest's SSH server, started with keys that were made for this machine, on a port of 127.0.0.1."""
+        port = next((nic.services["ssh"] for nic in self.profile.nics if "ssh" in nic.services), None)
+        if port is None:
+            raise UsageError(f"machine {self.name!r}: its profile names no service `ssh`")
+        return start_ssh(self.control, self.qmp, self.folder.path, port, deadline)
+
+    @property
+    def qmp(self) -> Qmp:
+        """QEMU's control socket."""
+        if self._process is None:
+            raise LabFault(f"machine {self.id}: {self._ended}")
+        return self._process.qmp
+
+    def prepare(self, deadline: Deadline) -> Template | None:
+        """Make what `start` would have to make first: image and template."""
+        if self.fork and self._agent is not None:
+            return self._template(deadline)
+        _ = self.image
+        return None
+
+    def have_agent(self, agent_exe: Path, deadline: Deadline) -> None:
+        """See to it that this agent runs in the guest and serves its port."""
+        if self._agent_in_guest is None:
+            self._put_agent(agent_exe, deadline)
+
+    def power_off(self, deadline: Deadline) -> None:
+        """Let the guest end by itself; its disk is complete then."""
+        self.control.end("power-off")
+        deadline.wait_for(self._alive_now, "the guest to power off")
+
+    def keep(self) -> None:
+        """Let the machine live on without this process; from now on QEMU itself owns the lease."""
+        assert self._process is not None
+        assert self._lease is not None
+        write_record(self.folder, Record(self.name, self._process.id, self.identity, self._agent_in_guest))
+        kept = Lease.take(
+            MACHINE_KIND, self.id, owner=Owner(self._process.id, boot_id(), pid_namespace()), profile=self.name
+        )
+        self._lease.release()
+        self._lease = None
+        assert kept.owner == self._process.id
+        self._process.detach()
+        if self._control is not None:
+            self._control.close()
+        self._process = self._control = None
+        self._ended = "let go of"
+
+    @classmethod
+    def attach(cls, id: str, deadline: Deadline) -> QemuMachine:
+        """A machine that lives on, by its id. UsageError when there is none; LabFault when its QEMU has ended."""
+        folder = QemuFolder(machines_home() / id)
+        record = read_record(folder)
+        machine = cls(load_profile(record.profile))
+        machine.id, machine.folder, machine.identity = id, folder, record.identity
+        machine._process = QemuProcess(folder, (), deadline, attach=record.process)
+        machine._agent_in_guest = record.agent
+        machine._ended = None
+        try:
+            machine._control = StandinControl(folder.path / STANDIN_SOCKET, deadline, machine._process.alive)
+        except BaseException:
+            machine._process.detach()
+            raise
+        return machine
+
+    def let_live(self) -> None:
+        """The end of `attach`: this process lets go, the machine goes on."""
+        if self._process is not None:
+            if self._agent_in_guest is not None:
+                write_record(self.folder, Record(self.name, self._process.id, self.identity, self._agent_in_guest))
+            self._process.detach()
+        if self._control is not None:
+            self._control.close()
+        self._process = self._control = None
+
     def _boot(self, folder: QemuFolder, sources: QemuSources, deadline: Deadline) -> None:
         """From the image to a guest that answers on its control port."""
-        make_overlay(folder.disk, self.image.disk, "raw", deadline)
+        if not folder.disk.exists():
+            make_overlay(folder.disk, self.image.disk, "raw", deadline)
         self._process = QemuProcess(folder, self.command(sources), deadline)
         self._process.resume(deadline)
         self._control = StandinControl(folder.path / STANDIN_SOCKET, deadline, self._process.alive)
@@ -189,13 +317,16 @@ class QemuMachine(Machine):
             raise LabFault(
                 f"starting the agent in machine {self.id}: {agent_exe} does not exist; build the drivers first"
             )
-        if self._agent_in_guest is None:
-            self._put_agent(agent_exe, deadline)
-        elif self._agent_in_guest != _hash(agent_exe):
+        self.have_agent(agent_exe, deadline)
+        if self._agent_in_guest != _hash(agent_exe):
             raise LabFault(
                 f"starting the agent in machine {self.id}: another build of it runs there; start a fresh machine"
             )
         return self._stream(self.folder, deadline)
+
+    def reconnection(self) -> Reconnection:
+        """The agent stays when its stream breaks: the next client of the port finds it, and its journal."""
+        return Reconnection(lambda deadline: self._stream(self.folder, deadline))
 
     def _stream(self, folder: QemuFolder, deadline: Deadline) -> SocketTransport:
         try:
@@ -246,47 +377,6 @@ class QemuMachine(Machine):
         """UsageError: the guest sees nothing of this host."""
         raise UsageError(f"a guest of machine {self.name!r} cannot see {host}: copy it there with the agent's `put`")
 
-    # What is seen from outside Windows
-
-    def driver_host_processes(self) -> list[GuestProcess]:
-        """The driver hosts (`winedevice.exe`): process ids and start times in the Linux guest."""
-        return [process for process in self.processes() if process.name == DRIVER_HOST]
-
-    def processes(self) -> list[GuestProcess]:
-        """Every process of the Linux guest that runs now."""
-        return self.control.processes(deadline=Deadline.after(_ASK_SECONDS))
-
-    def mapped_images(self, pid: int) -> frozenset[Path]:
-        """The `*.sys` files mapped into a process of the guest. Empty when it is gone."""
-        found = self.control.mapped_files(pid, ".sys", deadline=Deadline.after(_ASK_SECONDS))
-        return frozenset(Path(path) for path in found)
-
-    def task_ids(self, pid: int) -> frozenset[int]:
-        """The threads of a process of the guest. Empty when it is gone."""
-        return self.control.task_ids(pid, deadline=Deadline.after(_ASK_SECONDS))
-
-    def watch_process(self, process: GuestProcess) -> EndWatch:
-        """Be told when a process of the guest ends."""
-        return self.control.watch(process)
-
-    def host_path(self, guest: str) -> Path:
-        """A copy, made now, of a `C:\\...` file of the guest; a path without a file when it has none."""
-        path = PureWindowsPath(guest.replace("/", "\\"))
-        if path.drive.upper() != "C:":
-            raise UsageError(f"{guest!r} is no path on drive C: of the guest")
-        copy = self.folder.path.joinpath("files", *path.parts[1:])
-        content = self._read("/".join((DRIVE_C, *path.parts[1:])))
-        if content is not None:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(content)
-        return copy
-
-    def _read(self, path: str) -> bytes | None:
-        try:
-            return self.control.read(path, _READ_MOST, deadline=Deadline.after(_READ_SECONDS))
-        except LabFault:
-            return None
-
     def diagnose(self, folder: Path, deadline: Deadline | None = None) -> list[Path]:
         """Logs of QEMU and of the console, and QMP's events."""
         from hotswap.machine.qemu_evidence import collect
@@ -324,9 +414,6 @@ class QemuMachine(Machine):
 
 
 _NO_SOURCES = QemuSources(Path("kernel"), Path("ram-disk"), Path("ram"))
-_ASK_SECONDS = 10.0
-_READ_SECONDS = 30.0
-_READ_MOST = 64 << 20
 
 
 def _hash(path: Path) -> str:

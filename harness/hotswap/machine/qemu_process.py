@@ -20,28 +20,48 @@ from hotswap.machine.unix_socket import connect_unix, listen_unix
 
 _STATE_BYTES = 1 << 20
 _LAST_LINES = 3
+_KILL_SECONDS = 10.0
 
 
 class QemuProcess:
     """A QEMU that waits for `cont`; `qmp` is its control socket. Ends with `quit` or `kill`."""
 
-    def __init__(self, folder: QemuFolder, argv: Sequence[str], deadline: Deadline) -> None:
-        """Start it and connect. LabFault with QEMU's own words when it does not come up; it is gone then."""
+    def __init__(
+        self, folder: QemuFolder, argv: Sequence[str], deadline: Deadline, *, attach: ProcessId | None = None
+    ) -> None:
+        """Start it and connect, or connect to one that runs already (`attach`).
+
+        LabFault with QEMU's own words when it does not come up; it is gone then.
+        """
         self.folder = folder
         self.cause: str | None = None
-        self._child = _spawn(folder, argv)
-        self.id = ProcessId.of(self._child.pid)
+        self._child = _spawn(folder, argv) if attach is None else None
+        self.id = attach or ProcessId.of(self._child.pid if self._child else 0)
         try:
             self.qmp = Qmp(folder.control, deadline, self.alive)
         except BaseException:
-            self.kill()
+            if attach is None:
+                self.kill()
             raise
 
     def alive(self) -> str | None:
         """None while it runs, else the first cause of its end."""
-        if self.cause is None and (code := self._child.poll()) is not None:
-            self.cause = f"QEMU of machine {self.folder.path.name} ended with {code}{self._said()}"
+        if self.cause is None and (how := self._end()) is not None:
+            self.cause = f"QEMU of machine {self.folder.path.name} {how}{self._said()}"
         return self.cause
+
+    def _end(self) -> str | None:
+        if self._child is None:
+            return None if self.id.alive() else "is not there any more"
+        code = self._child.poll()
+        return None if code is None else f"ended with {code}"
+
+    def _ended_within(self, deadline: Deadline) -> None:
+        with contextlib.suppress(DeadlineExpired, subprocess.TimeoutExpired):
+            if self._child is not None:
+                self._child.wait(deadline.remaining)
+            else:
+                deadline.wait_for(lambda: not self.id.alive(), "the end of QEMU")
 
     def _said(self) -> str:
         with contextlib.suppress(OSError):
@@ -112,16 +132,26 @@ class QemuProcess:
             # The connection may break before the answer comes.
             with contextlib.suppress(LabFault):
                 self.qmp.execute("quit", deadline=deadline)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(deadline.remaining)
+            self._ended_within(deadline)
         self.kill()
+
+    def detach(self) -> None:
+        """Let go of it: it goes on without this process."""
+        self.qmp.close()
+        if self._child is not None:
+            # Nobody here waits for it any more, and that is meant.
+            self._child.returncode = 0
 
     def kill(self) -> None:
         """SIGKILL."""
-        if self.cause is None and self._child.poll() is None:
+        if self.cause is None and self._end() is None:
             self.cause = f"QEMU of machine {self.folder.path.name} was killed"
-        self._child.kill()
-        self._child.wait()
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+        else:
+            self.id.kill()
+            self._ended_within(Deadline.after(_KILL_SECONDS))
         if hasattr(self, "qmp"):
             self.qmp.close()
 

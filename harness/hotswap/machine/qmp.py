@@ -45,7 +45,7 @@ class Qmp:
 
     def __init__(self, socket: Path, deadline: Deadline, alive: Callable[[], str | None]) -> None:
         """Connect, waiting for the socket. Raises DeadlineExpired, also when `alive` says that QEMU has ended."""
-        self._alive = alive
+        self._alive = self.alive = alive
         self._events: list[QmpEvent] = []
         self._came = threading.Condition()
         self._client = QMPClient("hotswap")

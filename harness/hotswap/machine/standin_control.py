@@ -149,6 +149,10 @@ class StandinControl:
         words = self.ask("read", path, most, deadline=deadline)
         return bytes.fromhex(words[0]) if words else b""
 
+    def files(self, folder: str, *, deadline: Deadline) -> list[str]:
+        """The names in a folder of the Linux guest, those that changed longest ago first; empty when there is none."""
+        return self.ask("files", folder, deadline=deadline)
+
     def start_agent(self, port: str, *, deadline: Deadline) -> int:
         """See to it that an agent serves this port (`virtio` or `com2`); its process id."""
         return int(self.ask("agent", port, deadline=deadline)[0])

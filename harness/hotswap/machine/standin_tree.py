@@ -27,8 +27,10 @@ _TEXTS = {
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/hosts": "127.0.0.1 localhost standin\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-    "usr/bin/hsagent": "#!/usr/bin/sh\n# The agent on standard input and output, for whoever comes by SSH.\n"
-    "exec \"$WINELOADER\" 'C:\\hotswap\\hsagent.exe' --pipe\n",
+    "usr/bin/hsagent": """#!/usr/bin/sh
+# The agent, for whoever comes by SSH.
+exec "$WINELOADER" 'C:\\hotswap\\hsagent.exe' "$@"
+""",
 }
 
 

@@ -152,6 +152,10 @@ class Lab:
             # Each of its calls has a limit of its own: the deadline of this start is over when they come.
             self._device = HostDevice(self.agent, self.build.ioctl).open(deadline=deadline)
 
+    def _after(self, seconds: float) -> Deadline:
+        """A limit that is about this lab, and not about the driver: longer where everything takes longer."""
+        return Deadline.after(seconds * self.machine.slowdown)
+
     @property
     def _service(self) -> str:
         service = self.package.host.service
@@ -173,7 +177,7 @@ class Lab:
 
     def _ping(self) -> bool:
         try:
-            self.agent.ping(deadline=Deadline.after(_PING_SECONDS))
+            self.agent.ping(deadline=self._after(_PING_SECONDS))
         except HotswapError:
             return False
         return True
@@ -194,7 +198,7 @@ class Lab:
         if self.host.ended_within(seconds):
             return True
         if isinstance(self.machine, CrashDumps) and self.machine.faulting():
-            return self.host.ended_within(_DUMP_SECONDS)
+            return self.host.ended_within(_DUMP_SECONDS * self.machine.slowdown)
         return False
 
     def crash(self) -> Crash | None:
@@ -282,7 +286,7 @@ class Lab:
         Thread ends reach the outside a little after the guest has joined them.
         """
         try:
-            return Deadline.after(_SETTLE_SECONDS).wait_for(
+            return self._after(_SETTLE_SECONDS).wait_for(
                 lambda: now if (now := self.threads()) is not None and now <= baseline else None,
                 "the threads of the driver host to end",
             )
@@ -297,12 +301,12 @@ class Lab:
         stats: TraceStats | None = None
         trace_error: str | None = None
         if self._device is not None and not self._shut_down and (self.host is None or self.host.alive):
-            self._try(trouble, "shutting the driver down", self.shutdown, deadline=Deadline.after(_CLOSE_SECONDS))
+            self._try(trouble, "shutting the driver down", self.shutdown, deadline=self._after(_CLOSE_SECONDS))
         if self._tracing:
             with self.step("stop trace"):
                 stats, trace_error = self._stop_trace(trouble)
         if self._device is not None:
-            self._try(trouble, "closing the device", self._device.close, deadline=Deadline.after(_CLOSE_SECONDS))
+            self._try(trouble, "closing the device", self._device.close, deadline=self._after(_CLOSE_SECONDS))
             self._device = None
         if self._started:
             with self.step("stop driver"):
@@ -311,7 +315,7 @@ class Lab:
                     "stopping the driver",
                     self.agent.service_stop,
                     self._service,
-                    deadline=Deadline.after(_CLOSE_SECONDS),
+                    deadline=self._after(_CLOSE_SECONDS),
                 )
                 self._started = False
         if self.host is not None:
@@ -343,13 +347,13 @@ class Lab:
         stats: TraceStats | None = None
         error: str | None = None
         try:
-            stats = self.agent.trace_stop(deadline=Deadline.after(_CLOSE_SECONDS))
+            stats = self.agent.trace_stop(deadline=self._after(_CLOSE_SECONDS))
             error = stats.error or ""
         except HotswapError as failure:
             self._note(trouble, "stopping the trace", failure)
             error = str(failure)
         try:
-            self.run.write("trace.etl", self.agent.get(GUEST_TRACE, deadline=Deadline.after(30.0)))
+            self.run.write("trace.etl", self.agent.get(GUEST_TRACE, deadline=self._after(30.0)))
         except HotswapError as failure:
             self._note(trouble, "taking the trace out", failure)
             error = error or str(failure)
@@ -371,12 +375,12 @@ class Lab:
         if not self._deployed or self._agent is None:
             return ()
         self._deployed = False
-        return undeploy(self.agent, self.package.images, deadline=Deadline.after(_CLOSE_SECONDS))
+        return undeploy(self.agent, self.package.images, deadline=self._after(_CLOSE_SECONDS))
 
     def diagnose(self) -> None:
         """Collect evidence of the guest as it is now into the run folder."""
         with self.step("collect evidence"):
-            files = self.machine.diagnose(self.run.evidence, Deadline.after(_CLOSE_SECONDS))
+            files = self.machine.diagnose(self.run.evidence, self._after(_CLOSE_SECONDS))
             if (crash := self.crash()) is not None:
                 files.append(self.run.write("evidence/crash.txt", crash.text))
                 files.append(self.run.write("evidence/crash.json", json.dumps(crash.to_json(), indent=1) + "\n"))

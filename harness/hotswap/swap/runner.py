@@ -185,7 +185,8 @@ class _Test:
         return False
 
     def _in_guest(self) -> None:
-        deadline = Deadline.after(_BASE_SECONDS + len(self.plan.updates) * self.plan.seconds * 2)
+        base = _BASE_SECONDS * self.lab.machine.slowdown
+        deadline = Deadline.after(base + len(self.plan.updates) * self.plan.seconds * 2)
         with self.lab:
             try:
                 self.lab.open(deadline.within(deadline.remaining, reserve=_EVIDENCE_SECONDS))
@@ -230,7 +231,7 @@ class _Test:
         for problem in self.seen.closed.problems:
             self.folder.timeline.event("close-failed", error=problem)
         if self.seen.final_counters is not None:
-            deadline = Deadline.after(5.0)
+            deadline = Deadline.after(5.0 * self.lab.machine.slowdown)
             self.seen.snapshots.append(self.lab.snapshot("after the stop", "", host_loaded=False, deadline=deadline))
         for failure in self.lab.undeploy():
             self.folder.timeline.event("undeploy-failed", error=failure)

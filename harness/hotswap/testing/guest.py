@@ -77,7 +77,7 @@ class GuestMachine:
         machine, self._next = self._next or create_machine(self.name, self._progress), None
         lab = Lab(machine, self.build, DriverPackage.of(self.build, []), run or self._own, lambda _line: None)
         try:
-            lab.start_guest(Deadline.after(_START_SECONDS))
+            lab.start_guest(Deadline.after(_START_SECONDS * machine.slowdown))
         except BaseException:
             self._lab = lab
             self.discard("it did not start")
@@ -98,7 +98,7 @@ class GuestMachine:
         try:
             for name in updates:
                 self.deploy(name)
-            lab.start_driver(Deadline.after(_DRIVER_SECONDS))
+            lab.start_driver(Deadline.after(_DRIVER_SECONDS * lab.machine.slowdown))
             yield lab
         except BaseException as error:
             self.leave(lab, f"{type(error).__name__}: {error}")
@@ -136,7 +136,7 @@ class GuestMachine:
                 if not report.ok:
                     problems = "; ".join(f"{problem.id}: {problem.message}" for problem in report.problems)
                     raise UsageError(f"preflight of {report.image.name} for machine {self.name!r} failed: {problems}")
-            deploy(lab.agent, [image], deadline=Deadline.after(_DRIVER_SECONDS))
+            deploy(lab.agent, [image], deadline=Deadline.after(_DRIVER_SECONDS * lab.machine.slowdown))
             lab.package = package
         return image
 

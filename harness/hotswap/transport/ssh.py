@@ -109,6 +109,13 @@ class SshConnection:
             raise
         return cls(target, transport)
 
+    def open_session(self, deadline: Deadline) -> paramiko.Channel:
+        """A channel with nothing started on it yet."""
+        try:
+            return self._transport.open_session(timeout=deadline.remaining)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise SshError("channel", str(self.target), _words(error)) from error
+
     def agent(self, deadline: Deadline) -> SshTransport:
         """Start the agent's command; the stream owns this connection from now on."""
         return SshTransport(self, self.execute(self.target.command, deadline))
