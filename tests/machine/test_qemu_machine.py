@@ -167,3 +167,88 @@ def test_what_a_killed_harness_left_is_swept_and_nothing_of_a_living_one(build: 
         assert not left.path.exists()
         assert mine.alive() is None
         assert len(mine.folder.processes()) == 1
+
+
+def test_a_snapshot_brings_memory_and_disk_back(build: DriverBuild, deadline: Deadline) -> None:
+    with forked(build) as machine:
+        machine.control.put("/root/before", b"1", deadline=deadline)
+        (host, *_) = machine.driver_host_processes()
+        machine.snapshot("one", deadline)
+        machine.control.put("/root/after", b"2", deadline=deadline)
+        machine.control.kill(host, deadline=deadline)
+        machine.restore("one", deadline)
+        assert host in machine.driver_host_processes(), "what ran then runs again"
+        assert machine.control.read("/root/before", 10, deadline=deadline) == b"1"
+        with pytest.raises(LabFault, match="No such file"):
+            machine.control.read("/root/after", 10, deadline=deadline)
+        assert machine.clock is not None
+        assert machine.clock.problem(offset_ms=250, rate=0.05) is None
+        with pytest.raises(UsageError, match="there is a snapshot 'one' already"):
+            machine.snapshot("one", deadline)
+        with pytest.raises(UsageError, match="no snapshot 'two'; there are: one"):
+            machine.restore("two", deadline)
+
+
+def test_after_a_power_cut_the_machine_boots_from_what_its_disk_holds(build: DriverBuild, deadline: Deadline) -> None:
+    with forked(build) as machine:
+        machine.control.put("/root/kept", b"kept", deadline=deadline)
+        machine.kill()
+        assert machine.alive()
+        machine.boot_again(deadline)
+        assert machine.alive() is None
+        assert machine.control.read("/root/kept", 10, deadline=deadline) == b"kept"
+        name = machine.control.read("/proc/sys/kernel/hostname", 100, deadline=deadline).decode().strip()
+        assert name == machine.identity.name
+        machine.boot_again(deadline, fresh_disk=True)
+        with pytest.raises(LabFault, match="No such file"):
+            machine.control.read("/root/kept", 10, deadline=deadline)
+
+
+@pytest.mark.parametrize("profile", ["standin-com", "standin-ssh"])
+def test_the_agent_is_reached_as_the_profile_says_and_comes_back(
+    profile: str, build: DriverBuild, deadline: Deadline
+) -> None:
+    data = bytes(range(256)) * 40
+    machine = QemuMachine(load_profile(profile))
+    machine.expect_agent(build.agent)
+    with machine:
+        machine.start(Deadline.after(START))
+        transport = machine.connect_agent(build.agent, deadline)
+        contract = AgentContract.load(build.agent_contract)
+        with Agent(transport, contract, build.codes, reconnection=machine.reconnection()) as agent:
+            session = agent.hello(deadline=deadline).session_id
+            agent.put(data, r"C:\hotswap\data", deadline=deadline)
+            assert agent.get(r"C:\hotswap\data", deadline=deadline) == data
+            transport.close()
+            assert agent.hello(deadline=deadline).session_id == session, "the same agent, over another stream"
+
+
+def test_no_secret_is_on_a_command_line_in_a_log_or_in_evidence(
+    build: DriverBuild, deadline: Deadline, tmp_path: Path
+) -> None:
+    with forked(build) as machine:
+        target = machine.ssh(deadline)
+        assert target.key.stat().st_mode & 0o077 == 0
+        assert machine.folder.path.stat().st_mode & 0o077 == 0
+        lines = target.key.read_text().splitlines()
+        secrets = [line for line in lines if len(line) > 60]
+        assert secrets
+        machine.diagnose(tmp_path / "evidence")
+        seen = [path for path in tmp_path.rglob("*") if path.is_file()]
+        seen += [machine.folder.log, machine.folder.console]
+        seen += [
+            Path(f"/proc/{process.pid}/{name}") for process in psutil.process_iter() for name in ("cmdline", "environ")
+        ]
+        looked = 0
+        for path in seen:
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            looked += 1
+            assert not any(secret.encode() in content for secret in secrets), path
+        assert looked > 20
+        forwards = machine.qmp.human("info usernet", deadline=deadline)
+        assert "127.0.0.1" in forwards
+        assert "HOST_FORWARD" in forwards
+        assert "0.0.0.0" not in forwards

@@ -24,6 +24,8 @@ class MachineProfile:
     description: str
     hash: str
     tables: Mapping[str, Any]
+    own: frozenset[str] = frozenset()
+    """The top-level keys of its own file, of one that inherits."""
 
     def table(self, name: str) -> Mapping[str, Any]:
         """A table of settings, empty when the profile has none of that name."""
@@ -78,6 +80,14 @@ def load_profile(name: str, folder: Path | None = None) -> MachineProfile:
         raise LabFault(f"reading machine profile {path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"machine profile {path} is no valid TOML: {error}") from error
+    base_hash = ""
+    if (base := tables.pop("inherits", None)) is not None:
+        if not isinstance(base, str) or base == name:
+            raise UsageError(f"machine profile {path}: 'inherits' must name another profile")
+        parent = load_profile(base, folder)
+        if "inherits" in parent.own:
+            raise UsageError(f"machine profile {path}: {base!r}, which it inherits from, inherits itself")
+        tables, base_hash = _merged(parent.tables, tables), parent.hash
     for key, kind in (("schema", int), ("name", str), ("kind", str), ("description", str)):
         if not isinstance(tables.get(key), kind):
             raise UsageError(f"machine profile {path}: {key!r} is missing or no {kind.__name__}")
@@ -85,4 +95,18 @@ def load_profile(name: str, folder: Path | None = None) -> MachineProfile:
         raise UsageError(f"machine profile {path} has schema {tables['schema']}, this version reads {SCHEMA}")
     if tables["name"] != name:
         raise UsageError(f"machine profile {path} calls itself {tables['name']!r}; it must be named as its file")
-    return MachineProfile(name, tables["kind"], tables["description"], hashlib.sha256(content).hexdigest(), tables)
+    digest = hashlib.sha256(base_hash.encode() + content).hexdigest()
+    return MachineProfile(name, tables["kind"], tables["description"], digest, tables, frozenset(_top(content)))
+
+
+def _top(content: bytes) -> list[str]:
+    return list(tomllib.loads(content.decode()))
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of another profile with one's own over them, value by value; lists of tables are replaced whole."""
+    merged = dict(base)
+    for key, value in own.items():
+        known = merged.get(key)
+        merged[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged

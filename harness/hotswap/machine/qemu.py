@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +18,7 @@ from hotswap.machine.lease import Lease, new_id
 from hotswap.machine.proc import Owner, boot_id, pid_namespace
 from hotswap.machine.profile import MachineProfile, load_profile
 from hotswap.machine.qemu_accelerator import Accelerator, QemuInstall, choose_accelerator, find_qemu
-from hotswap.machine.qemu_command import AGENT_PORT, AGENT_SOCKET, STANDIN_SOCKET, QemuSources, qemu_command
+from hotswap.machine.qemu_command import AGENT_SOCKET, COM_SOCKET, STANDIN_SOCKET, QemuSources, qemu_command
 from hotswap.machine.qemu_folder import QemuFolder, machines_home, remove_machine
 from hotswap.machine.qemu_live import Record, read_record, write_record
 from hotswap.machine.qemu_process import QemuProcess, make_overlay
@@ -33,10 +34,10 @@ from hotswap.machine.standin_view import AGENT_FILE, StandinView
 from hotswap.machine.storage import make_folder, os_fault, require_space
 from hotswap.machine.unix_socket import connect_unix
 from hotswap.transport.agent import Agent
-from hotswap.transport.base import Reconnection, Transport
+from hotswap.transport.base import FILE_CHUNK_BYTES, Reconnection, Transport
 from hotswap.transport.protocol import AgentContract
-from hotswap.transport.socket import SocketTransport
-from hotswap.transport.ssh import SshTarget
+from hotswap.transport.socket import SERIAL_CHUNK_BYTES, SocketTransport
+from hotswap.transport.ssh import SshConnection, SshTarget
 
 MACHINE_KIND = "qemu"
 # Kept back from a stop's deadline, or added to it, so that force always gets its turn.
@@ -62,7 +63,6 @@ class QemuMachine(StandinView, Machine):
         if self.profile.planned:
             raise UsageError(f"machine {profile.name!r} is planned and cannot run yet: {self.profile.reason}")
         self.name = profile.name
-        self.hash = profile.hash
         self.qemu: QemuInstall = find_qemu()
         self.id = new_id()
         self.identity = Identity.of(self.id)
@@ -273,7 +273,8 @@ class QemuMachine(StandinView, Machine):
         facts = {
             "image": self.image.content,
             "agent": _hash(self._agent),
-            "profile": self.hash,
+            # Not how its agent is reached: that changes nothing in the guest.
+            "profile": repr(replace(self.profile, name="", description="", agent="")),
             "qemu": self.qemu.version,
             "command": repr(qemu_command(self.qemu.program, self.profile, self.accelerator.name, _NO_SOURCES, name="")),
         }
@@ -322,18 +323,33 @@ class QemuMachine(StandinView, Machine):
             raise LabFault(
                 f"starting the agent in machine {self.id}: another build of it runs there; start a fresh machine"
             )
-        return self._stream(self.folder, deadline)
+        return self._connect(deadline)
+
+    def _connect(self, deadline: Deadline) -> Transport:
+        """The way that the profile names; there is no other when it fails."""
+        if (gone := self.alive()) is not None:
+            raise LabFault(f"connecting to the agent in machine {self.id}: {gone}")
+        match self.profile.agent:
+            case "virtio-serial":
+                return self._stream(self.folder, deadline)
+            case "com":
+                return self._stream(self.folder, deadline, COM_SOCKET, SERIAL_CHUNK_BYTES)
+            case "ssh":
+                return SshConnection.open(self.ssh(deadline), deadline).agent(deadline)
+        raise UsageError(f"machine {self.name!r}: an agent over {self.profile.agent} is for Windows guests")
 
     def reconnection(self) -> Reconnection:
         """The agent stays when its stream breaks: the next client of the port finds it, and its journal."""
-        return Reconnection(lambda deadline: self._stream(self.folder, deadline))
+        return Reconnection(self._connect)
 
-    def _stream(self, folder: QemuFolder, deadline: Deadline) -> SocketTransport:
+    def _stream(
+        self, folder: QemuFolder, deadline: Deadline, port: str = AGENT_SOCKET, chunk_bytes: int = FILE_CHUNK_BYTES
+    ) -> SocketTransport:
         try:
-            connected = connect_unix(folder.path / AGENT_SOCKET, deadline)
+            connected = connect_unix(folder.path / port, deadline)
         except OSError as error:
-            raise LabFault(f"connecting to the agent's port: {self._alive_now() or error}") from error
-        return SocketTransport(connected, f"port {AGENT_PORT}", alive=self._alive_now)
+            raise LabFault(f"connecting to the agent's port {port}: {self._alive_now() or error}") from error
+        return SocketTransport(connected, f"the guest's {port}", alive=self._alive_now, chunk_bytes=chunk_bytes)
 
     @property
     def control(self) -> StandinControl:
