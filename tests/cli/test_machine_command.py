@@ -75,7 +75,7 @@ def test_a_machine_lives_on_and_is_used_by_commands_of_their_own(kept: str, runs
 
     run(runs, "screenshot", kept, str(tmp_path / "screen.png"))
     assert (tmp_path / "screen.png").read_bytes().startswith(b"\x89PNG")
-    assert "standin: serving" in run(runs, "console", kept, "--log").out
+    assert "panic" not in run(runs, "console", kept, "--log").out
     run(runs, "stop", kept)
     assert folder.processes() == []
     assert not folder.path.exists()

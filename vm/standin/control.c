@@ -282,7 +282,17 @@ static int FilePut(const char *path, unsigned mode, const char *bytes, size_t si
     fchmod(file, mode);
     int code = fsync(file) == 0 ? 0 : errno;
     close(file);
-    return code == 0 && rename(partial, path) != 0 ? errno : code;
+    if (code == 0 && rename(partial, path) != 0) {
+        code = errno;
+    }
+    *strrchr(partial, '/') = 0;
+    file = code == 0 ? open(partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (file >= 0) {
+        /* Its new name outlives a power cut, too. */
+        code = fsync(file) == 0 ? 0 : errno;
+        close(file);
+    }
+    return code;
 }
 
 static PUMP *PumpNamed(const char *name)

@@ -340,7 +340,7 @@ class QemuMachine(StandinView, Machine):
 
     def reconnection(self) -> Reconnection:
         """The agent stays when its stream breaks: the next client of the port finds it, and its journal."""
-        return Reconnection(self._connect)
+        return Reconnection(self._connect, seconds=20.0 * self.slowdown, ask_after=self.slowdown)
 
     def _stream(
         self, folder: QemuFolder, deadline: Deadline, port: str = AGENT_SOCKET, chunk_bytes: int = FILE_CHUNK_BYTES
