@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ from hotswap.cli.main import run
 from hotswap.trace import native
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.framing import BUFFER_HEADER_SIZE
-from hotswap.trace.text import system_time
 from support.dissect_multiset import dissect_multiset, our_multiset
 from support.real_samples import samples_folder
 
@@ -143,59 +140,6 @@ def test_every_tracelogging_payload_decodes(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in ALL if EXPECTED[n]["events"] < 5000])
 def test_dissect_reads_the_same_events(name: str) -> None:
     assert our_multiset(sample(name)) == dissect_multiset(sample(name))
-
-
-def test_values_are_those_that_windows_shows() -> None:
-    """Microsoft's TraceEvent library printed these, on Windows."""
-    events = read_etl(sample("tl-primitive-types.etl")).events.events("PrimitiveTypesTest")
-    lines = [
-        line
-        for line in _baseline("tl-primitive-types.etl")
-        if line.startswith("EVENT") and "PrimitiveTypesTest" in line
-    ]
-    assert len(events) == len(lines) == 5
-    for index, line in enumerate(lines):
-        shown = dict(part.split("=", 1) for part in line.split("; ") if "=" in part)
-        assert events["string_type"][index] == shown["string_type"]
-        assert bool(events["boolean_type"][index]) == (shown["boolean_type"] == "True")
-        for name in ("int16_type", "int32_type", "uint16_type", "uint32_type", "uint64_type"):
-            assert int(events[name][index]) == int(shown[name].replace(",", "")), name  # type: ignore[call-overload]
-        # Its schema says UINT64, TraceEvent shows it as signed.
-        assert int(events["int64_type"][index]) == int(shown["int64_type"]) % 2**64  # type: ignore[call-overload]
-        guid = str(UUID(bytes_le=bytes(events["guid_type"][index])))
-        assert guid.startswith(shown["guid_type"].rstrip("."))
-        # TraceEvent shows local time, and only the low byte of a SYSTEMTIME's milliseconds: minutes and seconds agree.
-        when = system_time(bytes(events["system_time_type"][index]))
-        assert when[13:19] == shown["system_time_type"][11:17]
-        assert when[13:22] == shown["file_time_type"].rstrip(".")[11:20]
-
-
-@pytest.mark.parametrize(
-    ("name", "lines"),
-    [
-        ("tl-primitive-types.etl", 6),
-        ("clr-gcevents-circular.etl", 52),
-        ("clr-gcrundown.etl", 25),
-        ("kernel-clr-compressed-8cpu.etl", 480),
-    ],
-)
-def test_times_are_those_that_windows_shows(name: str, lines: int) -> None:
-    """Time to the microsecond, CPU and payload length of every event line of TraceEvent's output, of every header."""
-    table = opened(name).events
-    columns = (table.ns.tolist(), table.cpu.tolist(), table.payload_length.tolist())
-    ours = Counter(((ns + 500) // 1000, cpu, length) for ns, cpu, length in zip(*columns, strict=True))
-    wanted: Counter[tuple[int, int, int]] = Counter()
-    for line in _baseline(name):
-        found = re.match(r"EVENT ([\d,]+)\.(\d{3}): .* ProceNum=(\d+); DataLen=([\d,]+)", line)
-        if found:
-            us = int(found[1].replace(",", "") + found[2])
-            wanted[us, int(found[3]), int(found[4].replace(",", ""))] += 1
-    assert sum(wanted.values()) == lines == sum(line.startswith("EVENT ") for line in _baseline(name))
-    assert wanted - ours == Counter()
-
-
-def _baseline(name: str) -> list[str]:
-    return sample(name).with_suffix(".traceevent-baseline.txt").read_text().splitlines()
 
 
 def test_a_cut_real_file_keeps_what_is_whole() -> None:

@@ -83,9 +83,13 @@ class Selection:
     def rows(self, table: EventTable) -> Rows:
         """The rows that fit. Raises UsageError for an event, provider or field that the trace does not have."""
         chosen = np.isin(table.kind, self._kinds(table))
-        for column, wanted in ((table.pid, self.pids), (table.tid, self.tids), (table.cpu, self.cpus)):
+        for column, wanted in (("pid", self.pids), ("tid", self.tids)):
             if wanted:
-                chosen &= np.isin(column, list(wanted))
+                # Events of the kernel tell in their payload, or by what ran on the processor, whose they are.
+                columns = getattr(table, column), getattr(table, f"owner_{column}")
+                chosen &= np.isin(columns, list(wanted)).any(axis=0)
+        if self.cpus:
+            chosen &= np.isin(table.cpu, list(self.cpus))
         if self.after is not None:
             chosen &= table.ns >= self.after
         if self.before is not None:

@@ -17,6 +17,7 @@ from hotswap.trace.decode import decode_payload
 from hotswap.trace.event_kind import LOG_FILE_HEADER, EventKind
 from hotswap.trace.framing import gather
 from hotswap.trace.items import ItemType, Places, find_items
+from hotswap.trace.owners import Owners, find_owners
 from hotswap.trace.payload import Column, decode_columns, is_columnar, native_order, ragged
 from hotswap.trace.schema import (
     EventSchema,
@@ -156,6 +157,20 @@ class EventTable:
     def providers(self) -> NDArray[np.object_]:
         """Provider GUID (uuid.UUID) of every row."""
         return self._per_kind([kind.provider for kind in self.kinds])
+
+    @property
+    def owner_pid(self) -> NDArray[np.int64]:
+        """The process that every event is about: see `owners`. -1 for none, and where nothing tells."""
+        return self._owners.process
+
+    @property
+    def owner_tid(self) -> NDArray[np.int64]:
+        """The thread that every event is about."""
+        return self._owners.thread
+
+    @cached_property
+    def _owners(self) -> Owners:
+        return find_owners(self)
 
     def items(self, kind: int) -> Places:
         """Where the extended items of a type (ItemType) lie in `data`: offset 0 where an event has none."""
@@ -343,7 +358,8 @@ class EventTable:
         another type or a common column is called `Event.Field`. Arrays and structs are JSON text, binary is bytes,
         identifiers and addresses are texts. The names of numbers that have some are in `Field_name`.
         `time` is the UTC time with nanoseconds. Where events are not decoded, `payload` has their bytes and `problem`
-        the reason; texts of messages are in `message`.
+        the reason; texts of messages are in `message`. Where kernel events are about others than their headers say,
+        `owner_pid` and `owner_tid` tell whom.
         """
         columns: dict[str, pa.Array] = {
             "row": pa.array(np.arange(len(self), dtype=np.int64)),
@@ -361,6 +377,8 @@ class EventTable:
             "keyword": pa.array(self.keyword),
             "payload_bytes": pa.array(self.payload_length),
         }
+        if self._owners.differ:
+            columns.update(owner_pid=pa.array(self.owner_pid), owner_tid=pa.array(self.owner_tid))
         undecoded = self._undecoded()
         columns.update(_payload_columns(self, {name.lower() for name in (*columns, "message", *_UNDECODED)}))
         if any(kind.family == "message" and kind.description is not None for kind in self.kinds):
