@@ -12,8 +12,10 @@ from time import monotonic
 import pyarrow.parquet as pq
 import pytest
 
+from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.errors import UsageError
+from hotswap.machine.standin_view import StandinView
 from hotswap.swap.lab import Lab
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.result import SwapResult
@@ -34,11 +36,22 @@ def not_passed(result: SwapResult) -> list[str]:
     return [f"{item.id}: {item.message}" for item in result.expectations if item.verdict is not Verdict.PASS]
 
 
-def test_a_good_update_passes_and_leaves_a_complete_run_folder() -> None:
-    result = run_swap(SwapPlan(seconds=SHORT), command="the command")
+# The same test wherever a guest runs, and however its agent is reached. A COM port carries few events a second.
+MACHINES = {
+    "wine": {},
+    "standin": {},
+    "standin-com": {"workers": 2, "rate": 200, "seconds": 0.1},
+    "standin-ssh": {"workers": 2, "rate": 500},
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_good_update_passes_and_leaves_a_complete_run_folder(machine: str) -> None:
+    result = run_swap(SwapPlan(**{"machine": machine, "seconds": SHORT, **MACHINES[machine]}), command="the command")
     assert result.verdict is Verdict.PASS, not_passed(result)
     assert [(update.from_version, update.to_version) for update in result.updates] == [(0, 1), (1, 2), (2, 1)]
-    assert result.iterations > 50
+    assert result.iterations > (50 if machine == "wine" else 5)
+    assert result.environment["machine"] == machine
     folder = result.run_folder
     names = {path.name for path in folder.iterdir()}
     written = {"run.json", "timeline.jsonl", "trace.etl", "events.parquet", "report.html", "trace.perfetto-trace"}
@@ -61,8 +74,9 @@ def test_our_reader_and_dissect_see_the_same_events_in_a_real_trace() -> None:
     assert ours == theirs
 
 
-def test_a_failed_run_shows_the_fewest_events_that_prove_it() -> None:
-    result = run_swap(SwapPlan(updates=("v1", "lose-wakeup", "v1"), seconds=0.6))
+@pytest.mark.parametrize("machine", ["wine", "standin"])
+def test_a_failed_run_shows_the_fewest_events_that_prove_it(machine: str) -> None:
+    result = run_swap(SwapPlan(machine=machine, updates=("v1", "lose-wakeup", "v1"), seconds=0.6))
     failed = next(item for item in result.expectations if item.id == "signals-accounted")
     assert 1 <= len(failed.slice) <= 12
     assert "signals-accounted" in result.reason
@@ -93,16 +107,29 @@ def kill_host_at(point: str) -> Callable[[str, Lab], None]:
         seen.append(name)
         if name == point and (point != "update-begun" or "load-running" in seen):
             assert lab.host is not None
-            os.kill(lab.host.process.pid, signal.SIGKILL)
+            if isinstance(lab.machine, StandinView):
+                (victim,) = [one for one in lab.machine.driver_host_processes() if one == lab.host.process]
+                lab.machine.control.kill(victim, deadline=Deadline.after(20))
+            else:
+                os.kill(lab.host.process.pid, signal.SIGKILL)
 
     return interfere
 
 
-@pytest.mark.parametrize("point", ["update-begun", "load-running"])
-def test_a_driver_host_killed_in_mid_test_fails_within_ten_seconds_with_evidence(point: str) -> None:
-    begun = monotonic()
-    result = run_swap(SwapPlan(seconds=SHORT), interfere=kill_host_at(point))
-    assert monotonic() - begun < 10 + sum(result.steps[name] for name in ("build drivers", "start machine"))
+@pytest.mark.parametrize(
+    ("machine", "point"), [("wine", "update-begun"), ("wine", "load-running"), ("standin", "update-begun")]
+)
+def test_a_driver_host_killed_in_mid_test_fails_within_ten_seconds_with_evidence(machine: str, point: str) -> None:
+    killed: list[float] = []
+    kill = kill_host_at(point)
+
+    def interfere(name: str, lab: Lab) -> None:
+        kill(name, lab)
+        killed.append(monotonic())
+
+    result = run_swap(SwapPlan(machine=machine, seconds=SHORT), interfere=interfere)
+    slowdown = 1 if machine == "wine" else 6
+    assert monotonic() - killed[-1] < 10 * slowdown
     assert result.verdict is Verdict.FAIL
     assert result.reason.startswith("driver-host-alive: the driver host died")
     assert any((result.run_folder / "evidence").glob("*log*")) or any(

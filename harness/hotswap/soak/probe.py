@@ -14,6 +14,8 @@ import pyarrow
 
 from hotswap.machine.lease import leases, leases_home
 from hotswap.machine.proc import PROC, ProcessId, environment
+from hotswap.machine.qemu_folder import machines_home, templates_home
+from hotswap.machine.standin_image import images_home
 from hotswap.machine.wine_prefix import clones_home
 from hotswap.paths import cache_home, runs_home
 from hotswap.runs import run_ids
@@ -89,7 +91,8 @@ def _guest_processes(others: Collection[str]) -> Iterator[int]:
 
 def _cache_files(others: Collection[str]) -> Iterator[Path]:
     """Without what others make and remove there at the same time: their guests and leases."""
-    skipped = {clones_home() / id for id in others}
+    skipped = {home / id for home in (clones_home(), machines_home()) for id in others}
+    skipped |= {home / f"build-{id}" for home in (templates_home(), images_home()) for id in others}
     lease_folder = leases_home()
     for folder, folders, files in os.walk(cache_home()):
         here = Path(folder)

@@ -1,0 +1,39 @@
+"""`ci/soak machine`: a few forks and a few kills, and that it sees what is left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hotswap.machine.qemu_folder import MARK, machines_home
+from hotswap.soak import __main__ as command
+from hotswap.soak.machine import left_behind
+
+
+def test_forks_and_kills_leave_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    code = command.main(["machine", "--forks", "2", "--kills", "3", "--quiet", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["verdict"], told["problems"]) == (0, "pass", [])
+    assert (told["forks"], told["kills"]) == (2, 3)
+
+
+def test_a_process_and_a_folder_that_nobody_leases_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else another test's sweep might remove them.
+    monkeypatch.setenv("HOTSWAP_CACHE", str(tmp_path))
+    folder = machines_home() / "0000000000"
+    folder.mkdir(parents=True)
+    child = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, env={MARK: str(folder)})  # fmt: skip
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        found = [line for line in left_behind() if folder.name in line]
+        assert found == [f"process {child.pid} of machine {folder.name} is left", f"the folder {folder} is left"]
+    finally:
+        child.kill()
+        child.communicate()
+        folder.rmdir()
