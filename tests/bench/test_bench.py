@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.bench import __main__ as command
-from hotswap.bench import agent, etl, etl_made_up, etl_others, report, swap
+from hotswap.bench import agent, etl, etl_made_up, etl_others, machine, report, swap
 from hotswap.bench.table import compare
 from hotswap.trace.etl import read_etl
 
@@ -25,7 +25,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'etl', 'report', 'runtime', 'swap')"),
+        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'etl', 'machine', 'report', 'runtime', '"),
         ([], "required: name"),
         (["swap", "--faster"], "unrecognized arguments: --faster"),
         (["swap", "--json", "/no/such/folder/x.json"], "cannot be written"),
@@ -77,6 +77,18 @@ def test_the_agent_benchmark_compares_calls_with_process_starts(
     assert content["environment"]["calls"] == 20
     assert all(row["ours"] < row["other"] for row in content["rows"])
     assert not runs.exists(), "no run folder without a verdict"
+
+
+def test_a_fork_is_measured_beside_a_boot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(command.BENCHMARKS, "machine", lambda: machine.run(1, 1, 1, 1))
+    assert command.main(["machine", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    rows = {row["what"]: row for row in content["rows"]}
+    assert all(row.keys() == ROW and row["ours"] > 0 for row in content["rows"])
+    compared = rows["fork to agent against a cold boot"]
+    assert compared["ratio"] == pytest.approx(compared["other"] / compared["ours"], rel=0.05)
+    assert rows["memory of one more fork"]["met"] is (rows["memory of one more fork"]["ours"] <= 150)
+    assert content["environment"]["accelerator"]
 
 
 def test_a_row_says_whether_its_aim_is_met() -> None:

@@ -15,6 +15,7 @@ from hotswap.machine.qemu_folder import QemuFolder
 from hotswap.machine.qemu_process import QemuProcess, make_disk
 from hotswap.machine.qemu_profile import qemu_profile
 from hotswap.machine.registry import create_machine
+from hotswap.machine.swtpm import SOCKET, start_tpm
 
 QEMU = [name for name in profile_names() if load_profile(name).kind == "qemu"]
 PLANNED = [name for name in profile_names() if load_profile(name).table("machine").get("state") == "planned"]
@@ -87,7 +88,11 @@ def test_qemu_takes_the_command_line_of_a_machine_that_is_only_planned(name: str
     media = tuple(folder.path / item.file for item in profile.media)
     for path in media:
         path.write_bytes(bytes(2048))
-    argv = qemu_command(find_qemu().program, profile, "tcg", QemuSources(media=media), name="planned")
+    tpm = None
+    if profile.tpm:
+        start_tpm(folder, deadline)
+        tpm = Path(SOCKET)
+    argv = qemu_command(find_qemu().program, profile, "tcg", QemuSources(media=media, tpm_socket=tpm), name="planned")
     memory = f"{profile.memory_mib}M"
     process = QemuProcess(
         folder, ["256M" if word == memory else word.replace(memory, "256M") for word in argv], deadline
@@ -98,8 +103,13 @@ def test_qemu_takes_the_command_line_of_a_machine_that_is_only_planned(name: str
         for wanted in (*(nic.model for nic in profile.nics), "virtserialport", "isa-serial", "pvpanic-pci"):
             assert f'dev: {wanted}, id "' in devices
         assert devices.count("ide-cd") == len(media)
+        if profile.tpm:
+            (told,) = process.qmp.execute("query-tpm", deadline=deadline)
+            assert told["model"] == "tpm-crb"
+            assert len(folder.processes()) == 2
     finally:
         process.kill()
+        deadline.wait_for(lambda: not folder.processes(), "the end of swtpm, which ends with QEMU")
     assert folder.processes() == []
 
 
