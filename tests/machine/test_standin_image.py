@@ -11,7 +11,7 @@ import pytest
 from hotswap.deadline import Deadline
 from hotswap.errors import LabFault
 from hotswap.machine.standin_disk import file_hash, make_disk
-from hotswap.machine.standin_image import find_image, standin_image
+from hotswap.machine.standin_image import StandinImage, find_image, rebuild_reason, standin_image
 from hotswap.machine.standin_kernel import KernelModules, ram_disk
 from hotswap.machine.standin_recipe import load_recipe
 from hotswap.machine.standin_tree import needed, needed_libraries, settled_registry
@@ -113,3 +113,15 @@ def test_the_image_is_of_this_recipe_and_whole() -> None:
         assert path.stat().st_size == facts["size"]
         assert path.stat().st_mode & 0o222 == 0, f"{name} can be written"
     assert any(key.startswith("package linux-image") for key in image.manifest["inputs"])
+
+
+def test_a_rebuild_says_what_changed() -> None:
+    def image(built: int, **inputs: str) -> StandinImage:
+        return StandinImage(Path(f"/{built}"), "", {"built": built, "inputs": inputs})
+
+    old, last = image(1, a="0"), image(2, **{"vm/standin/main.c": "1", "package libc6": "2.36 SHA256:0", "x": "same"})
+    now = {"vm/standin/main.c": "2", "package libc6": "2.37 SHA256:1", "x": "same"}
+    assert rebuild_reason(now, []) == "there is none yet"
+    assert rebuild_reason(now, [last, old]) == "vm/standin/main.c changed; package libc6 is 2.37 now"
+    fewer = {name: value for name, value in last.manifest["inputs"].items() if name != "package libc6"}
+    assert rebuild_reason(fewer, [old, last]) == "a package is no longer part of it"

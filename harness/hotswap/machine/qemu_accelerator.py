@@ -86,7 +86,7 @@ def probe(name: str, cpu: str, qemu: QemuInstall, say: Callable[[str], None] | N
     if (known := probed(name, cpu, qemu)) is not None:
         return known
     memo = _memo(name, cpu, qemu)
-    answer = _run_guest(name, cpu, qemu)
+    answer = run_guest(name, cpu, qemu)
     if say is not None and not answer.works:
         say(answer.found)
     make_folder(memo.parent, "the folder of probes")
@@ -110,7 +110,8 @@ def _memo(name: str, cpu: str, qemu: QemuInstall) -> Path:
     return cache_home() / "qemu" / "probes" / f"{key}.json"
 
 
-def _run_guest(name: str, cpu: str, qemu: QemuInstall) -> Accelerator:
+def run_guest(name: str, cpu: str, qemu: QemuInstall) -> Accelerator:
+    """Run the probe, and say what came of it."""
     argv = [
         *(
             str(qemu.program),

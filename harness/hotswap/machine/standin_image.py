@@ -33,9 +33,11 @@ from hotswap.paths import cache_home
 Progress = Callable[[str], None]
 
 BUILD_KIND = "standin-build"
-_FORMAT = 3
+_FORMAT = 4
 _MANIFEST = "image.json"
 _FREE_MIB = 3072
+# Images of other versions of the sources that are kept; each takes 600 MB.
+_KEEP = 3
 _BUILD_SECONDS = 900.0
 _FILES = ("kernel", "ram-disk", "disk.img", "modules/ntoskrnl.exe", "modules/hal.dll")
 # What a driver may import in this guest, for preflight.
@@ -109,7 +111,7 @@ def _images() -> list[StandinImage]:
         try:
             manifest = json.loads(path.read_text())
             sizes = {name: (path.parent / name).stat().st_size for name in _FILES}
-            if sizes == {name: facts["size"] for name, facts in manifest["files"].items()}:
+            if "archives" in manifest and sizes == {name: facts["size"] for name, facts in manifest["files"].items()}:
                 images.append(StandinImage(path.parent, manifest["content"], manifest))
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -148,13 +150,13 @@ def build_image(progress: Progress, deadline: Deadline | None = None) -> Standin
         for image in known:
             if image.path.name == key:
                 return image
-        progress(f"building the stand-in guest, because {_reason(inputs, known)}")
+        progress(f"building the stand-in guest, because {rebuild_reason(inputs, known)}")
         return _build(recipe, sources, inputs, packages, home / key, deadline, progress)
     finally:
         lock.release()
 
 
-def _reason(inputs: dict[str, str], known: list[StandinImage]) -> str:
+def rebuild_reason(inputs: dict[str, str], known: list[StandinImage]) -> str:
     """Why an image that there is will not do."""
     if not known:
         return "there is none yet"
@@ -217,6 +219,7 @@ def _build(
             "content": content,
             "files": files,
             "inputs": inputs,
+            "archives": sorted(archive.name for archive in archives.values()),
             "sources": sources,
             "seconds": round(monotonic() - begun, 1),
         }
@@ -225,6 +228,7 @@ def _build(
         (image / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         remove_tree(final)
         image.rename(final)
+        _prune(final)
         progress(f"built the stand-in guest in {monotonic() - begun:.0f} s")
         return StandinImage(final, content, manifest)
     except OSError as error:
@@ -232,6 +236,18 @@ def _build(
     finally:
         remove_tree(work)
         lease.release()
+
+
+def _prune(newest: Path) -> None:
+    """Drop old images and packages that the newest one is not made of. A guest that runs keeps what it has open."""
+    known = sorted(_images(), key=lambda image: image.manifest["built"], reverse=True)
+    for image in known[_KEEP:]:
+        if image.path != newest:
+            remove_tree(image.path)
+    wanted = {name for image in known[:_KEEP] for name in image.manifest["archives"]}
+    for archive in (images_home() / "packages").glob("*.deb"):
+        if archive.name not in wanted:
+            archive.unlink()
 
 
 def _compile_init(recipe: Recipe, work: Path, deadline: Deadline) -> bytes:
