@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hotswap.trace.perfetto.wire import varints as leb128
+
 # Zigzag doubles a difference, and JavaScript's numbers are exact up to 2^53.
 EXACT = 1 << 50
 
@@ -27,15 +29,4 @@ def encode(values: NDArray[np.generic]) -> tuple[Encoding, bytes]:
 
 def varints(values: NDArray[np.int64]) -> bytes:
     """Each value zigzag coded (sign in the lowest bit), then seven bits a byte, the lowest first."""
-    coded = ((values << 1) ^ (values >> 63)).astype(np.uint64)
-    size = np.ones(len(coded), np.int64)
-    for bits in range(7, 64, 7):
-        size += coded >= np.uint64(1 << bits)
-    start = np.cumsum(size) - size
-    out = np.zeros(int(size.sum()), np.uint8)
-    for byte in range(int(size.max(initial=0))):
-        chosen = size > byte
-        part = (coded[chosen] >> np.uint64(7 * byte)) & np.uint64(0x7F)
-        more = (size[chosen] > byte + 1).astype(np.uint64) << np.uint64(7)
-        out[start[chosen] + byte] = part | more
-    return out.tobytes()
+    return leb128(((values << 1) ^ (values >> 63)).astype(np.uint64)).data.tobytes()

@@ -2,53 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hotswap.report.columns import encode
 from hotswap.report.model import TraceModel, swap_parts, worker_text
+from hotswap.report.packing import Packed, PageData, pack_fields
 from hotswap.swap.swap_trace import BEGINNING
 from hotswap.swap.swaps import Outcome
-from hotswap.trace.expect import ExpectationResult, status_text
-from hotswap.trace.schema import Field, InType, OutType
-from hotswap.trace.table import Events, EventTable
+from hotswap.trace.expect import ExpectationResult
+from hotswap.trace.table import EventTable
 
 SIGNAL_SOURCES = ("IOCTL", "load", "stop", "restart")
 """HOTSWAP_SIGNAL_SOURCE."""
-_MAX_NAMES = 200
-
-
-@dataclass
-class Packed:
-    """Columns one after the other; `columns` says of each its name, encoding, count and length in bytes."""
-
-    columns: dict[str, list[Any]] = field(default_factory=dict)
-    chunks: list[bytes] = field(default_factory=list)
-
-    def add(self, name: str, values: NDArray[np.generic]) -> None:
-        """Append a column of integers."""
-        encoding, data = encode(values)
-        self.columns[name] = [encoding, len(values), len(data)]
-        self.chunks.append(data)
-
-    def base64(self) -> str:
-        """All columns, deflated."""
-        return base64.b64encode(zlib.compress(b"".join(self.chunks), 6)).decode("ascii")
-
-
-@dataclass(frozen=True, slots=True)
-class PageData:
-    """`meta` is plain data for JSON, `columns` base64 of deflated columns."""
-
-    meta: dict[str, Any]
-    columns: str
 
 
 def page_data(model: TraceModel, results: tuple[ExpectationResult, ...]) -> PageData:
@@ -57,18 +24,19 @@ def page_data(model: TraceModel, results: tuple[ExpectationResult, ...]) -> Page
     first = int(table.tick[0]) if len(table) else 0
     packed.add("tick", table.tick - first)
     packed.add("cpu", table.cpu)
-    tids, tid = np.unique(table.tid, return_inverse=True)
-    packed.add("tid", tid)
+    threads, thread = np.unique(np.stack([table.pid, table.tid]), axis=1, return_inverse=True)
+    packed.add("thread", thread.reshape(-1))
     kinds = _pack_kinds(table, packed)
     _pack_lanes(model, packed, first)
     force_ticks, force_versions = model.trace.force
     meta = {
         "events": len(table),
         "recorded": model.trace.etl.recorded,
+        "nothing": "There is no trace of this run, so there is nothing to draw.",
         "frequency": table.frequency,
         "firstTick": str(first),
         "firstNs": int(table.ns[0]) if len(table) else 0,
-        "tids": [int(value) for value in tids],
+        "threads": threads.T.tolist(),
         "kinds": kinds,
         "sources": SIGNAL_SOURCES,
         "versions": model.versions,
@@ -88,12 +56,6 @@ def page_data(model: TraceModel, results: tuple[ExpectationResult, ...]) -> Page
     return PageData(meta, packed.base64())
 
 
-def json_for_script(value: object) -> str:
-    """JSON that cannot end or open a script element, whatever the strings in it hold."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
 def _threads(model: TraceModel, worker: int) -> list[int]:
     return sorted(tid for tid, owner in model.threads.items() if owner == worker)
 
@@ -110,43 +72,8 @@ def _pack_kinds(table: EventTable, packed: Packed) -> list[dict[str, Any]]:
         if len(events) != int(np.count_nonzero(kind_of == number)):
             packed.add(f"{number}.rows", events.rows)
         label = next((kind.provider_name for kind in table.kinds if kind.provider == provider), "") or str(provider)
-        described.append({"name": name, "provider": label, "fields": _pack_fields(number, events, packed)})
+        described.append({"name": name, "provider": label, "fields": pack_fields(packed, number, events)})
     return described
-
-
-def _pack_fields(number: int, events: Events, packed: Packed) -> list[dict[str, Any]]:
-    fields: list[dict[str, Any]] = []
-    for name, values in events.fields.items():
-        told: dict[str, Any] = {"name": name, "as": _format(events.schema[name])}
-        if values.dtype.kind == "b":
-            values = values.astype(np.int64)
-        if values.dtype.kind not in "iu":
-            texts, values = np.unique(np.array([_text(value) for value in values.tolist()]), return_inverse=True)
-            told |= {"as": "text", "texts": [str(text) for text in texts]}
-        elif values.dtype.kind == "i":
-            told["signed"] = True
-        if told["as"] in ("wait", "status"):
-            told["names"] = _status_names(values, wait=told["as"] == "wait")
-        packed.add(f"{number}.{name}", values if values.dtype.itemsize == 8 else values.astype(np.int64))
-        fields.append(told)
-    return fields
-
-
-def _status_names(values: NDArray[np.generic], *, wait: bool) -> dict[str, str]:
-    """The text of every NTSTATUS that is in the column; only here the page would need names of its own."""
-    return {str(value): status_text(value, wait=wait) for value in np.unique(values).tolist()[:_MAX_NAMES]}
-
-
-def _text(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _format(described: Field) -> str:
-    if described.out_type == OutType.NTSTATUS:
-        return "wait" if described.name.startswith("Wait") else "status"
-    if described.in_type in (InType.HEXINT32, InType.HEXINT64) or described.out_type == OutType.HEX:
-        return "hex"
-    return "number"
 
 
 def _pack_lanes(model: TraceModel, packed: Packed, first: int) -> None:

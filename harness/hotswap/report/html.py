@@ -11,11 +11,12 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from hotswap.report.data import json_for_script, page_data
+from hotswap.report.data import page_data
 from hotswap.report.facts import environment_facts
 from hotswap.report.format import count, duration, seconds
 from hotswap.report.latency import latency_view
 from hotswap.report.model import TraceModel
+from hotswap.report.packing import json_for_script
 from hotswap.report.slice_view import SliceView, slice_view
 from hotswap.report.updates import UpdateView, updates_view
 from hotswap.swap.expectations import SWAP_EXPECTATIONS
@@ -27,9 +28,13 @@ from hotswap.trace.expect import Verdict
 _SHOWN = 4
 """Expectations that did not hold and are shown at the top; the others are folded away there."""
 STYLES = ("theme.css", "page.css", "figures.css", "timeline.css", "print.css")
+COMMON = (
+    "codec.js", "words.js", "events.js", "view.js", "theme.js", "lanes.js", "painter.js", "find.js", "minimap.js",
+    "details.js", "timeline.js", "input.js", "table.js", "page.js",
+)  # fmt: skip
 SCRIPTS = (
-    "codec.js", "words.js", "model.js", "view.js", "theme.js", "lanes.js", "draw.js", "marks.js", "find.js",
-    "minimap.js", "details.js", "timeline.js", "input.js", "table.js", "page.js",
+    *COMMON, "swap/model.js", "swap/find.js", "swap/details.js", "swap/draw.js", "swap/marks.js", "swap/timeline.js",
+    "swap/table.js", "swap/page.js",
 )  # fmt: skip
 """In this order; they share one function scope."""
 

@@ -24,18 +24,44 @@ class Columns {
     return this.at.has(name);
   }
 
-  // Float64Array, or BigUint64Array for what numbers cannot hold. Decoded when first asked for.
+  // Float64Array, or BigUint64Array for what numbers cannot hold, or Texts. Decoded when first asked for.
   get(name) {
     let values = this.read.get(name);
     if (!values) {
       const { encoding, count, offset, length } = this.at.get(name);
       if (encoding === "r") values = new BigUint64Array(this.bytes.slice(offset, offset + length).buffer);
+      else if (encoding === "f") values = new Float64Array(this.bytes.slice(offset, offset + length).buffer);
+      else if (encoding === "t") values = new Texts(this.bytes, offset, count, length);
       else values = varints(this.bytes, offset, count, encoding === "d");
       this.read.set(name, values);
     }
     return values;
   }
 }
+
+// Texts that are made when they are asked for.
+class Texts {
+  constructor(bytes, at, count, length) {
+    const lengths = varints(bytes, at, count, false);
+    this.length = count;
+    this.bytes = bytes;
+    this.starts = new Float64Array(count + 1);
+    let total = 0;
+    for (const size of lengths) total += size;
+    let start = at + length - total;
+    for (let i = 0; i < count; i++) {
+      this.starts[i] = start;
+      start += lengths[i];
+    }
+    this.starts[count] = start;
+  }
+
+  get(i) {
+    return DECODER.decode(this.bytes.subarray(this.starts[i], this.starts[i + 1]));
+  }
+}
+
+const DECODER = new TextDecoder();
 
 function varints(bytes, at, count, differences) {
   const values = new Float64Array(count);

@@ -2,37 +2,8 @@
 
 // [name, text, row]: a row makes it a link to another event.
 function detailsOf(row, trace) {
-  const details = [["Time", trace.time(row)], ["Thread", String(trace.tid(row))], ["CPU", String(trace.cpu(row))]];
-  const more = trace.fields(row).map(([name, text]) => [name, text]);
-  const iteration = trace.iterationOfRow[row];
-  const signal = trace.signalOfRow[row];
-  if (iteration >= 0) more.push(...iterationDetails(iteration, row, trace));
-  else if (signal >= 0) more.push(...signalDetails(signal, row, trace));
-  return [...details, ...more, ["Tick", String(BigInt(trace.meta.firstTick) + BigInt(trace.tick[row]))]];
-}
-
-function iterationDetails(i, row, trace) {
-  const { begin, end, endRow, row: rows } = trace.iterations;
-  const details = [["Lasted", endRow[i] < 0 ? "no end in the trace" : durationText(trace.ns(end[i] - begin[i]))]];
-  if (endRow[i] >= 0) details.push(row === rows[i] ? ["Ended by", "IterationEnd", endRow[i]] : ["Begun by", "IterationBegin", rows[i]]);
-  const signal = trace.wokenBy[i];
-  if (signal >= 0) {
-    details.push(["Signal to begin", durationText(trace.ns(begin[i] - trace.signals.at[signal]))]);
-    details.push(["Woken by", "SignalBegin", trace.signals.row[signal]]);
-  }
-  return details;
-}
-
-function signalDetails(i, row, trace) {
-  const { at, row: rows, endRow, accepted } = trace.signals;
-  const details = [["Found the event", accepted[i] ? "not signalled: accepted" : "signalled already"]];
-  details.push(row === rows[i] ? ["Ended by", "SignalEnd", endRow[i]] : ["Begun by", "SignalBegin", rows[i]]);
-  const iteration = trace.woke[i];
-  if (iteration >= 0) {
-    details.push(["Signal to begin", durationText(trace.ns(trace.iterations.begin[iteration] - at[i]))]);
-    details.push(["Woke", "IterationBegin", trace.iterations.row[iteration]]);
-  }
-  return details;
+  return [...trace.place(row), ...trace.fields(row), ...trace.more(row),
+    ["Tick", String(BigInt(trace.meta.firstTick) + BigInt(trace.tick[row]))]];
 }
 
 function fillTip(tip, row, trace) {

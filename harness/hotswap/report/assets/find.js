@@ -8,12 +8,7 @@ function rowAt(x, y, trace, layout, view) {
   if (!row || x < layout.gutter) return null;
   const tick = layout.tick(x, view);
   const reach = (REACH / layout.plot) * view.span;
-  if (row.lane.type !== "worker") return nearest(row.lane.rows, tick, reach, trace);
-  const place = layout.split(row);
-  const signal = nearestSignal(row.lane, tick, reach, trace);
-  const iteration = iterationAt(row.lane, tick, reach, trace);
-  const [preferred, other] = y >= place.signals ? [signal, iteration] : [iteration, signal];
-  return preferred ?? other ?? nearest(row.lane.rows, tick, reach, trace);
+  return trace.find(row, y + layout.scroll, tick, reach, layout);
 }
 
 function nearest(rows, tick, reach, trace) {
@@ -28,32 +23,6 @@ function nearest(rows, tick, reach, trace) {
     if (i < 0 || i >= rows.length) continue;
     const away = Math.abs(trace.tick[rows[i]] - tick);
     if (away <= distance) [best, distance] = [rows[i], away];
-  }
-  return best;
-}
-
-function nearestSignal(lane, tick, reach, trace) {
-  const { at, row } = trace.signals;
-  const after = lowerBound(at, tick, ...lane.signals);
-  let best = null, distance = reach;
-  for (const i of [after - 1, after]) {
-    if (i < lane.signals[0] || i >= lane.signals[1]) continue;
-    const away = Math.abs(at[i] - tick);
-    if (away <= distance) [best, distance] = [row[i], away];
-  }
-  return best;
-}
-
-function iterationAt(lane, tick, reach, trace) {
-  const { begin, end, row } = trace.iterations;
-  const [from, to] = lane.iterations;
-  const after = lowerBound(begin, tick, from, to);
-  let best = null, distance = reach;
-  for (const i of [after - 1, after]) {
-    if (i < from || i >= to) continue;
-    if (begin[i] <= tick && tick <= end[i]) return row[i];
-    const away = Math.min(Math.abs(begin[i] - tick), Math.abs(end[i] - tick));
-    if (away <= distance) [best, distance] = [row[i], away];
   }
   return best;
 }

@@ -21,12 +21,14 @@ function listenToPointer(timeline) {
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
+    if (timeline.grip(event, place(event))) return;
     held.set(event.pointerId, place(event));
     moved = false;
   });
   canvas.addEventListener("pointermove", (event) => {
     const [x, y] = place(event);
     const before = held.get(event.pointerId);
+    if (timeline.drag(event, [x, y])) return;
     if (!before) {
       timeline.point(rowAt(x, y, timeline.trace, timeline.layout, view), x, y);
       return;
@@ -47,7 +49,7 @@ function listenToPointer(timeline) {
     if (before > 4) view.zoom(Math.max(0.2, Math.abs(x - other) / before), timeline.layout.tick((x + other) / 2, view));
   };
   const release = (event) => {
-    if (!held.delete(event.pointerId)) return;
+    if (timeline.drop(event) || !held.delete(event.pointerId)) return;
     canvas.classList.remove("dragging");
     if (moved || event.type !== "pointerup") return;
     const [x, y] = place(event);
@@ -88,7 +90,8 @@ function listenToOverview(timeline) {
   for (const name of ["pointerup", "pointercancel"]) strip.addEventListener(name, () => { grip = null; });
 }
 
-function listenToKeys(timeline) {
+// `more`: actions by key, beside or instead of those that every timeline has.
+function listenToKeys(timeline, more = {}) {
   const { canvas, view, trace } = timeline;
   const middle = () => (view.from + view.to) / 2;
   const anchor = () => {
@@ -107,6 +110,7 @@ function listenToKeys(timeline) {
     const at = Math.min(lanes.length - 1, Math.max(0, lanes.indexOf(timeline.lane) + direction));
     const from = start();
     timeline.lane = lanes[at];
+    timeline.revealLane();
     const rows = lanes[at].rows;
     if (!rows.length) {
       timeline.nodes.live.textContent = `Lane ${lanes[at].label}: no events`;
@@ -117,20 +121,17 @@ function listenToKeys(timeline) {
     const nearestRow = nearest(rows, tick, Infinity, trace);
     timeline.select(nearestRow);
   };
-  const swap = (direction) => {
-    const count = trace.meta.swaps.length;
-    if (count) timeline.zoomToSwap(Math.min(count - 1, Math.max(0, (timeline.swap ?? (direction > 0 ? -1 : count)) + direction)));
-  };
   const actions = {
     ArrowRight: () => step(1), ArrowLeft: () => step(-1), ArrowDown: () => climb(1), ArrowUp: () => climb(-1),
     "+": () => view.zoom(2, anchor(), true), "=": () => view.zoom(2, anchor(), true), w: () => view.zoom(1.5, anchor(), true),
     "-": () => view.zoom(0.5, anchor(), true), s: () => view.zoom(1 / 1.5, anchor(), true),
     d: () => view.pan(0.2, true), a: () => view.pan(-0.2, true), PageDown: () => view.pan(0.9, true), PageUp: () => view.pan(-0.9, true),
-    "0": () => view.whole(true), "]": () => swap(1), "[": () => swap(-1),
+    "0": () => view.whole(true),
     Home: () => timeline.lane.rows.length && timeline.select(timeline.lane.rows[0]),
     End: () => timeline.lane.rows.length && timeline.select(timeline.lane.rows[timeline.lane.rows.length - 1]),
     Enter: () => timeline.selected !== null && timeline.around([timeline.selected]),
     Escape: () => { timeline.proof = null; delete canvas.dataset.proof; timeline.select(null); },
+    ...more,
   };
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -139,5 +140,4 @@ function listenToKeys(timeline) {
     event.preventDefault();
     action();
   });
-  return { step, swap };
 }

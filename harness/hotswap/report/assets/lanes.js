@@ -3,26 +3,48 @@
 const RULER = 26;
 
 class Layout {
-  constructor(lanes, width) {
+  // `most`: the height beyond which the lanes scroll.
+  constructor(trace, width, most = Infinity) {
     this.width = width;
     this.narrow = width < 620;
     this.gutter = this.narrow ? 66 : 152;
     this.plot = Math.max(10, width - this.gutter - 8);
-    const workers = lanes.filter((lane) => lane.type === "worker").length;
-    const each = Math.max(12, Math.min(34, Math.floor(520 / Math.max(1, workers))));
     let y = RULER;
-    this.rows = lanes.map((lane) => {
-      const height = lane.type === "swap" ? 40 : lane.type === "host" ? 32 : each;
+    this.rows = trace.lanes.map((lane) => {
+      const height = trace.laneHeight(lane);
       const row = { lane, y, height };
       y += height;
       return row;
     });
     this.height = y + 4;
+    this.shown = Math.min(this.height, most);
+    this.scrolls = this.height > this.shown;
+    this.scroll = 0;
     this.rowOf = new Map(this.rows.map((row) => [row.lane, row]));
   }
 
+  // The lane at a height of the canvas.
   at(y) {
-    return this.rows.find((row) => y >= row.y && y < row.y + row.height);
+    if (this.scrolls && y < RULER) return undefined;
+    const row = this.rows[this.first(y + this.scroll)];
+    return row && y + this.scroll >= row.y ? row : undefined;
+  }
+
+  // The lanes that are in sight.
+  seen() {
+    if (!this.scrolls) return this.rows;
+    return this.rows.slice(this.first(this.scroll + RULER), this.first(this.scroll + this.shown) + 1);
+  }
+
+  // The first lane that ends below a height.
+  first(y) {
+    let low = 0, high = this.rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.rows[middle].y + this.rows[middle].height <= y) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   x(tick, view) {

@@ -31,7 +31,7 @@ class Minimap {
     return this.least + ((x - this.layout.gutter) / this.layout.plot) * (this.most - this.least);
   }
 
-  // How busy the workers were: iterations per two pixels, stacked by version.
+  // How much happened: per two pixels, stacked by what the trace tells apart.
   paint(c) {
     const { trace, layout, theme, height } = this;
     c.fillStyle = theme.panel;
@@ -41,13 +41,8 @@ class Minimap {
     c.textBaseline = "middle";
     c.fillText(layout.narrow ? "All" : "Whole trace", 10, height / 2);
     const bins = Math.ceil(layout.plot / 2);
-    const slots = trace.meta.versions.length + 1;
-    const counts = new Float64Array(bins * slots);
-    const { begin, slot } = trace.iterations;
-    for (let i = 0; i < begin.length; i++) {
-      const bin = Math.floor((this.x(begin[i]) - layout.gutter) / 2);
-      if (bin >= 0 && bin < bins) counts[bin * slots + Math.min(slot[i], slots - 1)]++;
-    }
+    const scale = layout.plot / (this.most - this.least) / 2;
+    const { slots, counts } = trace.density(bins, this.least, scale);
     let most = 1;
     for (let bin = 0; bin < bins; bin++) most = Math.max(most, counts.subarray(bin * slots, (bin + 1) * slots).reduce((a, b) => a + b));
     for (let bin = 0; bin < bins; bin++) {
@@ -61,14 +56,11 @@ class Minimap {
         y -= size;
       }
     }
-    for (const swap of trace.meta.swaps) {
-      if (!swap.parts.length) continue;
-      c.fillStyle = swap.refused ? theme.fail : theme.text;
-      c.fillRect(Math.round(this.x(swap.parts[0][1])), 2, 1.5, height - 4);
-    }
+    trace.overviewMarks(c, this, theme);
   }
 
-  draw(view, proof) {
+  // `marked`: rows that are pointed out.
+  draw(view, marked) {
     const { canvas, theme, layout, height, scale } = this;
     const c = canvas.getContext("2d");
     c.setTransform(1, 0, 0, 1, 0, 0);
@@ -82,7 +74,7 @@ class Minimap {
     c.fillRect(to, 0, layout.gutter + layout.plot - to, height);
     c.globalAlpha = 1;
     c.fillStyle = theme.fail;
-    for (const row of proof || []) {
+    for (const row of marked || []) {
       const x = this.x(this.trace.tick[row]);
       c.beginPath();
       c.moveTo(x, 7);

@@ -11,13 +11,11 @@ class EventTable {
     this.table = document.getElementById("events-table");
     this.body = this.table.tBodies[0];
     this.kind = document.getElementById("filter-kind");
-    this.worker = document.getElementById("filter-worker");
     this.inView = document.getElementById("filter-view");
     this.count = document.getElementById("events-count");
     const names = [...new Set(this.trace.meta.kinds.map((kind) => kind.name))].sort();
     for (const name of names) this.kind.append(new Option(name, name));
-    for (const worker of this.trace.meta.workers) this.worker.append(new Option(`worker ${worker.id}`, worker.id));
-    for (const input of [this.kind, this.worker, this.inView]) input.addEventListener("change", () => this.filter());
+    for (const input of [this.kind, this.inView]) input.addEventListener("change", () => this.filter());
     this.scroll.addEventListener("scroll", () => this.redraw());
     this.scroll.addEventListener("keydown", (event) => this.key(event));
     this.body.addEventListener("click", (event) => {
@@ -39,15 +37,14 @@ class EventTable {
   // `rows` null stands for all of them.
   filter() {
     const { trace } = this;
-    const lane = this.worker.value ? trace.laneOfWorker.get(Number(this.worker.value)) : null;
-    const source = lane ? lane.rows : null;
-    let from = 0, to = trace.length;
+    const source = this.source();
+    let [from, to] = this.between();
     if (this.inView.checked) {
-      from = lowerBound(trace.tick, this.timeline.view.from);
-      to = lowerBound(trace.tick, this.timeline.view.to, from);
+      from = Math.max(from, lowerBound(trace.tick, this.timeline.view.from));
+      to = Math.min(to, lowerBound(trace.tick, this.timeline.view.to, from));
     }
     const kinds = this.kind.value ? trace.meta.kinds.map((kind) => kind.name === this.kind.value) : null;
-    if (!source && !kinds && !this.inView.checked) this.rows = null;
+    if (!source && !kinds && from === 0 && to >= trace.length) this.rows = null;
     else {
       this.rows = [];
       const take = (row) => { if (row >= from && row < to && (!kinds || kinds[trace.kind[row]])) this.rows.push(row); };
@@ -58,6 +55,23 @@ class EventTable {
     this.table.setAttribute("aria-rowcount", this.total + 1);
     this.count.textContent = this.rows ? `${grouped(this.total)} of ${grouped(trace.length)}` : grouped(this.total);
     this.follow();
+  }
+
+  // The rows to choose from, in order; null: all.
+  source() {
+    return null;
+  }
+
+  // Only rows from the first of these to before the second.
+  between() {
+    return [0, this.trace.length];
+  }
+
+  // What stands in a line: text and class of each cell.
+  cells(row) {
+    const { trace } = this;
+    const fields = trace.fields(row).map(([name, text]) => `${name}=${text}`).join("  ");
+    return [[grouped(row), "r"], [trace.time(row), "r"], [trace.tid(row), "r"], [trace.cpu(row), "r"], [trace.name(row), "name"], [fields, "fields"]];
   }
 
   row(at) {
@@ -99,7 +113,7 @@ class EventTable {
       const line = element("tr", undefined, "spacer");
       line.setAttribute("aria-hidden", "true");
       const cell = element("td");
-      cell.colSpan = 6;
+      cell.colSpan = this.table.tHead.rows[0].cells.length;
       cell.style.height = height + "px";
       line.append(cell);
       return line;
@@ -113,15 +127,12 @@ class EventTable {
   }
 
   line(at) {
-    const { trace } = this;
     const row = this.row(at);
     const line = element("tr");
     line.dataset.row = row;
     line.setAttribute("aria-rowindex", at + 2);
     if (row === this.timeline.selected) line.setAttribute("aria-selected", "true");
-    const fields = trace.fields(row).map(([name, text]) => `${name}=${text}`).join("  ");
-    const cells = [[grouped(row), "r"], [trace.time(row), "r"], [trace.tid(row), "r"], [trace.cpu(row), "r"], [trace.name(row), "name"], [fields, "fields"]];
-    line.append(...cells.map(([text, name]) => element("td", String(text), name)));
+    line.append(...this.cells(row).map(([text, name]) => element("td", String(text), name)));
     return line;
   }
 

@@ -1,9 +1,11 @@
 // The timeline: what is seen, selected and pointed at. Others change it through its methods and hear of it by `listen`.
 
 class Timeline {
-  constructor(trace, nodes) {
+  // `most`: how high the lanes may be before they scroll; then there are the nodes `scroll` and `space`.
+  constructor(trace, nodes, most = Infinity) {
     this.trace = trace;
     this.nodes = nodes;
+    this.most = most;
     this.canvas = nodes.lanes;
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.minimap = new Minimap(nodes.overview, trace);
@@ -17,6 +19,7 @@ class Timeline {
     this.asked = null;
     this.printing = false;
     new ResizeObserver(() => this.resize()).observe(nodes.stage);
+    if (nodes.scroll) nodes.scroll.addEventListener("scroll", () => { this.layout.scroll = nodes.scroll.scrollTop; this.redraw(); });
     for (const query of ["(prefers-color-scheme: dark)", "(resolution: 1dppx)"]) matchMedia(query).addEventListener("change", () => this.resize(true));
     this.resize(true);
   }
@@ -34,11 +37,14 @@ class Timeline {
     if (!width || (!anew && width === this.width)) return;
     this.width = width;
     this.scale = this.printing ? 3 : window.devicePixelRatio || 1;
-    this.layout = new Layout(this.trace.lanes, width);
+    const scroll = this.layout ? this.layout.scroll : 0;
+    this.layout = new Layout(this.trace, width, this.printing ? Infinity : this.most);
     this.theme = new Theme(this.scale, this.printing);
     this.canvas.width = Math.round(width * this.scale);
-    this.canvas.height = Math.round(this.layout.height * this.scale);
-    this.canvas.style.aspectRatio = `${width} / ${this.layout.height}`;
+    this.canvas.height = Math.round(this.layout.shown * this.scale);
+    this.canvas.style.aspectRatio = `${width} / ${this.layout.shown}`;
+    if (this.nodes.space) this.nodes.space.style.height = this.layout.height + "px";
+    this.layout.scroll = this.layout.scrolls ? Math.min(scroll, this.layout.height - this.layout.shown) : 0;
     this.minimap.resize(this.layout, this.view, this.theme, this.scale);
     this.draw();
   }
@@ -58,7 +64,7 @@ class Timeline {
     this.asked = null;
     const begun = performance.now();
     this.context.setTransform(this.scale, 0, 0, this.scale, 0, 0);
-    new Painter(this.context, this.trace, this.layout, this.view, this.theme).paint(this);
+    new this.trace.Painter(this.context, this.trace, this.layout, this.view, this.theme).paint(this);
     this.minimap.draw(this.view, this.proof);
     this.frames++;
     const { trace, view, canvas } = this;
@@ -82,10 +88,22 @@ class Timeline {
     if (row !== null) {
       this.lane = this.trace.laneOf(row);
       if (reveal) this.view.reveal(this.trace.tick[row]);
+      if (reveal) this.revealLane();
       if (say) this.nodes.live.textContent = sentence(row, this.trace);
     }
     this.redraw();
     this.tell("selection");
+  }
+
+  // Bring the lane in use into sight.
+  revealLane() {
+    const { layout, nodes } = this;
+    const place = layout.rowOf.get(this.lane);
+    if (!nodes.scroll || !layout.scrolls || !place) return;
+    const top = place.y - RULER;
+    if (top < nodes.scroll.scrollTop) nodes.scroll.scrollTop = top;
+    else if (place.y + place.height > nodes.scroll.scrollTop + layout.shown) nodes.scroll.scrollTop = place.y + place.height - layout.shown;
+    layout.scroll = nodes.scroll.scrollTop;
   }
 
   point(row, x, y) {
@@ -103,37 +121,24 @@ class Timeline {
     tip.style.top = Math.min(this.canvas.offsetTop + y + 14, Math.max(0, stage.clientHeight - 12)) + "px";
   }
 
+  // What a pointer does with a key held; true when it was meant for this.
+  grip() {
+    return false;
+  }
+
+  drag() {
+    return false;
+  }
+
+  drop() {
+    return false;
+  }
+
   // The events of a row list with some room around; at least a few microseconds.
   around(rows, room = 0.35) {
     const ticks = rows.map((row) => this.trace.tick[row]);
     const [first, last] = [Math.min(...ticks), Math.max(...ticks)];
     const margin = Math.max((last - first) * room, this.trace.meta.frequency / 20000);
     this.view.show(first - margin, last + margin, true);
-  }
-
-  zoomToSwap(index) {
-    const swap = this.trace.meta.swaps[index];
-    if (!swap) return;
-    this.swap = index;
-    const stall = swap.parts.filter(([name]) => !["prepare", "finish"].includes(name));
-    const parts = stall.length ? stall : swap.parts;
-    const first = parts[0][1];
-    const last = parts[parts.length - 1][2] ?? this.trace.last;
-    const margin = Math.max((last - first) * 0.6, this.trace.meta.frequency / 50000);
-    this.view.show(first - margin, last + margin, true);
-    const outcome = swap.refused ? `, refused: ${swap.refused}` : "";
-    this.nodes.live.textContent = `Swap ${swap.number}, version ${swap.from} to ${swap.to}${outcome}. ` +
-      swap.parts.map(([name, a, b]) => `${name} ${b === null ? "without an end" : durationText(this.trace.ns(b - a))}`).join(", ");
-  }
-
-  showProof(id) {
-    const proof = this.trace.meta.proofs[id];
-    if (!proof) return;
-    const rows = proof.slice(1).filter((row) => row < this.trace.length);
-    this.proof = rows;
-    this.canvas.dataset.proof = id;
-    this.select(rows[0], { reveal: false });
-    this.around(rows);
-    this.nodes.live.textContent = `${rows.length} events of ${id}. ${sentence(rows[0], this.trace)}`;
   }
 }

@@ -23,10 +23,10 @@ function exactTime(ns, digits) {
 }
 
 function valueText(field, value) {
-  if (field.as === "text") return field.texts[Number(value)];
+  if (field.texts) return field.texts.get(Number(value));
   if (field.names && field.names[value] !== undefined) return field.names[value];
   if (field.as === "hex") return "0x" + (typeof value === "bigint" ? value : BigInt(value)).toString(16);
-  if (field.as === "wait" || field.as === "status") return "0x" + (Number(value) >>> 0).toString(16).padStart(8, "0");
+  if (field.as === "status") return "0x" + (Number(value) >>> 0).toString(16).padStart(8, "0");
   if (typeof value === "bigint" && field.signed) return BigInt.asIntN(64, value).toString();
   return String(value);
 }

@@ -1,72 +1,29 @@
-// The trace in memory: events by row, and lanes of iterations and signals. Times are ticks since the first event.
+// The trace of a swap run: lanes of iterations and signals.
 
 const TIMEOUT = 0x102;
 
-class Trace {
+class Trace extends Events {
   constructor(meta, columns) {
-    this.meta = meta;
-    this.columns = columns;
-    this.length = meta.events;
-    this.tick = columns.get("tick");
-    this.kind = columns.get("kind");
-    this.last = this.length ? this.tick[this.length - 1] : 0;
-    this.digits = Math.min(9, Math.max(3, Math.ceil(Math.log10(meta.frequency))));
+    super(meta, columns);
     this.kindIndex = new Map(meta.kinds.map((kind, index) => [kind.name, index]));
-    this.rank = this.rankRows();
-    this.lanes = [];
     this.laneOfWorker = new Map();
     this.workerOfThread = new Map(meta.workers.flatMap((worker) => worker.threads.map((tid) => [tid, worker.id])));
+    this.Painter = SwapPainter;
     this.buildLanes();
   }
 
-  // For each row, the position in the columns of its kind; -1 where its payload could not be decoded.
-  rankRows() {
-    const rank = new Int32Array(this.length).fill(-1);
-    const next = new Int32Array(this.meta.kinds.length);
-    for (let row = 0; row < this.length; row++) rank[row] = next[this.kind[row]]++;
-    for (let kind = 0; kind < this.meta.kinds.length; kind++) {
-      if (!this.columns.has(kind + ".rows")) continue;
-      for (let row = 0; row < this.length; row++) if (this.kind[row] === kind) rank[row] = -1;
-      this.columns.get(kind + ".rows").forEach((row, position) => { rank[row] = position; });
-    }
-    return rank;
+  fieldText(field, value) {
+    const source = field.name === "Source" ? this.meta.sources[value] : undefined;
+    return source === undefined ? valueText(field, value) : `${value} (${source})`;
   }
 
-  name(row) {
-    return this.meta.kinds[this.kind[row]].name;
+  laneHeight(lane) {
+    if (lane.type === "swap") return 40;
+    return lane.type === "host" ? 32 : Math.max(12, Math.min(34, Math.floor(520 / Math.max(1, this.meta.workers.length))));
   }
 
-  ns(tick) {
-    return (tick * 1e9) / this.meta.frequency;
-  }
-
-  time(row) {
-    return exactTime(this.meta.firstNs + this.ns(this.tick[row]), this.digits);
-  }
-
-  tid(row) {
-    return this.meta.tids[this.columns.get("tid")[row]];
-  }
-
-  cpu(row) {
-    return this.columns.get("cpu")[row];
-  }
-
-  // A field's number, or undefined where the event has none.
-  value(row, name) {
-    const kind = this.kind[row];
-    const column = kind + "." + name;
-    return this.rank[row] >= 0 && this.columns.has(column) ? this.columns.get(column)[this.rank[row]] : undefined;
-  }
-
-  fields(row) {
-    const kind = this.kind[row];
-    if (this.rank[row] < 0) return [["payload", "not decoded"]];
-    return this.meta.kinds[kind].fields.map((field) => {
-      const value = this.columns.get(kind + "." + field.name)[this.rank[row]];
-      const source = field.name === "Source" ? this.meta.sources[value] : undefined;
-      return [field.name, source === undefined ? valueText(field, value) : `${value} (${source})`];
-    });
+  find(place, y, tick, reach, layout) {
+    return nearestInLane(place, y, tick, reach, this, layout);
   }
 
   slot(version) {
@@ -87,7 +44,7 @@ class Trace {
     this.lanes.push({ type: "swap", label: "Version", detail: "swaps", rows: rows.swap });
     this.lanes.push({ type: "host", label: "Host", detail: "load, lifecycle", rows: rows.host });
     for (const worker of this.meta.workers) {
-      const lane = { type: "worker", worker: worker.id, label: `Worker ${worker.id}`, detail: worker.wait, rows: rows.worker.get(worker.id) };
+      const lane = { type: "worker", worker: worker.id, label: `Worker ${worker.id}`, short: `W ${worker.id}`, detail: worker.wait, rows: rows.worker.get(worker.id) };
       this.lanes.push(lane);
       this.laneOfWorker.set(worker.id, lane);
     }
@@ -167,6 +124,26 @@ class Trace {
       for (to = from + 1; to < rows.length && this.value(rows[to], "Worker") === worker;) to++;
       const lane = this.laneOfWorker.get(worker);
       if (lane) tell(lane, from, to);
+    }
+  }
+
+  // Iterations by version.
+  density(bins, least, scale) {
+    const slots = this.meta.versions.length + 1;
+    const counts = new Float64Array(bins * slots);
+    const { begin, slot } = this.iterations;
+    for (let i = 0; i < begin.length; i++) {
+      const bin = Math.floor((begin[i] - least) * scale);
+      if (bin >= 0 && bin < bins) counts[bin * slots + Math.min(slot[i], slots - 1)]++;
+    }
+    return { slots, counts };
+  }
+
+  overviewMarks(c, minimap, theme) {
+    for (const swap of this.meta.swaps) {
+      if (!swap.parts.length) continue;
+      c.fillStyle = swap.refused ? theme.fail : theme.text;
+      c.fillRect(Math.round(minimap.x(swap.parts[0][1])), 2, 1.5, minimap.height - 4);
     }
   }
 }

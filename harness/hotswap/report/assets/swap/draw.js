@@ -1,69 +1,20 @@
-// One frame of the timeline. What is smaller than a pixel is drawn per pixel, so that a frame costs by width, not by events.
+// The lanes of a swap run. What is smaller than a pixel is drawn per pixel, so that a frame costs by width, not by events.
 
-class Painter {
-  constructor(context, trace, layout, view, theme) {
-    Object.assign(this, { context, trace, layout, view, theme });
-    this.left = layout.gutter;
-    this.right = layout.gutter + layout.plot;
+class SwapPainter extends Painter {
+  below() {
+    this.bands();
   }
 
-  paint(state) {
-    const { context: c, layout, theme } = this;
-    c.clearRect(0, 0, layout.width, layout.height);
-    c.fillStyle = theme.panel;
-    c.fillRect(0, 0, layout.width, layout.height);
-    c.save();
-    c.beginPath();
-    c.rect(this.left, 0, layout.plot, layout.height);
-    c.clip();
-    this.ruler();
-    this.bands();
-    for (const row of layout.rows) {
-      if (row.lane.type === "swap") this.swapLane(row);
-      else if (row.lane.type === "host") this.hostLane(row);
-      else this.workerLane(row);
-    }
+  lane(row) {
+    if (row.lane.type === "swap") this.swapLane(row);
+    else if (row.lane.type === "host") this.hostLane(row);
+    else this.workerLane(row);
+  }
+
+  above(state) {
     this.heldCalls();
     this.pendingSignals();
     this.proof(state.proof);
-    this.outline(state.hover, theme.text, 1);
-    this.outline(state.selected, theme.accent, 2);
-    c.restore();
-    this.labels(state);
-  }
-
-  x(tick) {
-    return this.left + ((tick - this.view.from) / this.view.span) * this.layout.plot;
-  }
-
-  ruler() {
-    const { context: c, layout, theme, trace, view } = this;
-    const step = rulerStep(trace.ns(view.span) / layout.plot, 88);
-    const zero = trace.meta.firstNs;
-    const from = zero + trace.ns(view.from);
-    // Zoomed in, labels count from a round moment that is written out at the left.
-    const base = step >= 1e6 ? 0 : Math.floor(from / 1e6) * 1e6;
-    c.strokeStyle = theme.line;
-    c.fillStyle = theme.quiet;
-    c.font = theme.small;
-    c.textAlign = "left";
-    c.lineWidth = 1;
-    c.beginPath();
-    for (let ns = Math.ceil(from / step) * step; ns <= from + trace.ns(view.span); ns += step) {
-      const x = Math.round(this.x(((ns - zero) * trace.meta.frequency) / 1e9)) + 0.5;
-      c.moveTo(x, 16);
-      c.lineTo(x, layout.height);
-      const text = base ? "+" + this.tickText(ns - base, step) : this.tickText(ns, step);
-      if (x > this.left + 2 && x + 4 + c.measureText(text).width < this.right) c.fillText(text, x + 4, 12);
-    }
-    c.stroke();
-    this.base = base;
-  }
-
-  tickText(ns, step) {
-    const [scale, unit] = step >= 1e8 ? [1e9, "s"] : step >= 1e5 ? [1e6, "ms"] : step >= 100 ? [1e3, "µs"] : [1, "ns"];
-    const digits = Math.max(0, Math.ceil(Math.log10(scale / step) - 1e-9));
-    return (ns / scale).toFixed(digits) + THIN + unit;
   }
 
   // Swaps lie over all lanes.
@@ -134,26 +85,6 @@ class Painter {
     }
   }
 
-  // Written within a box on a version's colour, or on a part's.
-  text(words, from, to, middle, colour = null) {
-    const { context: c, theme } = this;
-    c.font = theme.bold;
-    const width = to - from > 14 ? c.measureText(words).width : Infinity;
-    if (width + 10 > to - from) return;
-    c.textAlign = "center";
-    c.textBaseline = "middle";
-    const x = (from + to) / 2;
-    if (!colour) {
-      c.fillStyle = theme.panel;
-      c.beginPath();
-      c.roundRect(x - width / 2 - 4, middle - 6.5, width + 8, 13, 3);
-      c.fill();
-    }
-    c.fillStyle = colour || theme.text;
-    c.fillText(words, x, middle + 0.5);
-    c.textBaseline = "alphabetic";
-  }
-
   hostLane(row) {
     const { context: c, theme, trace, view } = this;
     for (const [load, from, to] of trace.meta.loads) {
@@ -165,35 +96,16 @@ class Painter {
       this.text(`load ${load}`, x, end, row.y + row.height / 2, theme.quiet);
     }
     const ticks = row.lane.rows;
-    let i = this.firstRow(ticks, view.from);
+    let i = this.trace.firstRow(ticks, view.from);
     c.fillStyle = theme.quiet;
     c.beginPath();
     while (i < ticks.length && trace.tick[ticks[i]] <= view.to) {
       const tick = trace.tick[ticks[i]];
       this.diamond(this.x(tick), row.y + row.height / 2, 4.5);
       // One for each pixel is enough.
-      i = Math.max(i + 1, this.firstRow(ticks, tick + view.span / this.layout.plot));
+      i = Math.max(i + 1, this.trace.firstRow(ticks, tick + view.span / this.layout.plot));
     }
     c.fill();
-  }
-
-  diamond(x, y, size) {
-    const c = this.context;
-    c.moveTo(x, y - size);
-    c.lineTo(x + size, y);
-    c.lineTo(x, y + size);
-    c.lineTo(x - size, y);
-    c.closePath();
-  }
-
-  firstRow(rows, tick) {
-    let low = 0, high = rows.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.trace.tick[rows[middle]] < tick) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 
   workerLane(row) {
@@ -248,16 +160,6 @@ class Painter {
     }
   }
 
-  dashed(x, y, width, height, colour) {
-    const c = this.context;
-    c.strokeStyle = colour;
-    c.lineWidth = 1.25;
-    c.setLineDash([3, 2]);
-    c.strokeRect(x + 0.6, y + 0.6, width - 1.2, height - 1.2);
-    c.setLineDash([]);
-    c.lineWidth = 1;
-  }
-
   // One column per pixel: the version of the first iteration in it, the taller the more there are.
   manyIterations(place, first, last) {
     const { context: c, theme, trace, view, layout } = this;
@@ -309,16 +211,4 @@ class Painter {
     c.globalAlpha = 1;
     c.fill(ticks[1]);
   }
-}
-
-// First position from `at` whose value is not below `wanted`: by growing steps, for it is mostly near.
-function advance(values, wanted, at, end) {
-  let step = 1;
-  let low = at;
-  while (at < end && values[at] < wanted) {
-    low = at + 1;
-    at += step;
-    step *= 2;
-  }
-  return lowerBound(values, wanted, low, Math.min(at, end));
 }
