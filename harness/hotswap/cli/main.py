@@ -15,7 +15,7 @@ from hotswap.cli import machine as machine_commands
 from hotswap.cli import runs as runs_commands
 from hotswap.cli import swap as swap_command
 from hotswap.cli import trace as trace_commands
-from hotswap.cli import trace_check, trace_diff, trace_export, trace_show, trace_sql, trace_stats
+from hotswap.cli import trace_check, trace_diff, trace_export, trace_report, trace_show, trace_sql, trace_stats
 from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import uninterrupted
@@ -43,6 +43,7 @@ for _command in (
     trace_export.export,
     trace_diff.diff,
     trace_check.check,
+    trace_report.report,
 ):
     trace_commands.app.command()(_command)
 app.command(name="doctor")(doctor_commands.doctor)

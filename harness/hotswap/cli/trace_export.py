@@ -43,6 +43,7 @@ def export(
     """
     from hotswap.trace.export import TIMELINES, export_timeline, format_of
     from hotswap.trace.export import export as write
+    from hotswap.trace.losses import losses_of
     from hotswap.trace.span_kinds import Pair
 
     kind = format_of(target, format_)
@@ -57,8 +58,9 @@ def export(
         progress(f"writing {target.name}")
         if kind in TIMELINES:
             drawn = rows[etl.events.recorded[rows]]
-            unix_ns = etl.header.clock.unix_ns
-            count = export_timeline(lambda: [(etl.events, drawn)], target, kind, unix_ns=unix_ns, pairs=pairs)
+            unix_ns, losses = etl.header.clock.unix_ns, losses_of(etl)
+            tables = [(etl.events, drawn)]
+            count = export_timeline(lambda: tables, target, kind, unix_ns=unix_ns, pairs=pairs, losses=losses)
         else:
             write(etl.events, target, kind, rows)
             count = len(rows)

@@ -66,11 +66,10 @@ def write_report(result: SwapResult, etl: EtlFile, witnesses: SwapWitnesses | No
     """The report as HTML. The trace may be empty and the run may have ended early: what there is, is shown."""
     model = TraceModel(etl, witnesses)
     page = page_data(model, result.expectations)
-    script = Markup(_script())
     updates = updates_view(result, model)
     expectations = _expectations(result, model)
     return (
-        _templates()
+        templates()
         .get_template("report.html.j2")
         .render(
             result=result,
@@ -87,15 +86,14 @@ def write_report(result: SwapResult, etl: EtlFile, witnesses: SwapWitnesses | No
             command=_command(result),
             meta=Markup(json_for_script(page.meta)),
             columns=page.columns,
-            styles=Markup("\n".join(_asset(name) for name in STYLES)),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+            **page_parts(STYLES, SCRIPTS),
         )
     )
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of all reports."""
     return Environment(
         loader=PackageLoader("hotswap.report", "templates"),
         autoescape=select_autoescape(["html", "j2"], default=True),
@@ -105,13 +103,23 @@ def _templates() -> Environment:
     )
 
 
+def page_parts(styles: tuple[str, ...], scripts: tuple[str, ...]) -> dict[str, str]:
+    """`styles`, `script` and `script_hash` for a template, of assets in this order."""
+    script = _script(scripts)
+    return {
+        "styles": Markup("\n".join(_asset(name) for name in styles)),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    }
+
+
 def _asset(name: str) -> str:
     return files("hotswap.report").joinpath("assets", name).read_text("utf-8")
 
 
 @cache
-def _script() -> str:
-    body = "\n".join(_asset(name) for name in SCRIPTS)
+def _script(names: tuple[str, ...]) -> str:
+    body = "\n".join(_asset(name) for name in names)
     return f'\n(() => {{\n"use strict";\n{body}\n}})();\n'
 
 

@@ -29,7 +29,7 @@ function fillPanel(panel, row, trace, go) {
     }
     list.append(element("dt", name), value);
   }
-  panel.replaceChildren(element("p", `${trace.name(row)} · row ${grouped(row)}`, "name"), list);
+  panel.replaceChildren(element("p", `${trace.name(row)} · row ${grouped(trace.number(row))}`, "name"), list);
 }
 
 function sentence(row, trace) {

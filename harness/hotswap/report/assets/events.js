@@ -39,6 +39,11 @@ class Events {
     return rank;
   }
 
+  // Of a row in the table of the whole trace.
+  number(row) {
+    return row;
+  }
+
   name(row) {
     return this.meta.kinds[this.kind[row]].name;
   }

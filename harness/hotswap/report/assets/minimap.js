@@ -73,7 +73,7 @@ class Minimap {
     c.fillRect(layout.gutter, 0, from - layout.gutter, height);
     c.fillRect(to, 0, layout.gutter + layout.plot - to, height);
     c.globalAlpha = 1;
-    c.fillStyle = theme.fail;
+    c.fillStyle = theme[this.trace.markColour || "fail"];
     for (const row of marked || []) {
       const x = this.x(this.trace.tick[row]);
       c.beginPath();

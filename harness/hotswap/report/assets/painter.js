@@ -196,12 +196,13 @@ class Painter {
       c.textBaseline = "middle";
       c.fillStyle = theme.text;
       c.font = row.height < 14 ? theme.small : theme.bold;
-      const name = (layout.narrow && row.lane.short) || row.lane.label;
-      c.fillText(this.fit(name, layout.gutter - 16), 10, tall ? middle - 6 : middle);
+      const name = this.fit((layout.narrow && row.lane.short) || row.lane.label, layout.gutter - 16);
+      const after = Math.max(76, 18 + c.measureText(name).width);
+      c.fillText(name, 10, tall ? middle - 6 : middle);
       c.fillStyle = theme.quiet;
       c.font = theme.small;
       if (tall) c.fillText(this.fit(row.lane.detail, layout.gutter - 16), 10, middle + 7);
-      else if (!layout.narrow && row.lane.detail && row.height >= 14) c.fillText(this.fit(row.lane.detail, layout.gutter - 82), 76, middle);
+      else if (!layout.narrow && row.lane.detail && row.height >= 14 && after < layout.gutter - 20) c.fillText(this.fit(row.lane.detail, layout.gutter - 6 - after), after, middle);
       c.textBaseline = "alphabetic";
     }
     c.restore();

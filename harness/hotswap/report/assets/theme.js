@@ -12,6 +12,7 @@ class Theme {
     for (const name of ["text", "quiet", "faint", "line", "ground", "panel", "accent", "fail", "hatch", "on-part", "signal", "band-alpha"]) this[name] = get(name);
     this.parts = Object.fromEntries(PARTS.map((name) => [name, get("part-" + name)]));
     this.versions = [0, 1, 2, 3, 4, 5].map((slot) => get("v" + slot));
+    this.lostColour = get("fail-tint");
     this.fills = null;
     this.font = "11px " + get("sans");
     this.small = "10px " + get("sans");
@@ -34,6 +35,12 @@ class Theme {
     if (name !== "roll-back") return this.parts[name];
     this.back ??= this.pattern(context, this.parts[name], 4);
     return this.back;
+  }
+
+  // What got lost: hatched, for red alone is not seen by all.
+  lost(context) {
+    this.gone ??= this.pattern(context, this.lostColour, 4);
+    return this.gone;
   }
 
   pattern(context, colour, index) {
