@@ -13,6 +13,7 @@ from hotswap.swap.swap_trace import BEGINNING
 from hotswap.swap.swaps import Outcome
 from hotswap.trace.expect import ExpectationResult
 from hotswap.trace.table import EventTable
+from hotswap.trace.threads import distinct_threads
 
 SIGNAL_SOURCES = ("IOCTL", "load", "stop", "restart")
 """HOTSWAP_SIGNAL_SOURCE."""
@@ -24,8 +25,8 @@ def page_data(model: TraceModel, results: tuple[ExpectationResult, ...]) -> Page
     first = int(table.tick[0]) if len(table) else 0
     packed.add("tick", table.tick - first)
     packed.add("cpu", table.cpu)
-    threads, thread = np.unique(np.stack([table.pid, table.tid]), axis=1, return_inverse=True)
-    packed.add("thread", thread.reshape(-1))
+    threads, thread = distinct_threads(table.pid, table.tid)
+    packed.add("thread", thread)
     kinds = _pack_kinds(table, packed)
     _pack_lanes(model, packed, first)
     force_ticks, force_versions = model.trace.force
@@ -36,7 +37,7 @@ def page_data(model: TraceModel, results: tuple[ExpectationResult, ...]) -> Page
         "frequency": table.frequency,
         "firstTick": str(first),
         "firstNs": int(table.ns[0]) if len(table) else 0,
-        "threads": threads.T.tolist(),
+        "threads": threads,
         "kinds": kinds,
         "sources": SIGNAL_SOURCES,
         "versions": model.versions,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hotswap.report.packing import Packed, PageData, pack_fields
 from hotswap.trace.shape import Shape
 from hotswap.trace.table import NO_SCHEMA, EventTable
+from hotswap.trace.threads import distinct_threads
 
 Ints = NDArray[np.int64]
 
@@ -26,10 +27,10 @@ def trace_page(table: EventTable, rows: Ints, shape: Shape) -> PageData:
     contiguous = len(rows) == 0 or int(rows[-1]) - int(rows[0]) == len(rows) - 1
     if not contiguous:
         packed.add("row", rows)
-    threads, thread = np.unique(np.stack([table.pid[rows], table.tid[rows]]), axis=1, return_inverse=True)
-    packed.add("thread", thread.reshape(-1))
+    threads, thread = distinct_threads(table.pid[rows], table.tid[rows])
+    packed.add("thread", thread)
     names = shape.names
-    pids = sorted({int(pid) for pid in threads[0].tolist()})
+    pids = sorted({pid for pid, _ in threads})
     meta: dict[str, Any] = {
         "events": len(rows),
         "recorded": len(rows),
@@ -38,7 +39,7 @@ def trace_page(table: EventTable, rows: Ints, shape: Shape) -> PageData:
         "firstTick": str(first),
         "firstNs": int(table.ns[rows[0]]) if len(rows) else 0,
         "firstRow": int(rows[0]) if len(rows) else 0,
-        "threads": [[pid, tid, names.threads.get((pid, tid), "")] for pid, tid in threads.T.tolist()],
+        "threads": [[pid, tid, names.threads.get((pid, tid), "")] for pid, tid in threads],
         "processes": {str(pid): name for pid in pids if (name := names.process(pid))},
         "kinds": _pack_kinds(table, rows, packed),
         "tasks": [{"name": task.name, "asked": task.asked} for task in shape.spans.tasks],
@@ -50,8 +51,8 @@ def trace_page(table: EventTable, rows: Ints, shape: Shape) -> PageData:
 
 def _pack_kinds(table: EventTable, rows: Ints, packed: Packed) -> list[dict[str, Any]]:
     """The kinds that are there, and their fields as columns `number.field`."""
-    present, code = np.unique(table.kind[rows], return_inverse=True)
-    code = code.reshape(-1)
+    present = np.flatnonzero(np.bincount(table.kind[rows], minlength=len(table.kinds)))
+    code = np.searchsorted(present, table.kind[rows])
     packed.add("kind", code)
     place = np.full(len(table), -1, np.int64)
     place[rows] = np.arange(len(rows))

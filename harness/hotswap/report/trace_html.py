@@ -19,6 +19,7 @@ from hotswap.trace.etl import EtlFile
 from hotswap.trace.shape import Loss, Shape
 from hotswap.trace.span_kinds import Pair
 from hotswap.trace.stats import Counted, EventCounter
+from hotswap.trace.threads import distinct_threads
 
 Ints = NDArray[np.int64]
 
@@ -91,7 +92,7 @@ def _figures(etl: EtlFile, rows: Ints, shape: Shape, kinds: Sequence[KindRow]) -
     lost = etl.loss.describe()
     own = rows[table.tid[rows] >= 0]
     pids = np.unique(table.pid[own])
-    threads = np.unique(np.stack([table.pid[own], table.tid[own]]), axis=1).shape[1] if len(own) else 0
+    threads = len(distinct_threads(table.pid[own], table.tid[own])[0])
     rate = len(rows) / span if span else 0
     providers = len({kind.provider for kind in kinds})
     return [

@@ -17,6 +17,7 @@ from hotswap.trace.schema import Shape as FieldShape
 from hotswap.trace.shape import BEGIN, END, INSTANT, RoleFinder, Roles, Shape, Tables
 from hotswap.trace.table import Events, EventTable
 from hotswap.trace.text import undecoded, value_text
+from hotswap.trace.threads import distinct_threads
 
 Ints = NDArray[np.int64]
 
@@ -113,7 +114,7 @@ class _Writer:
 
     def _name_places(self, table: EventTable, rows: Ints) -> None:
         pids, tids = _place(table, rows)
-        for pid, tid in np.unique(np.stack([pids, tids]), axis=1).T.tolist():
+        for pid, tid in distinct_threads(pids, tids)[0]:
             if (pid, -1) not in self.known:
                 self.known.add((pid, -1))
                 name = self.shape.names.process(pid) if pid != _CPUS else "CPUs"

@@ -13,6 +13,7 @@ from hotswap.trace.schema import Field, unique_names
 from hotswap.trace.select import unknown
 from hotswap.trace.table import EventTable
 from hotswap.trace.text import value_text
+from hotswap.trace.threads import distinct_threads
 
 Rows = NDArray[np.int64]
 
@@ -66,8 +67,8 @@ class Keys:
     def _part(table: EventTable, rows: Rows, name: str) -> tuple[Rows, list[str]]:
         """Codes of one key, and the text of each code."""
         if name == "thread":
-            pairs, inverse = np.unique(np.stack([table.pid[rows], table.tid[rows]]), axis=1, return_inverse=True)
-            return inverse.reshape(-1), [f"{pid}/{tid}" for pid, tid in pairs.T.tolist()]
+            pairs, number = distinct_threads(table.pid[rows], table.tid[rows])
+            return number, [f"{pid}/{tid}" for pid, tid in pairs]
         if name in PLACES:
             values, inverse = np.unique((table.pid if name == "process" else table.cpu)[rows], return_inverse=True)
             return inverse.reshape(-1), [str(value) for value in values.tolist()]

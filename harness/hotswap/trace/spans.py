@@ -17,6 +17,7 @@ from hotswap.trace.row_keys import Keys
 from hotswap.trace.select import kinds_named
 from hotswap.trace.span_kinds import START, STOP, Pair, Roles, Task
 from hotswap.trace.table import EventTable
+from hotswap.trace.threads import distinct_threads
 
 Ints = NDArray[np.int64]
 
@@ -117,9 +118,8 @@ class SpanFinder:
         return _Points(rows + self._rows, table.tick[rows], role, task, table.pid[rows], thread, key)
 
     def _thread(self, table: EventTable, rows: Ints) -> Ints:
-        pairs, inverse = np.unique(np.stack([table.pid[rows], table.tid[rows]]), axis=1, return_inverse=True)
-        codes = [self._threads.setdefault((pid, tid), len(self._threads)) for pid, tid in pairs.T.tolist()]
-        return np.array(codes, np.int64)[inverse.reshape(-1)]
+        pairs, number = distinct_threads(table.pid[rows], table.tid[rows])
+        return np.array([self._threads.setdefault(pair, len(self._threads)) for pair in pairs], np.int64)[number]
 
     def _activity(self, table: EventTable, rows: Ints) -> Ints:
         """Numbers for the activities; -1 where an event has none."""

@@ -27,6 +27,7 @@ function valueText(field, value) {
   if (field.names && field.names[value] !== undefined) return field.names[value];
   if (field.as === "hex") return "0x" + (typeof value === "bigint" ? value : BigInt(value)).toString(16);
   if (field.as === "status") return "0x" + (Number(value) >>> 0).toString(16).padStart(8, "0");
+  if (field.as === "float" && Number.isInteger(value) && Math.abs(value) < 1e16) return value + ".0";
   if (typeof value === "bigint" && field.signed) return BigInt.asIntN(64, value).toString();
   return String(value);
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hotswap.trace.perfetto.packets import Packets
 from hotswap.trace.shape import Shape
 from hotswap.trace.table import EventTable
+from hotswap.trace.threads import distinct_threads
 
 Ints = NDArray[np.int64]
 
@@ -29,13 +30,9 @@ class Tracks:
         pid, tid, cpu = table.pid[rows], table.tid[rows], table.cpu[rows]
         # Thread 0 is one for each CPU, and that is all that is known of events without a thread.
         bare = (pid <= 0) | (tid == 0) | (pid > _LARGEST_PID)
-        kind = np.where(bare, 0, np.where(tid < 0, 1, 2))
-        first = np.where(bare, cpu, pid)
-        second = np.where(kind == 2, tid, 0)
-        distinct, inverse = np.unique(np.stack([kind, first, second]), axis=1, return_inverse=True)
-        uuids = [self._place(*key) for key in distinct.T.tolist()]
-        found: Ints = np.array(uuids, np.int64)[inverse.reshape(-1)]
-        return found
+        pairs, number = distinct_threads(np.where(bare, -1, pid), np.where(bare, cpu, tid))
+        uuids = [self._cpu(second) if first < 0 else self._place(first, second) for first, second in pairs]
+        return np.array(uuids, np.int64)[number]
 
     def lanes(self, lanes: Ints) -> Ints:
         """The track of each lane of spans."""
@@ -48,10 +45,8 @@ class Tracks:
         """A track on which it is told what got lost; what overlaps lies in several lanes."""
         return self._once((4, lane), lambda uuid: self._packets.track(uuid, "Lost events", rank=-1))
 
-    def _place(self, kind: int, first: int, second: int) -> int:
-        if kind == 2:
-            return self._thread(first, second)
-        return self._process(first) if kind == 1 else self._cpu(first)
+    def _place(self, pid: int, tid: int) -> int:
+        return self._process(pid) if tid < 0 else self._thread(pid, tid)
 
     def _cpu(self, cpu: int) -> int:
         parent = self._once((3,), lambda uuid: self._packets.track(uuid, "CPUs"))

@@ -191,9 +191,12 @@ class AnyTrace extends Events {
       if (this.spanOfRow[row] === -1) this.lanes[lane].points++;
     }
     for (const lane of this.lanes) {
-      const points = lane.points === lane.count ? lane.rows : lane.rows.filter((row) => this.spanOfRow[row] === -1);
+      const { rows } = lane;
+      const points = lane.points === lane.count ? rows : new Int32Array(lane.points);
+      if (points !== rows) for (let i = 0, at = 0; i < rows.length; i++) if (this.spanOfRow[rows[i]] === -1) points[at++] = rows[i];
       lane.points = points;
-      lane.ticks = Float64Array.from(points, (row) => this.tick[row]);
+      lane.ticks = new Float64Array(points.length);
+      for (let i = 0; i < points.length; i++) lane.ticks[i] = this.tick[points[i]];
     }
     this.stack();
   }

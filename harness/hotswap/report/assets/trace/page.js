@@ -23,7 +23,8 @@ function drawTrace(meta, columns) {
   lanes.append(...trace.groupings().map(([id, name]) => new Option(name, id)));
   lanes.addEventListener("change", () => timeline.groupBy(lanes.value));
   const table = new TraceTable(timeline);
-  new Latency(timeline);
+  // After the timeline is there: it looks at all events.
+  setTimeout(() => new Latency(timeline));
   wireTimeline(timeline, ({ find, kind }) => {
     if (find) search.go(Number(find));
     else if (kind !== undefined) {

@@ -28,12 +28,20 @@ function numberOf(text) {
   return /^-?(0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?)$/i.test(text) ? (text.startsWith("-0x") ? -Number(text.slice(1)) : Number(text)) : NaN;
 }
 
+// Whether a field holds a number; beyond 2^53 only whole numbers are compared, and exactly.
+function sameNumber(field, value, number, text) {
+  if (typeof value !== "bigint") return Number(value) === number;
+  if (!/^-?(0x[0-9a-f]+|\d+)$/i.test(text)) return false;
+  const whole = text.startsWith("-") ? -BigInt(text.slice(1)) : BigInt(text);
+  return (field.signed ? BigInt.asIntN(64, value) : value) === whole;
+}
+
 function markWhere(wanted, operator, text, trace, flags) {
   const number = numberOf(text);
   const folded = text.toLowerCase();
   const compare = {
-    "=": (value) => value === number, "!=": (value) => value !== number, "<": (value) => value < number,
-    ">": (value) => value > number, "<=": (value) => value <= number, ">=": (value) => value >= number,
+    "<": (value) => value < number, ">": (value) => value > number,
+    "<=": (value) => value <= number, ">=": (value) => value >= number,
   }[operator];
   trace.meta.kinds.forEach((kind, index) => {
     const field = kind.fields.find((one) => one.name.toLowerCase() === wanted);
@@ -42,8 +50,8 @@ function markWhere(wanted, operator, text, trace, flags) {
     const fits = new Map();
     const test = (value) => {
       const shown = trace.fieldText(field, value).toLowerCase();
-      if (operator === "=") return shown === folded || (!field.texts && Number(value) === number);
-      if (operator === "!=") return shown !== folded && (field.texts || Number(value) !== number);
+      const same = shown === folded || (!field.texts && sameNumber(field, value, number, text));
+      if (operator === "=" || operator === "!=") return same === (operator === "=");
       return compare(field.texts ? numberOf(shown) : Number(value));
     };
     markRows(index, trace, flags, (rank) => {
@@ -71,9 +79,9 @@ function markText(text, trace, flags) {
       } else {
         const named = Object.keys(field.names || {}).filter((value) => field.names[value].toLowerCase().includes(text)).map(Number);
         if (Number.isNaN(number) && !named.length) continue;
-        const wanted = new Set(Number.isNaN(number) ? named : [number, ...named]);
+        const wanted = new Set(named);
         const values = trace.columns.get(field.column);
-        markRows(index, trace, flags, (rank) => wanted.has(Number(values[rank])));
+        markRows(index, trace, flags, (rank) => sameNumber(field, values[rank], number, text) || wanted.has(Number(values[rank])));
       }
     }
   });
