@@ -86,7 +86,7 @@ def test_every_event_is_there_once_on_its_track(table: EventTable) -> None:
     assert len(reading.events) + switches == int(np.count_nonzero(table.recorded))
     assert reading.counts() == Counter({
         ("begin", "500/601", "Call"): 41, ("end", "500/601", ""): 40, ("at", "500/601", "Note"): 22,
-        ("at", "500/602", "Note"): 3, ("at", "CPU 1", "hook 0x0f2e"): 1, ("at", "500/602", "id 17"): 1,
+        ("at", "500/602", "Note"): 3, ("at", "CPU 1", "PerfInfo/Sample"): 1, ("at", "500/602", "id 17"): 1,
         ("at", "500/603", "hook 0x0b01"): 1, ("at", "4/8", "ProcessInfo"): 1, ("at", "500/601", "Idle"): 1,
     })  # fmt: skip
     assert "app.exe" in reading.tracks.values()
