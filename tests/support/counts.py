@@ -11,6 +11,9 @@ SCHEDULES = "schedules"
 MUTANT = "mutant"
 """Property of a test: the name of a mutant that it has killed."""
 
+TRACE_MUTANTS = "trace-mutants"
+"""Property of a test: `<operator>:<killed>:<total>:<equivalent>:<seed>`, of changes to a correct trace."""
+
 
 def tell(terminalreporter: pytest.TerminalReporter) -> None:
     """Sums over all processes of the run; nothing when there is nothing to sum."""
@@ -31,9 +34,24 @@ def tell(terminalreporter: pytest.TerminalReporter) -> None:
         killed = len(list(_properties(terminalreporter, MUTANT)))
         score = 100 * killed / len(tried)
         terminalreporter.write_line(f"mutants: {killed} of {len(tried)} killed ({score:.0f} %)")
+    _tell_trace_mutants(terminalreporter)
 
 
-def _properties(terminalreporter: pytest.TerminalReporter, name: str) -> Iterator[object]:
-    for report in terminalreporter.stats.get("passed", []):
-        if getattr(report, "when", "") == "call":
-            yield from (value for key, value in report.user_properties if key == name)
+def _tell_trace_mutants(terminalreporter: pytest.TerminalReporter) -> None:
+    found = [str(value).split(":") for value in _properties(terminalreporter, TRACE_MUTANTS, "passed", "failed")]
+    if not found:
+        return
+    killed, total, equivalent = (sum(int(item[at]) for item in found) for at in (1, 2, 3))
+    each = ", ".join(f"{item[0]} {item[1]}/{item[2]}" for item in found)
+    terminalreporter.write_line(
+        f"trace mutants: {killed} of {total} killed ({100 * killed / total:.1f} %): {each}; "
+        f"{equivalent} equivalent by rule (seed {found[0][4]})"
+    )
+
+
+def _properties(terminalreporter: pytest.TerminalReporter, name: str, *outcomes: str) -> Iterator[object]:
+    """Of the tests that passed, or that ended in one of these ways."""
+    for outcome in outcomes or ("passed",):
+        for report in terminalreporter.stats.get(outcome, []):
+            if getattr(report, "when", "") == "call":
+                yield from (value for key, value in report.user_properties if key == name)

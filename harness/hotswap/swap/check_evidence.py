@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hotswap.swap.finding import Finding, fails, holds, unknown
-from hotswap.swap.swap_trace import PROVIDER_NAME, SwapTrace
+from hotswap.swap.swap_trace import BEGINNING, END_OF_TIME, PROVIDER_GUID, PROVIDER_NAME, Ints, SwapTrace
 from hotswap.swap.witnesses import SwapWitnesses
 from hotswap.trace.rules.evidence import Evidence, Loss
 from hotswap.trace.rules.matched import View
@@ -41,6 +41,10 @@ def _untraced(trace: SwapTrace) -> tuple[list[str], list[int]]:
         if len(events[name]) > 1:
             gaps.append(f"the trace has {len(events[name])} {name}")
             rows += events[name].row[:2].tolist()
+    outside = _outside_the_run(trace)
+    if len(outside):
+        gaps.append(f"{len(outside)} events before the driver's start or after its stop")
+        rows += outside[:2].tolist()
     for name in _events_due(seen):
         if trace.driver_events and not len(events[name]):
             gaps.append(f"the trace has no {name}")
@@ -72,6 +76,16 @@ def _untraced(trace: SwapTrace) -> tuple[list[str], list[int]]:
         gaps.append(f"{len(backwards)} signals end before they begin")
         rows += [*signals.begin_row[backwards[:1]].tolist(), *signals.end_row[backwards[:1]].tolist()]
     return gaps + trace.defects, rows
+
+
+def _outside_the_run(trace: SwapTrace) -> Ints:
+    """Rows of events of the driver that came before its HostStart or after its HostStop."""
+    start, stop, tick = trace.events["HostStart"], trace.events["HostStop"], trace.table.tick
+    begun, ended = start.tick.min(initial=END_OF_TIME), stop.tick.max(initial=BEGINNING)
+    mine = np.isin(trace.table.kind, [i for i, kind in enumerate(trace.table.kinds) if kind.provider == PROVIDER_GUID])
+    early = tick < begun if len(start) else np.zeros(len(tick), np.bool_)
+    late = tick > ended if len(stop) else np.zeros(len(tick), np.bool_)
+    return np.flatnonzero(mine & (early | late))
 
 
 def _events_due(seen: SwapWitnesses) -> list[str]:

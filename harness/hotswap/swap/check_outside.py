@@ -8,7 +8,7 @@ from pathlib import PureWindowsPath
 import numpy as np
 
 from hotswap.swap.finding import Finding, fails, holds, unknown
-from hotswap.swap.swap_trace import SwapTrace
+from hotswap.swap.swap_trace import END_OF_TIME, SwapTrace
 from hotswap.swap.swaps import Outcome
 from hotswap.swap.witnesses import ImageSnapshot, SwapWitnesses
 
@@ -48,7 +48,9 @@ def endpoint_unloaded(trace: SwapTrace) -> Finding:
     left = [swap for swap in trace.swaps if swap.switched and swap.from_version]
     for swap in left:
         switched = swap.tick("Switched") or 0
-        if not ((unloaded["Version"] == swap.from_version) & (unloaded.tick >= switched)).any():
+        end = swap.tick("End")
+        inside = (unloaded.tick >= switched) & (unloaded.tick <= (END_OF_TIME if end is None else end))
+        if not ((unloaded["Version"] == swap.from_version) & inside).any():
             rows = [step.row for step in (*swap.all("Switched"), *swap.all("End"))]
             return fails(f"version {swap.from_version} was not unloaded after swap {swap.number}", rows)
     for swap in trace.swaps:

@@ -28,6 +28,7 @@ from hotswap.trace.rules import (
     never,
     pairs,
     total,
+    unique,
 )
 from hotswap.trace.rules.condition import FieldCondition
 from hotswap.trace.rules.pattern import Pattern, event
@@ -108,7 +109,7 @@ WORK_ONCE_PER_ITERATION = (
 WORK_NAMES_VERSION = each(WORK).agrees_with(BEGIN, "Version", per=ITERATION)
 WORK_NAMES_WAIT_STATUS = each(WORK).agrees_with(BEGIN, "WaitStatus", per=ITERATION)
 WORKER_THREADS_SURVIVE = (
-    each(BEGIN).agrees_with(CREATED, per="Worker", tid="WorkerThreadId")
+    each(BEGIN | WORK | END).agrees_with(CREATED, per="Worker", tid="WorkerThreadId")
     & each(THREAD_START | THREAD_END).agrees_with(CREATED, "WorkerThreadId", per="Worker", tid="WorkerThreadId")
     & exactly_once(THREAD_START, per="Worker", for_each=CREATED)
     & exactly_once(THREAD_END, per="Worker", for_each=CREATED)
@@ -173,10 +174,12 @@ SWAPS_NAME_THEIR_VERSIONS = (
     .allow_none()
 )
 """All events of a swap name the same versions; at its end, one that was refused names the old one."""
-ENDPOINTS_COME_AND_GO = nested(
-    (host("EndpointLoaded", Version=ne(0)), host("EndpointUnloaded", Version=ne(0), Status=0)), per="Version"
+_LOADED, _UNLOADED = host("EndpointLoaded", Version=ne(0), Status=0), host("EndpointUnloaded", Version=ne(0), Status=0)
+ENDPOINTS_COME_AND_GO = (
+    nested((host("EndpointLoaded", Version=ne(0)), _UNLOADED), per="Version")
+    & exactly_once(_LOADED).during(host("SwapEnd"), host("SwapBegin", ToVersion=ne(0))).allow_none()
 )
-"""Each endpoint driver that was loaded is unloaded; version 0 did not come to be one."""
+"""Each endpoint driver is loaded before its swap begins, and unloaded in the end; version 0 did not come to be one."""
 
 
 def _other_states(proof: Proof, view: View) -> str:
@@ -190,7 +193,7 @@ def counters_agree(trace: SwapTrace) -> Rule:
     counted = {"Iterations": BEGIN, "Signals": signalled}
     parts: list[Rule] = [agree(host("HostStop")[name], count(events)) for name, events in counted.items()]
     parts += [
-        agree(seen.final_counters[name], count(events)).telling(
+        agree(count(events), seen.final_counters[name]).telling(
             lambda proof, _, name=name: f"by the counters read at the end {name}: {proof.message}"  # type: ignore[misc]
         )
         for name, events in counted.items()
@@ -202,6 +205,7 @@ def counters_agree(trace: SwapTrace) -> Rule:
         parts.append(agree(host("WorkerStop")["FinalStateMask"], told, per="Worker").telling(_other_states))
     parts.append(at_most(1, host("WorkerStop", Status=0), per="Worker").allow_none())
     started, ended = host("LoadStart"), host("LoadStop")
+    parts.append(unique(started["Load"]).allow_none())
     parts.append(each(started).followed_by(ended, per="Load").allow_none())
     parts.append(each(ended).preceded_by(started, per="Load").allow_none())
     accepted = host("SignalEnd", Source=_LOAD, PreviousState=0)

@@ -89,6 +89,8 @@ class Agree(Rule):
         return f"the trace has no {patterns[0]}" if patterns else "nothing was given"
 
     def _holds(self, numbers: list[Ints], keep: Ints) -> str:
+        if len(keep) == 1 and not isinstance(self.other, Quantity):
+            return f"{_side(self.one)} is {int(numbers[0][keep[0]]):,}, as expected"
         if len(keep) == 1:
             return (
                 f"{_side(self.one)} is {int(numbers[0][keep[0]]):,}, {_side(self.other)} {int(numbers[1][keep[0]]):,}"
