@@ -23,6 +23,7 @@ class SerialLine:
         tty.setraw(self._master)
         tty.setraw(slave)
         self.device = os.ttyname(slave)
+        os.set_blocking(self._master, False)
         self._slave = slave  # held open, so that the line does not hang up when the guest closes it
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
@@ -54,12 +55,22 @@ class SerialLine:
                 except OSError:
                     data = b""
                 if data:
-                    _write_all(self._master, data)
+                    self._write(data)
                 else:
                     client.close()
                     client = None
         if client is not None:
             client.close()
+
+    def _write(self, data: bytes) -> None:
+        """Wait for a guest that does not read, but not beyond the end."""
+        rest = memoryview(data)
+        while rest:
+            stopped, ready, _ = select.select([self._stop_read], [self._master], [])
+            if stopped:
+                return
+            if ready:
+                rest = rest[os.write(self._master, rest) :]
 
     def close(self) -> None:
         os.write(self._stop_write, b"!")
@@ -75,9 +86,3 @@ class SerialLine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _write_all(end: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(end, rest) :]

@@ -65,7 +65,11 @@ class Resident(NamedTuple):
     contract: AgentContract
 
     def connect(self, deadline: Deadline) -> SocketTransport:
-        return SocketTransport.connect(self.line.path, deadline, chunk_bytes=SERIAL_CHUNK_BYTES)
+        return SocketTransport.connect(self.line.path, deadline, alive=self.ended, chunk_bytes=SERIAL_CHUNK_BYTES)
+
+    def ended(self) -> str | None:
+        code = self.process.poll()
+        return None if code is None else f"the agent that should stay has ended with {code}"
 
     def agent(self, stream: Transport | None = None, *, ask_after: float = 1.0) -> Agent:
         """A client over the serial line, by way of `stream` at first."""

@@ -52,7 +52,7 @@ def agent(connect: Connect) -> Agent:
 def resident(
     machine: WineMachine, build: DriverBuild, agent_contract: AgentContract, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Resident]:
-    """An agent that stays in the same guest, on a COM port."""
+    """The agent that stays in that guest, on a COM port; who attaches in it finds this one."""
     machine.connect_agent(build.agent, Deadline.after(30)).close()
     with SerialLine(tmp_path_factory.mktemp("line") / "com2") as line:
         port = machine.folder.prefix / "dosdevices" / "com2"

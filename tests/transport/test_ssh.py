@@ -14,11 +14,10 @@ from pathlib import Path
 import paramiko
 import pytest
 import winrm
-from agents import AGENT
+from agents import AGENT, Resident
 
 from hotswap.bench.local_sshd import LocalSshd
 from hotswap.deadline import Deadline
-from hotswap.driver.build import DriverBuild
 from hotswap.errors import LabFault, UsageError
 from hotswap.machine.wine import WineMachine
 from hotswap.transport.agent import Agent, AgentLost
@@ -39,9 +38,8 @@ def server(machine: WineMachine, folder: Path, *, options: str = "") -> LocalSsh
 
 
 @pytest.fixture(scope="module")
-def sshd(machine: WineMachine, build: DriverBuild, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSshd]:
-    machine.connect_agent(build.agent, Deadline.after(30)).close()
-    with server(machine, tmp_path_factory.mktemp("sshd") / "server") as sshd:
+def sshd(resident: Resident, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSshd]:
+    with server(resident.machine, tmp_path_factory.mktemp("sshd") / "server") as sshd:
         yield sshd
 
 

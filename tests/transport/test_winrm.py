@@ -14,15 +14,13 @@ from pathlib import Path
 
 import pytest
 import winrm
-from agents import AGENT
+from agents import AGENT, Resident
 from pypsrp.exceptions import AuthenticationError, WSManFaultError
 from pypsrp.shell import Process, SignalCode, WinRS
 from pypsrp.wsman import WSMan
 from winrm.exceptions import InvalidCredentialsError
 
 from hotswap.deadline import Deadline
-from hotswap.driver.build import DriverBuild
-from hotswap.machine.wine import WineMachine
 from hotswap.transport.agent import Agent, AgentLost
 from hotswap.transport.base import Reconnection
 from hotswap.transport.keys import make_certificate
@@ -39,8 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def endpoint(machine: WineMachine, build: DriverBuild, folder: Path) -> Iterator[EndpointProcess]:
-    machine.connect_agent(build.agent, Deadline.after(30)).close()
+def endpoint(resident: Resident, folder: Path) -> Iterator[EndpointProcess]:
+    machine = resident.machine
     with EndpointProcess.for_wine(
         folder, str(machine.wine.loader), machine.environment, Deadline.after(30)
     ) as endpoint:

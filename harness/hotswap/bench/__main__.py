@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from hotswap.bench import agent, etl, machine, report, runtime, swap
+from hotswap.bench import agent, etl, machine, report, runtime, swap, transports
 from hotswap.bench.table import Row, show, to_json
 from hotswap.cli.output import Exit, JsonTarget, Terminal
 from hotswap.errors import GuestFault, HotswapError, UsageError
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], tuple[list[Row], dict[str, Any]]]] = {
     "machine": machine.run,
     "report": report.run,
     "runtime": runtime.run,
+    "transports": transports.run,
 }
 
 

@@ -6,7 +6,8 @@ import hashlib
 import secrets
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,7 @@ SHARE_READ_WRITE = 0x3
 _ALL_BYTES = (1 << 64) - 1
 _BATCH_BYTES = 1 << 20
 _BATCH_ITEM_OVERHEAD = 64
+_UNDER_WAY = 3
 _OUTPUT_LIMIT = 1 << 20
 _CANCEL_SECONDS = 5.0
 # As the agent needs at most to finish a trace.
@@ -232,11 +234,13 @@ class Agent:
         transfer = secrets.randbits(64)
         step = self._file_chunk
         digest = hashlib.sha256(data)
+        chunks = (
+            PayloadWriter().text(guest_path).u64(transfer, at).data(data[at : at + step]).finish()
+            for at in range(0, max(len(data), 1), step)
+        )
         try:
-            for offset in range(0, max(len(data), 1), step):
-                chunk = data[offset : offset + step]
-                payload = PayloadWriter().text(guest_path).u64(transfer, offset).data(chunk).finish()
-                self._call("FileWrite", payload, deadline, what)
+            for _ in self._stream("FileWrite", chunks, deadline, what):
+                pass
             payload = PayloadWriter().text(guest_path).u64(transfer, len(data)).data(digest.digest()).finish()
             self._call("FileCommit", payload, deadline, what, run_async=True).finish()
         except AgentLost:
@@ -247,23 +251,21 @@ class Agent:
         return digest.hexdigest()
 
     def get(self, guest_path: str, *, deadline: Deadline) -> bytes:
-        """Read a file as it is now; one that is being written may be. What came is checked by its SHA-256."""
+        """Read a file, as long as it is now; one that is being written may be. What came is checked by its SHA-256."""
         what = f"get {guest_path}"
-        parts: list[bytes] = []
-        offset = 0
-        while True:
-            payload = PayloadWriter().text(guest_path).u64(offset).u32(self._file_chunk).finish()
-            reader = self._call("FileRead", payload, deadline, what)
-            size, part = reader.u64(), reader.data()
-            reader.finish()
-            parts.append(part)
-            offset += len(part)
-            if not part or offset >= size:
-                break
-        data = b"".join(parts)
-        if self.file_hash(guest_path, limit=len(data), deadline=deadline) != hashlib.sha256(data).hexdigest():
+        step = self._file_chunk
+
+        def read(at: int) -> bytes:
+            return PayloadWriter().text(guest_path).u64(at).u32(step).finish()
+
+        size, first = self._part(self._call("FileRead", read(0), deadline, what))
+        # The guest hashes it while the rest is on its way.
+        hashed = self._begin_hash(guest_path, size, deadline)
+        rest = self._stream("FileRead", (read(at) for at in range(len(first), size, step)), deadline, what)
+        data = b"".join((first, *(self._part(reader)[1] for reader in rest)))
+        if len(data) < size or self._digest(hashed, deadline) != hashlib.sha256(data[:size]).hexdigest():
             raise AgentProtocolError(f"{what}: what arrived is not what is there, or it changes while it is read")
-        return data
+        return data[:size]
 
     def remove(self, guest_path: str, *, deadline: Deadline) -> None:
         """Delete a file, or an empty folder."""
@@ -271,12 +273,7 @@ class Agent:
 
     def file_hash(self, guest_path: str, *, limit: int | None = None, deadline: Deadline) -> str:
         """SHA-256 (hex) of a file, or of its first `limit` bytes."""
-        payload = PayloadWriter().text(guest_path).u64(_ALL_BYTES if limit is None else limit).finish()
-        reader = self._call("FileHash", payload, deadline, f"hash {guest_path}", run_async=True)
-        reader.u64()
-        digest = reader.data()
-        reader.finish()
-        return digest.hex()
+        return self._digest(self._begin_hash(guest_path, _ALL_BYTES if limit is None else limit, deadline), deadline)
 
     def stat(self, guest_path: str, *, deadline: Deadline) -> FileStat:
         """Size, attributes and time of a file or folder."""
@@ -503,6 +500,35 @@ class Agent:
         return ProgramResult(exit_code, stdout, stderr, timed_out, cut, end - begin)
 
     # Below: how a call is made
+
+    def _begin_hash(self, guest_path: str, limit: int, deadline: Deadline) -> PendingReply:
+        payload = PayloadWriter().text(guest_path).u64(limit).finish()
+        code = self.contract["HsAgentOpFileHash"]
+        return self.connection.send(code, payload, deadline, what=f"hash {guest_path}", run_async=True)
+
+    def _digest(self, pending: PendingReply, deadline: Deadline) -> str:
+        reader = self.open_reply(pending.result(deadline), pending.what)
+        reader.u64()
+        digest = reader.data()
+        reader.finish()
+        return digest.hex()
+
+    def _part(self, reader: PayloadReader) -> tuple[int, bytes]:
+        """What a FileRead brings: the file's size, and bytes of it."""
+        size, part = reader.u64(), reader.data()
+        reader.finish()
+        return size, part
+
+    def _stream(self, op: str, payloads: Iterable[bytes], deadline: Deadline, what: str) -> Iterator[PayloadReader]:
+        """Calls in order, a few of them under way at once: over a slow way the next one need not wait for an answer."""
+        code = self.contract[f"HsAgentOp{op}"]
+        under_way: deque[PendingReply] = deque()
+        for payload in payloads:
+            under_way.append(self.connection.send(code, payload, deadline, what=what))
+            if len(under_way) == _UNDER_WAY:
+                yield self.open_reply(under_way.popleft().result(deadline), what)
+        while under_way:
+            yield self.open_reply(under_way.popleft().result(deadline), what)
 
     @property
     def _file_chunk(self) -> int:
