@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from time import monotonic
@@ -95,8 +96,6 @@ def test_a_device_that_is_not_there_or_not_ours_is_not_tried(tmp_path: Path, kvm
 
 
 def test_a_machine_that_no_accelerator_runs_says_why(tmp_path: Path, profile: QemuProfile) -> None:
-    import dataclasses
-
     only = dataclasses.replace(profile, accelerators=("kvm",))
     with pytest.raises(LabFault, match=r"'standin' cannot run here: KVM: .* failed to set MSR"):
         choose_accelerator(only, fake(tmp_path, REFUSES), lambda _line: None)

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from hotswap.deadline import Deadline
+from hotswap.driver.build import DriverBuild
 from hotswap.machine.lease import leases
+from hotswap.machine.profile import load_profile
+from hotswap.machine.qemu import QemuMachine
 from hotswap.swap.rejudge import rejudge
 
 README = Path(__file__).parents[2] / "README.md"
@@ -150,6 +153,21 @@ def test_five_tests_from_the_readme_and_its_own_work_in_two_processes(user: User
         said = {item["id"]: item["verdict"] for item in summary["expectations"]}
         assert said.items() <= judged.items(), "the run folder holds all that the verdict rests on"
     assert "expects this failure" in str(summaries["test_an_expected_failure"]["reason"])
+
+
+def test_the_readmes_tests_run_as_they_are_in_a_guest_under_qemu(user: User, build: DriverBuild) -> None:
+    machine = QemuMachine(load_profile("standin"))
+    machine.expect_agent(build.agent)
+    # Once for all tests, and not within the time that the user's run has.
+    machine.prepare(Deadline.after(600))
+    (readme,) = python_blocks(README.read_text())
+    user.write("test_readme.py", readme)
+    code, output = user.run("--hotswap-machine=standin")
+    assert code == 0, output
+    assert "3 passed" in output
+    summaries = user.summaries()
+    assert {summary["verdict"] for summary in summaries.values()} == {"pass"}
+    assert {summary["environment"]["machine"] for summary in summaries.values()} == {"standin"}
 
 
 def test_the_readmes_first_example_fails_when_the_wake_up_comes_before_the_swap(user: User) -> None:
