@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -30,6 +31,7 @@ _MANIFEST = "template.json"
 _PARTS = ("ram", "state", "disk.qcow2")
 # Templates of other agents or versions that are kept; each takes what its guest used of its memory.
 _KEEP = 4
+_IN_USE_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def find_template(key: str) -> Template | None:
         manifest = json.loads((path / _MANIFEST).read_text())
         if manifest["parts"] != _parts(path):
             return None
+        # When it was used last: what is in use is not pruned.
+        os.utime(path / _MANIFEST)
         return Template(path, manifest)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -144,7 +148,8 @@ def _prune(newest: str) -> None:
     """Drop the oldest templates. Forks that run keep what they have open."""
     manifests = sorted(templates_home().glob(f"*/{_MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for manifest in manifests[_KEEP:]:
-        if manifest.parent.name != newest and not manifest.parent.name.startswith("build-"):
+        old = time() - manifest.stat().st_mtime > _IN_USE_SECONDS
+        if old and manifest.parent.name != newest and not manifest.parent.name.startswith("build-"):
             remove_tree(manifest.parent)
 
 

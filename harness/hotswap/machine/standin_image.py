@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -38,6 +39,7 @@ _MANIFEST = "image.json"
 _FREE_MIB = 3072
 # Images of other versions of the sources that are kept; each takes 600 MB.
 _KEEP = 3
+_IN_USE_SECONDS = 900.0
 _BUILD_SECONDS = 900.0
 _FILES = ("kernel", "ram-disk", "disk.img", "modules/ntoskrnl.exe", "modules/hal.dll")
 # What a driver may import in this guest, for preflight.
@@ -102,7 +104,11 @@ def find_image() -> StandinImage | None:
     """The image of this version's sources that was built last, whole; None: there is none. Does not ask apt."""
     wanted = image_sources(load_recipe())
     found = [image for image in _images() if image.manifest["sources"] == wanted]
-    return max(found, key=lambda image: image.manifest["built"], default=None)
+    newest = max(found, key=lambda image: image.manifest["built"], default=None)
+    if newest is not None:
+        # When it was used last: what is in use is not pruned.
+        os.utime(newest.path / _MANIFEST)
+    return newest
 
 
 def _images() -> list[StandinImage]:
@@ -242,7 +248,7 @@ def _prune(newest: Path) -> None:
     """Drop old images and packages that the newest one is not made of. A guest that runs keeps what it has open."""
     known = sorted(_images(), key=lambda image: image.manifest["built"], reverse=True)
     for image in known[_KEEP:]:
-        if image.path != newest:
+        if image.path != newest and time() - (image.path / _MANIFEST).stat().st_mtime > _IN_USE_SECONDS:
             remove_tree(image.path)
     wanted = {name for image in known[:_KEEP] for name in image.manifest["archives"]}
     for archive in (images_home() / "packages").glob("*.deb"):
