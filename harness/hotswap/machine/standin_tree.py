@@ -16,6 +16,7 @@ from hotswap.machine.standin_recipe import Recipe
 _LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 _WINE_UNIX = "usr/lib/x86_64-linux-gnu/wine/x86_64-unix"
 _WINE_WINDOWS = "usr/lib/x86_64-linux-gnu/wine/x86_64-windows"
+_MACHINE = "5c52f0b4-4d0a-4d0e-9b8e-2f4c3f1a7e11"
 WINE_INF = "usr/share/wine/wine.inf"
 _PREFIX = "var/lib/hotswap/prefix"
 _IMAGES = frozenset((".dll", ".exe", ".sys", ".drv", ".ocx", ".cpl", ".acm", ".ax", ".com", ".tlb", ".ds"))
@@ -150,10 +151,14 @@ def _place_prefix(recipe: Recipe, prefix: Path, tree: Path) -> None:
 
 
 def settled_registry(text: str, epoch: int, starts: Mapping[str, int]) -> str:
-    """A registry file of Wine without the times at which its keys were written; `starts`: Start by service."""
+    """A registry file of Wine without what differs from one making to the next; `starts`: Start by service."""
     filetime = (epoch + 11_644_473_600) * 10_000_000
     text = re.sub(r"^(\[.*\]) [0-9]+$", rf"\1 {epoch}", text, flags=re.MULTILINE)
     text = re.sub(r"^#time=[0-9a-f]+$", f"#time={filetime:x}", text, flags=re.MULTILINE)
+    # Names this installation, and the day it was made: for a guest that anybody may make again, always the same.
+    text = re.sub(r'^("MachineGuid"=)"[^"]*"$', rf'\1"{_MACHINE}"', text, flags=re.MULTILINE)
+    date = ",".join(f"{byte:02x}" for byte in filetime.to_bytes(8, "little"))
+    text = re.sub(r'^("DriverDateData"=hex):[0-9a-f,]+$', rf"\1:{date}", text, flags=re.MULTILINE)
     for name, start in starts.items():
         head = re.escape(f"[System\\\\CurrentControlSet\\\\Services\\\\{name}]")
         values = rf'({head}(?:(?!\n\[).)*?\n"Start"=dword:)[0-9a-f]{{8}}'

@@ -58,7 +58,7 @@ class Driver:
         self._asked_runtime: RuntimeName = "auto"
         self._runtime_in_use: str | None = None
         """The name of the runtime that the driver chose; None: nothing needed one yet."""
-        self._access = Access(lambda: self.device, self._watch.calling, self._watch.limit)
+        self._access = Access(lambda: self.device, self._watch.calling, self._watch.limit, lab.machine.slowdown)
 
     # The driver itself
 

@@ -63,7 +63,6 @@ class HostWatch:
             seconds = _DEATH_SECONDS
         return self._lab.host_ends_within(seconds) and self.death is not None
 
-    @staticmethod
-    def limit() -> Deadline:
+    def limit(self) -> Deadline:
         """For one request: a driver that hangs is noticed, and a computer that is very busy is given its time."""
-        return Deadline.after(CALL_SECONDS)
+        return Deadline.after(CALL_SECONDS * self._lab.machine.slowdown)

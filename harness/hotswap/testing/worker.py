@@ -26,6 +26,8 @@ class Access:
     device: Callable[[], HostDevice]
     calling: Callable[[str], AbstractContextManager[None]]
     limit: Callable[[], Deadline]
+    slowdown: float = 1.0
+    """How much longer than in the embedded guest a worker may take, where a test names no limit."""
 
 
 class Worker:
@@ -83,11 +85,13 @@ class Worker:
         """Iterations by version of the endpoint driver."""
         return {item.version: item.iterations for item in self.info().versions}
 
-    def wait_for_iterations(self, count: int, seconds: float = WAIT_SECONDS) -> WorkerInfo:
+    def wait_for_iterations(self, count: int, seconds: float | None = None) -> WorkerInfo:
         """Wait until `count` iterations have ended, and return how the worker stands then.
 
-        Raises GuestFault, with what was seen last, when it did not get that far within `seconds`.
+        Raises GuestFault, with what was seen last, when it did not get that far within `seconds` (10 unless told
+        otherwise, longer under an emulator).
         """
+        seconds = WAIT_SECONDS * self._access.slowdown if seconds is None else seconds
         last: list[WorkerInfo] = []
 
         def ran() -> WorkerInfo | None:
@@ -110,8 +114,9 @@ class Worker:
                 f"{info.state.name.lower()}, and {waited}"
             ) from None
 
-    def wait_until_running(self, seconds: float = WAIT_SECONDS) -> WorkerInfo:
+    def wait_until_running(self, seconds: float | None = None) -> WorkerInfo:
         """Wait until an iteration is seen under way: one of some 100 ms. Raises GuestFault after `seconds` without."""
+        seconds = WAIT_SECONDS * self._access.slowdown if seconds is None else seconds
         try:
             return Deadline.after(seconds).wait_for(
                 lambda: info if (info := self.info()).state is WorkerState.RUNNING else None,
