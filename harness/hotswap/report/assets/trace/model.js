@@ -131,7 +131,7 @@ class AnyTrace extends Events {
 
   threadName([pid, tid, name]) {
     if (pid < 0) return ["no thread", "no process", "none"];
-    if (tid < 0) return ["no thread", this.processName(pid), String(pid)];
+    if (tid < 0) return [this.processName(pid), "", String(pid)];
     return [name || `thread ${tid}`, this.processName(pid), name || String(tid)];
   }
 
