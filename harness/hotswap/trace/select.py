@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
+from hotswap.trace.schema import Field
 from hotswap.trace.table import EventTable
+from hotswap.trace.text import value_text
 
 Rows = NDArray[np.int64]
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -30,7 +32,7 @@ _CONDITION = re.compile(r"(?P<field>[^=!<>]+)(?P<operator>!=|>=|<=|=|>|<)(?P<val
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A field of the payload compared with a value: `Worker=2`, `Status!=0`, `Name=lxss`."""
+    """A field of the payload compared with a value: `Worker=2`, `Status!=0`, `Name=lxss`, `Status=STATUS_CANCELLED`."""
 
     field: str
     operator: str
@@ -45,16 +47,32 @@ class Condition:
             raise UsageError(f"the condition {text!r} is not FIELD OPERATOR VALUE; operators are {known}")
         return cls(found["field"].strip(), found["operator"], _value(found["value"].strip()))
 
-    def holds(self, values: NDArray[np.generic]) -> NDArray[np.bool_]:
-        """For which rows of a column. What cannot be compared is not equal, and neither less nor more."""
-        compare = _OPERATORS[self.operator]
+    def holds(self, values: NDArray[np.generic], described: Field) -> NDArray[np.bool_]:
+        """For which rows of a field's column. A text is compared with the value and with how it is shown.
+
+        What cannot be compared is not equal, and neither less nor more.
+        """
         if values.dtype.kind in "iuf" and not isinstance(self.value, str):
-            return np.asarray(compare(values, self.value), np.bool_)
-        wanted = str(self.value)
-        texts = [value if isinstance(value, str) else str(value) for value in values.tolist()]
-        if self.operator in ("=", "!="):
-            return np.array([compare(text, wanted) for text in texts], np.bool_)
-        return np.zeros(len(values), np.bool_)
+            wanted = _as_signed(self.value, values.dtype)
+            return np.asarray(_OPERATORS[self.operator](values, wanted), np.bool_)
+        if self.operator not in ("=", "!="):
+            return np.zeros(len(values), np.bool_)
+        if values.dtype.kind in "iuf":
+            distinct, index = np.unique(values, return_inverse=True)
+            equal = np.array([self._equals(value, described) for value in distinct.tolist()], np.bool_)[index]
+        else:
+            equal = np.array([self._equals(value, described) for value in values.tolist()], np.bool_)
+        return equal if self.operator == "=" else ~equal
+
+    def _equals(self, value: object, described: Field) -> bool:
+        text = str(self.value)
+        return value == text if isinstance(value, str) else text in (str(value), value_text(described, value))
+
+
+def _as_signed(value: int | float, dtype: np.dtype[np.generic]) -> int | float:
+    """What a signed number of this width is called that was written as an unsigned one: HRESULTs are."""
+    bits = 8 * dtype.itemsize
+    return value - (1 << bits) if dtype.kind == "i" and 1 << bits - 1 <= value < 1 << bits else value
 
 
 def _value(text: str) -> int | float | str:
@@ -122,7 +140,7 @@ class Selection:
             if all(condition.field in events.fields for condition in self.conditions):
                 holds = np.ones(len(events), np.bool_)
                 for condition in self.conditions:
-                    holds &= condition.holds(events.fields[condition.field])
+                    holds &= condition.holds(events.fields[condition.field], events.schema[condition.field])
                 fits[events.rows[holds]] = True
         if missing:
             raise UsageError(unknown("field", sorted(missing)[0], sorted(known)))
