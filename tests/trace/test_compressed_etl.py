@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hotswap.errors import UsageError
-from hotswap.trace import buffers as reading
+from hotswap.trace import compressed as reading
 from hotswap.trace.compression import Compression, compress
 from hotswap.trace.etl import EtlFile, parse_etl
 from hotswap.trace.framing import BUFFER_HEADER_SIZE, BufferFlag

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +14,6 @@ from hypothesis import strategies as st
 from hotswap.errors import LabFault, UsageError
 from hotswap.trace import native
 from hotswap.trace.compression import Compression, compress, inflate_in_python
-from hotswap.trace.framing import _MIN_SIZE, _SIZE_SHIFT, walk_in_python
-from hotswap.trace.grouping import group_in_numpy
 
 NAMES = {Compression.LZNT1: "lznt1", Compression.XPRESS: "xpress", Compression.XPRESS_HUFFMAN: "huffman"}
 every = pytest.mark.parametrize("kind", list(Compression))
@@ -67,66 +64,6 @@ def test_inflaters_are_equal_on_any_bytes(kernel: native.Kernel, kind: Compressi
     assert_same(kernel, kind, stream, size)
 
 
-def frames() -> st.SearchStrategy[bytes]:
-    """Something like events: sizes, types and markers that are mostly right."""
-    kinds = st.sampled_from([0x01, 0x02, 0x03, 0x0A, 0x0B, 0x0D, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x77])
-    markers = st.sampled_from([0xC0] * 8 + [0x90, 0xD0, 0x00, 0xFF])
-
-    def event(size: int, kind: int, marker: int, hook: int) -> bytes:
-        high = kind in (0x01, 0x02, 0x03, 0x04, 0x10, 0x11)
-        first = b"\x02\x00" if high else size.to_bytes(2, "little")
-        second = size.to_bytes(2, "little") if high else b"\x01\x00"
-        head = first + bytes([kind, marker]) + second + hook.to_bytes(2, "little")
-        return head + bytes(max(0, ((size + 7) & ~7) - 8))
-
-    one = st.builds(event, st.integers(0, 260), kinds, markers, st.integers(0, 0xFFFF))
-    return st.lists(one, max_size=30).map(b"".join)
-
-
-@given(data=frames(), cut=st.integers(0, 300), start=st.integers(0, 2))
-@settings(max_examples=400, deadline=None)
-def test_walks_are_equal(kernel: native.Kernel, data: bytes, cut: int, start: int) -> None:
-    start, end = 8 * start, max(0, len(data) - cut)
-    mine, twin = kernel.walk(data, start, end, _SIZE_SHIFT, _MIN_SIZE), walk_in_python(data, start, end)
-    for name in ("offset", "size", "type"):
-        assert np.array_equal(getattr(mine, name), getattr(twin, name))
-    assert (mine.at, mine.stop) == (twin.at, twin.stop)
-    assert not mine.stop or mine.stop_size == twin.stop_size
-    assert mine.stop in (0, 1) or mine.stop_type == twin.stop_type
-
-
-@given(
-    data=st.lists(st.sampled_from([b"a", b"b", b"ab" * 9, bytes(24)]), min_size=3, max_size=60).map(b"".join),
-    rows=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9), st.integers(0, 30), st.integers(0, 26))),
-)
-@settings(max_examples=300, deadline=None)
-def test_rows_get_the_same_numbers(kernel: native.Kernel, data: bytes, rows: list[tuple[int, int, int, int]]) -> None:
-    data += bytes(60)
-    columns = np.array(rows, np.int64).reshape(-1, 4).T
-    parts = ((columns[0], columns[1]), (columns[2], columns[3]))
-    code, first = kernel.group(data, parts)
-    twin, twin_first = group_in_numpy(data, parts)
-    assert code.tolist() == twin.tolist()
-    assert first.tolist() == twin_first.tolist()
-    keys = [(data[a : a + n], data[b : b + m]) for a, n, b, m in rows]
-    assert code.tolist() == [list(dict.fromkeys(keys)).index(key) for key in keys]
-
-
-def test_more_kinds_than_the_first_table_holds_are_numbered(kernel: native.Kernel) -> None:
-    data = b"".join(number.to_bytes(4, "little") for number in range(20_000))
-    parts = ((np.arange(20_000) * 4, np.full(20_000, 4)),)
-    for group in (kernel.group, group_in_numpy):
-        code, first = group(data, parts)
-        assert code.tolist() == first.tolist() == list(range(20_000))
-
-
-def test_rows_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotswap.trace.grouping._FACTOR", np.uint64(0))
-    data = bytes(range(64))
-    code, _ = group_in_numpy(data, ((np.array([0, 8, 0, 16]), np.full(4, 8)),))
-    assert code.tolist() == [0, 1, 0, 2]
-
-
 def test_the_choice_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(native.CHOICE, "python")
     assert native.kernel() is None
@@ -154,7 +91,7 @@ def test_a_kernel_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, 
     for path in native.FOLDER.iterdir():
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "walk.c").write_text("/* changed */\n")
+    (tmp_path / "scan.c").write_text("/* changed */\n")
     monkeypatch.setattr(native, "FOLDER", tmp_path)
     native._load.cache_clear()
     try:

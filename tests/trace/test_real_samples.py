@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,11 @@ def test_the_native_kernel_and_its_twins_read_the_same(name: str, monkeypatch: p
     for column in ("offset", "size", "type", "buffer"):
         assert np.array_equal(getattr(mine.frames, column), getattr(twin.frames, column))
     assert np.array_equal(mine.ticks, twin.ticks)
-    assert mine.events.data == twin.events.data
+    assert mine.events.data[:] == twin.events.data[:]
+    assert mine.kinds == twin.kinds
+    for column in fields(mine.events):
+        if isinstance(values := getattr(mine.events, column.name), np.ndarray):
+            assert np.array_equal(values, getattr(twin.events, column.name)), column.name
 
 
 def test_the_files_were_read_with_the_native_kernel() -> None:

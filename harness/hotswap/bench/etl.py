@@ -87,7 +87,7 @@ def _headers(path: Path, events: int) -> None:
 
 def _full(path: Path, events: int) -> None:
     table = read_etl(path).events
-    decoded = [table.kind_events(index) for index, kind in enumerate(table.kinds) if kind.schema is not None]
+    decoded = [table.kind_events(index) for index, kind in enumerate(table.kinds) if kind.self_describing]
     if sum(map(len, decoded)) != events:
         raise LabFault(f"the reader lost payloads of {path}")
 

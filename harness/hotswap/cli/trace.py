@@ -55,10 +55,10 @@ def info(
         progress(f"reading {file.name}")
         from hotswap.trace.etl import read_etl
         from hotswap.trace.info import trace_info
-        from hotswap.trace.kinds import count_kinds
+        from hotswap.trace.kinds import name_counts
 
         etl = read_etl(file, given_schemas(manifest, tmf))
-        kinds = count_kinds(etl.events)
+        kinds = name_counts(etl.kinds, etl.counts)
         content = trace_info(etl, kinds)
     target.write(content)
     if not target.is_standard_output:
@@ -99,7 +99,7 @@ def _facts(etl: EtlFile) -> list[tuple[str, str]]:
     header, clock = etl.header, etl.header.clock
     inflated = int(etl.buffers["inflated"].sum())
     how = f", {inflated} of them compressed" if inflated else ""
-    span = (int(etl.ticks.max(initial=header.first_tick)) - header.first_tick) / clock.frequency
+    span = (etl.last_tick - header.first_tick) / clock.frequency
     return [
         ("file", str(etl.path)),
         ("session", f"{header.logger_name}, {'closed' if etl.closed else 'not closed'}, mode 0x{header.mode:08x}"),
@@ -107,7 +107,7 @@ def _facts(etl: EtlFile) -> list[tuple[str, str]]:
         ("begun", f"{_when(clock.start_time)}, last event {span:.3f} s later"),
         ("clock", f"{_CLOCKS.get(header.clock_type, f'clock {header.clock_type}')}, {clock.frequency} ticks a second"),
         ("buffers", f"{len(etl.buffers)}{how}, of {header.buffer_size} bytes"),
-        ("events", f"{len(etl.frames)} on {len(etl.events_per_cpu())} CPUs; {_types(etl)}"),
+        ("events", f"{etl.index.events} on {len(etl.events_per_cpu())} CPUs; {_types(etl)}"),
         ("layouts", _layouts(etl)),
     ]
 
@@ -115,7 +115,7 @@ def _facts(etl: EtlFile) -> list[tuple[str, str]]:
 def _layouts(etl: EtlFile) -> str:
     from hotswap.trace.info import described_events
 
-    sources = described_events(etl.events)
+    sources = described_events(etl)
     known = sum(count for source, count in sources.items() if source)
     names = ", ".join(f"{count} {source}" for source, count in sources.items() if source)
     return f"{known} of {sum(sources.values())} events are described: {names or 'none'}"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum, IntFlag, auto
+from enum import IntEnum, IntFlag
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from hotswap.trace.native import Kernel, NativeWalked
 
 BUFFER_HEADER_SIZE = 0x48
 EVENT_HEADER_SIZE = 0x50
@@ -87,8 +83,6 @@ BUFFER_DTYPE = np.dtype(
     }
 )
 
-_SYSTEM_FAMILY = (HeaderType.SYSTEM32, HeaderType.SYSTEM64, HeaderType.COMPACT32, HeaderType.COMPACT64)
-_PERFINFO_FAMILY = (HeaderType.PERFINFO32, HeaderType.PERFINFO64)
 HEADER_SIZES = {
     HeaderType.SYSTEM32: 32,
     HeaderType.SYSTEM64: 32,
@@ -104,9 +98,6 @@ HEADER_SIZES = {
     HeaderType.EVENT64: EVENT_HEADER_SIZE,
 }
 """Bytes of the header, by type; of the other types 8 are known."""
-# By type byte: where the size is in the first 8 bytes (as a shift), and how small an event of it can be.
-_SIZE_SHIFT = np.array([32 if t in (*_SYSTEM_FAMILY, *_PERFINFO_FAMILY) else 0 for t in range(256)], np.uint8)
-_MIN_SIZE = np.array([HEADER_SIZES.get(t, 8) for t in range(256)], np.uint8)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,105 +120,6 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.offset)
-
-
-class Tail(Enum):
-    """How the valid bytes of a buffer end, so that an event which passes the end is called what it is."""
-
-    WHOLE = auto()
-    CUT = auto()
-    """The file ends here."""
-    REPORTED = auto()
-    """The rest of the buffer is lost, and that is among the problems already."""
-
-
-class Stop(IntEnum):
-    """Why the walk of a buffer stopped (HS_STOP of native/walk.c)."""
-
-    END = 0
-    NO_HEADER = 1
-    TOO_SMALL = 2
-    PASSES_END = 3
-
-
-class FrameWalk:
-    """Walks buffers and collects the frames found and the problems met.
-
-    `locate` turns an offset of `data` into one of the file. Without a `native` kernel the twin in Python walks.
-    """
-
-    def __init__(self, data: bytes, native: Kernel | None = None) -> None:
-        self.data = data
-        self.problems: list[Problem] = []
-        self.locate: Callable[[int], int] = int
-        self._native = native
-        self._parts: list[NativeWalked] = []
-        self._buffers: list[int] = []
-
-    def walk(self, buffer: int, start: int, end: int, tail: Tail) -> None:
-        """Frame the events of the buffer at `start`, whose valid bytes end at `end`."""
-        start += BUFFER_HEADER_SIZE
-        if self._native is not None:
-            part = self._native.walk(self.data, start, end, _SIZE_SHIFT, _MIN_SIZE)
-        else:
-            part = walk_in_python(self.data, start, end)
-        self._parts.append(part)
-        self._buffers.append(buffer)
-        if part.stop == Stop.NO_HEADER:
-            self._report(f"no event header (marker flags 0x{part.stop_size:02x})", part.at, buffer, end)
-        elif part.stop == Stop.TOO_SMALL:
-            text = f"an event of type 0x{part.stop_type:02x} that says {part.stop_size} bytes"
-            self._report(text, part.at, buffer, end)
-        elif part.stop == Stop.PASSES_END and tail is Tail.CUT:
-            text = f"the file ends inside an event of {part.stop_size} bytes"
-            self.problems.append(Problem("cut", text, self.locate(part.at)))
-        elif part.stop == Stop.PASSES_END and tail is Tail.WHOLE:
-            self._report(f"an event of {part.stop_size} bytes that passes the end", part.at, buffer, end)
-
-    def _report(self, message: str, pos: int, buffer: int, end: int) -> None:
-        text = f"buffer {buffer}: {message}; {end - pos} bytes of the buffer are not decoded"
-        self.problems.append(Problem("bad-event", text, self.locate(pos)))
-
-    def frames(self) -> Frames:
-        """What was found so far."""
-        counts = [len(part.offset) for part in self._parts]
-        return Frames(
-            np.concatenate([np.empty(0, np.int64), *(part.offset for part in self._parts)]),
-            np.concatenate([np.empty(0, np.int64), *(part.size for part in self._parts)]),
-            np.concatenate([np.empty(0, np.uint8), *(part.type for part in self._parts)]),
-            np.repeat(np.array(self._buffers, np.int64), counts),
-        )
-
-
-def walk_in_python(data: bytes, start: int, end: int) -> NativeWalked:
-    """The frames in data[start:end]: the twin of the native kernel's walk."""
-    unpack, shifts, minima = struct.Struct("<Q").unpack_from, _SIZE_SHIFT.tolist(), _MIN_SIZE.tolist()
-    offsets, sizes, kinds = list[int](), list[int](), list[int]()
-    pos, stop, kind, size = start, Stop.END, 0, 0
-    while pos + 8 <= end:
-        head = unpack(data, pos)[0]
-        if head & 0xFFFFFFFF == 0xFFFFFFFF:
-            break
-        marker, kind = head >> 24 & 0xFF, head >> 16 & 0xFF
-        if marker == 0xC0:
-            size = head >> shifts[kind] & 0xFFFF
-        elif marker & 0x90 == 0x90:
-            kind, size = HeaderType.MESSAGE, head & 0xFFFF
-        else:
-            stop, size = Stop.NO_HEADER, marker
-            break
-        if size < minima[kind]:
-            stop = Stop.TOO_SMALL
-            break
-        if pos + size > end:
-            stop = Stop.PASSES_END
-            break
-        offsets.append(pos)
-        sizes.append(size)
-        kinds.append(kind)
-        pos += (size + 7) & ~7
-    arrays = np.array(offsets, np.int64), np.array(sizes, np.int64), np.array(kinds, np.uint8)
-    return NativeWalked(*arrays, pos, stop, kind, size)
 
 
 def gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], dtype: np.dtype[np.void]) -> NDArray[np.void]:

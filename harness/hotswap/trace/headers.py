@@ -1,4 +1,7 @@
-"""The headers of events as columns, for every kind of header (reference: etl.md, sections 2.2 and 2.3)."""
+"""The headers of events in numpy, for every kind of header (reference: etl.md, sections 2.2 and 2.3).
+
+The twin is read_event of native/scan.c.
+"""
 
 from __future__ import annotations
 
@@ -7,188 +10,154 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hotswap.trace.framing import EVENT_HEADER_SIZE, HEADER_SIZES, Frames, HeaderType, family_of, gather
-from hotswap.trace.grouping import Part
-from hotswap.trace.items import ItemType, find_items
+from hotswap.trace.framing import HEADER_SIZES, Family, HeaderType, family_of, gather
+from hotswap.trace.heads import HEAD_DTYPE, NO_ID, HeadFlag
+from hotswap.trace.items import ItemType, Places, find_items
+from hotswap.trace.walk import Walked
 
-_NO_ID = 0xFFFFFFFF
-_CLASS_OF = {"unknown": 0, "event": 1, "classic": 2, "kernel": 3, "message": 4}
-_UNKNOWN, _EVENT, _CLASSIC, _KERNEL, _MESSAGE = range(5)
-_CLASSES = np.array([_CLASS_OF[family_of(kind)] for kind in range(256)], np.uint8)
-_PERFINFO = (HeaderType.PERFINFO32, HeaderType.PERFINFO64)
+_FAMILIES: tuple[Family, ...] = ("unknown", "event", "classic", "kernel", "message")
+_FAMILY = np.array([_FAMILIES.index(family_of(kind)) for kind in range(256)], np.uint8)
 _SIZES = np.array([HEADER_SIZES.get(kind, 8) for kind in range(256)], np.int64)  # type: ignore[call-overload]
+_SHORT = np.isin(np.arange(256), (HeaderType.PERFINFO32, HeaderType.PERFINFO64))
 
 
 def _record(size: int, **fields: tuple[str, int]) -> np.dtype[np.void]:
     """A record type: by field its type and its offset."""
-    return np.dtype(
-        {
-            "names": [*fields],
-            "formats": [code for code, _ in fields.values()],
-            "offsets": [at for _, at in fields.values()],
-            "itemsize": size,
-        }
-    )
+    names, types = [*fields], [code for code, _ in fields.values()]
+    offsets = [at for _, at in fields.values()]
+    return np.dtype({"names": names, "formats": types, "offsets": offsets, "itemsize": size})
 
 
-_COMMON = _record(24, tid=("<u4", 8), pid=("<u4", 12), tick=("<i8", 16))
-_SHORT = _record(16, tick=("<i8", 8))
-_EVENT_HEADER = _record(EVENT_HEADER_SIZE, level=("u1", 0x2C), opcode=("u1", 0x2D), keyword=("<u8", 0x30))
-_CLASSIC_HEADER = _record(8, type=("u1", 4), level=("u1", 5))
-_KERNEL_HEADER = _record(8, version=("<u2", 0), type=("u1", 6))
-_MESSAGE_HEADER = _record(8, options=("<u2", 6))
-_LONG, _WORDS = _record(8, value=("<i8", 0)), _record(8, tid=("<u4", 0), pid=("<u4", 4))
-_PEBS, _COUNTERS = 0x8000, 0x0700
+_COMMON = {"tid": ("<u4", 0x08), "pid": ("<u4", 0x0C), "tick": ("<i8", 0x10)}
+_EVENT = _record(
+    0x38, **_COMMON, low=("<u8", 0x18), high=("<u8", 0x20), descriptor=("<u8", 0x28), level=("u1", 0x2C),
+    opcode=("u1", 0x2D), keyword=("<u8", 0x30),
+)  # fmt: skip
+_CLASSIC = _record(
+    0x28, **_COMMON, descriptor=("<u4", 4), opcode=("u1", 4), level=("u1", 5), low=("<u8", 0x18), high=("<u8", 0x20)
+)
+_KERNEL = _record(8, version=("<u2", 0), opcode=("u1", 6), hook=("<u2", 6))
+_SYSTEM, _PERFINFO = _record(0x18, **_COMMON), _record(0x10, tick=("<i8", 8))
+_MESSAGE = _record(8, descriptor=("<u4", 4), options=("<u2", 6))
+_TIME, _IDS = _record(8, tick=("<i8", 0)), _record(8, tid=("<u4", 0), pid=("<u4", 4))
+_GUID, _COMPONENT = _record(16, low=("<u8", 0), high=("<u8", 8)), _record(4, low=("<u4", 0))
+_PEBS_BIT, _COUNTERS_BIT, _COUNTERS = 15, 8, 7
 
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """What the headers say; arrays of one length, in the order of the frames."""
+    """Heads (HEAD_DTYPE without `kind` and `buffer`), what tells kinds apart: the four words of the key (kind_keys.py),
+    and where schema item and traits item are."""
 
-    tick: NDArray[np.int64]
-    """0 where the header has no time."""
-    timed: NDArray[np.bool_]
-    """Whether the header has a time."""
-    pid: NDArray[np.int64]
-    """-1: the header has none, or says that there is none."""
-    tid: NDArray[np.int64]
-    level: NDArray[np.uint8]
-    opcode: NDArray[np.uint8]
-    """Of classic and kernel events the type."""
-    keyword: NDArray[np.uint64]
-    payload_offset: NDArray[np.int64]
-    payload_length: NDArray[np.int64]
-    identity: tuple[Part, ...]
-    """Where the bytes lie that tell kinds of events apart: family, descriptor or number, provider, schema, traits."""
-    schema: Part
-    traits: Part
-    bad: NDArray[np.bool_]
-    """Headers that are not whole: broken extended items, or message options for which there is no room."""
+    heads: NDArray[np.void]
+    keys: NDArray[np.uint64]
+    schema: Places
+    traits: Places
 
 
-def read_headers(raw: NDArray[np.uint8], frames: Frames) -> Headers:
-    """The headers of all frames."""
-    return _Reading(raw, frames).read()
+def read_headers(raw: NDArray[np.uint8], walked: Walked) -> Headers:
+    """The headers of all events."""
+    return _Reading(raw, walked).read()
 
 
 class _Reading:
-    def __init__(self, raw: NDArray[np.uint8], frames: Frames) -> None:
-        count = len(frames)
-        self.raw, self.frames = raw, frames
-        self.tick, self.timed = np.zeros(count, np.int64), np.zeros(count, np.bool_)
-        self.pid, self.tid = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
-        self.level, self.opcode = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
-        self.keyword, self.bad = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
-        self.payload = frames.offset + _SIZES[frames.type]
-        self.parts = [(np.zeros(count, np.int64), np.zeros(count, np.int64)) for _ in range(5)]
+    def __init__(self, raw: NDArray[np.uint8], walked: Walked) -> None:
+        count = len(walked.offset)
+        self.raw, self.offset, self.size, self.type = raw, walked.offset, walked.size, walked.type
+        self.heads = np.zeros(count, HEAD_DTYPE)
+        for name in ("offset", "size", "type"):
+            self.heads[name] = getattr(walked, name)
+        self.heads["pid"] = self.heads["tid"] = NO_ID
+        self.payload = _SIZES[self.type]
+        self.keys = np.zeros((count, 4), np.uint64)
+        self.keys[:, 0] = self.type
+        self.schema, self.traits = (Places(np.zeros(count, np.int64), np.zeros(count, np.int64)) for _ in range(2))
 
     def read(self) -> Headers:
-        frames, of = self.frames, _CLASSES[self.frames.type]
-        self._part(0, np.arange(len(frames)), 2, 2)
-        for family, read in (
-            (_EVENT, self._events),
-            (_CLASSIC, self._classic),
-            (_KERNEL, self._kernel),
-            (_MESSAGE, self._messages),
-        ):
-            rows = np.flatnonzero(of == family)
-            if len(rows):
+        family = _FAMILY[self.type]
+        for number, read in enumerate((self._unknown, self._events, self._classic, self._kernel, self._messages)):
+            rows = np.flatnonzero(family == number)
+            if len(rows) == len(family):
+                read(slice(None))
+            elif len(rows):
                 read(rows)
-        # Damage can claim a header longer than its event.
-        end = frames.offset + frames.size
-        payload = np.minimum(self.payload, end)
-        kinds = tuple(self.parts)
-        return Headers(
-            self.tick, self.timed, self.pid, self.tid, self.level, self.opcode, self.keyword,
-            payload, end - payload, kinds, kinds[3], kinds[4], self.bad,
-        )  # fmt: skip
+        self.heads["payload"] = np.minimum(self.payload, self.size)
+        return Headers(self.heads, self.keys, self.schema, self.traits)
 
-    def _part(self, number: int, rows: NDArray[np.int64], at: int, length: int) -> None:
-        offset, size = self.parts[number]
-        offset[rows], size[rows] = self.frames.offset[rows] + at, length
+    def _take(self, rows: NDArray[np.int64] | slice, record: np.dtype[np.void], *names: str) -> NDArray[np.void]:
+        """The records at the beginning of these events; fields of these names go to the heads."""
+        found = gather(self.raw, self.offset[rows], record)
+        for name in names:
+            self.heads[name][rows] = found[name]
+        return found
 
-    def _common(self, rows: NDArray[np.int64]) -> None:
-        head = gather(self.raw, self.frames.offset[rows], _COMMON)
-        self.tick[rows], self.timed[rows] = head["tick"], True
-        self._ids(rows, head)
+    def _unknown(self, rows: NDArray[np.int64] | slice) -> None:
+        self.heads["flags"][rows] = HeadFlag.UNTIMED
 
-    def _ids(self, rows: NDArray[np.int64], head: NDArray[np.void]) -> None:
-        for column, name in ((self.pid, "pid"), (self.tid, "tid")):
-            values = head[name].astype(np.int64)
-            column[rows] = np.where(values == _NO_ID, -1, values)
+    def _events(self, rows: NDArray[np.int64] | slice) -> None:
+        head = self._take(rows, _EVENT, "tid", "pid", "tick", "level", "opcode", "keyword")
+        for word, name in enumerate(("low", "high", "descriptor"), 1):
+            self.keys[rows, word] = head[name]
+        items = find_items(
+            self.raw, self.offset[rows], self.size[rows], (ItemType.EVENT_SCHEMA_TL, ItemType.PROV_TRAITS)
+        )
+        for place, kind, shift in (
+            (self.schema, ItemType.EVENT_SCHEMA_TL, 16),
+            (self.traits, ItemType.PROV_TRAITS, 32),
+        ):
+            found = items.places[kind]
+            place.offset[rows], place.length[rows] = found.offset, found.length
+            self.keys[rows, 0] |= found.length.astype(np.uint64) << np.uint64(shift)
+        self.payload[rows] = items.end - self.offset[rows]
+        self.heads["flags"][rows] = np.where(items.bad, HeadFlag.BAD, 0)
 
-    def _events(self, rows: NDArray[np.int64]) -> None:
-        self._common(rows)
-        offset = self.frames.offset[rows]
-        head = gather(self.raw, offset, _EVENT_HEADER)
-        self.level[rows], self.opcode[rows], self.keyword[rows] = head["level"], head["opcode"], head["keyword"]
-        self._part(1, rows, 0x18, 16)
-        self._part(2, rows, 0x28, 8)
-        wanted = (ItemType.EVENT_SCHEMA_TL, ItemType.PROV_TRAITS)
-        items = find_items(self.raw, offset, self.frames.size[rows], wanted)
-        for number, kind in zip((3, 4), wanted, strict=True):
-            place = items.places[kind]
-            self.parts[number][0][rows], self.parts[number][1][rows] = place.offset, place.length
-        self.payload[rows], self.bad[rows] = items.end, items.bad
+    def _classic(self, rows: NDArray[np.int64] | slice) -> None:
+        head = self._take(rows, _CLASSIC, "tid", "pid", "tick", "level", "opcode")
+        for word, name in enumerate(("low", "high", "descriptor"), 1):
+            self.keys[rows, word] = head[name]
 
-    def _classic(self, rows: NDArray[np.int64]) -> None:
-        self._common(rows)
-        head = gather(self.raw, self.frames.offset[rows], _CLASSIC_HEADER)
-        self.level[rows], self.opcode[rows] = head["level"], head["type"]
-        self._part(1, rows, 0x18, 16)
-        self._part(2, rows, 4, 4)
+    def _kernel(self, rows: NDArray[np.int64] | slice) -> None:
+        head = self._take(rows, _KERNEL, "opcode")
+        version = head["version"].astype(np.int64)
+        self.keys[rows, 3] = (head["hook"].astype(np.uint64) << np.uint64(16)) | (head["version"] & 0xFF)
+        # Performance counters and a PEBS index stand before the payload.
+        self.payload[rows] += 8 * (((version >> _COUNTERS_BIT) & _COUNTERS) + (version >> _PEBS_BIT))
+        numbers = np.arange(len(self.type))[rows]
+        short = _SHORT[self.type[rows]]
+        self._take(numbers[short], _PERFINFO, "tick")
+        self._take(numbers[~short], _SYSTEM, "tid", "pid", "tick")
 
-    def _kernel(self, rows: NDArray[np.int64]) -> None:
-        short = np.isin(self.frames.type[rows], _PERFINFO)
-        self._common(rows[~short])
-        times = gather(self.raw, self.frames.offset[rows[short]], _SHORT)
-        self.tick[rows[short]], self.timed[rows[short]] = times["tick"], True
-        head = gather(self.raw, self.frames.offset[rows], _KERNEL_HEADER)
-        self.opcode[rows] = head["type"]
-        # Only the low byte of Version is one; the other says what stands before the payload.
-        prefix = head["version"].astype(np.int64)
-        self.payload[rows] += 8 * (((prefix & _COUNTERS) >> 8) + (prefix & _PEBS != 0))
-        self._part(1, rows, 0, 1)
-        self._part(2, rows, 6, 2)
+    def _messages(self, rows: NDArray[np.int64] | slice) -> None:
+        head = self._take(rows, _MESSAGE)
+        self.keys[rows, 3] = head["descriptor"]
+        numbers, options = np.arange(len(self.type))[rows], head["options"].astype(np.int64)
+        at, size = np.full(len(numbers), 8, np.int64), self.size[rows]
+        bad = np.zeros(len(numbers), np.bool_)
 
-    def _messages(self, rows: NDArray[np.int64]) -> None:
-        offset, end = self.frames.offset[rows], self.frames.offset[rows] + self.frames.size[rows]
-        options = gather(self.raw, offset, _MESSAGE_HEADER)["options"].astype(np.int64)
-        # Byte 2 is reserved and byte 3 has flags of the logger: neither tells messages apart.
-        self.parts[0][1][rows] = 0
-        self._part(2, rows, 4, 4)
-        at = offset + 8
-
-        def option(chosen: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-            """Those that have it; the rest of a message without room for it is no header."""
+        def option(chosen: NDArray[np.bool_], bytes_: int, record: np.dtype[np.void] | None = None) -> _Option:
+            """Move over the values of an option; those of a message without room for them are not there."""
             nonlocal at
-            fits = chosen & ~self.bad[rows] & (at + size <= end)
-            self.bad[rows] |= chosen & ~fits
-            at = at + np.where(fits, size, 0)
-            return fits
+            chosen = chosen & ~bad
+            bad[chosen & (at + bytes_ > size)] = True
+            chosen &= ~bad
+            places = self.offset[numbers[chosen]] + at[chosen]
+            at = at + np.where(chosen, bytes_, 0)
+            return numbers[chosen], gather(self.raw, places, record) if record is not None else np.zeros(0, _TIME)
 
         option(options & 0x01 != 0, 4)
-        for mask, size in ((options & 0x06 == 0x04, 4), (options & 0x02 != 0, 16)):
-            fits = option(mask, size)
-            self.parts[1][0][rows[fits]], self.parts[1][1][rows[fits]] = at[fits] - size, size
-        fits = option(options & 0x18 != 0, 8)
-        self.tick[rows[fits]], self.timed[rows[fits]] = gather(self.raw, at[fits] - 8, _LONG)["value"], True
-        fits = option(options & 0x20 != 0, 8)
-        self._ids(rows[fits], gather(self.raw, at[fits] - 8, _WORDS))
+        for chosen, record in ((options & 0x06 == 0x04, _COMPONENT), (options & 0x02 != 0, _GUID)):
+            found, values = option(chosen, record.itemsize, record)
+            for word, name in enumerate(record.names or (), 1):
+                self.keys[found, word] = values[name]
+            self.keys[found, 0] |= np.uint64(record.itemsize << 48)
+        timed, times = option(options & 0x18 != 0, 8, _TIME)
+        self.heads["flags"][rows] = HeadFlag.UNTIMED
+        self.heads["tick"][timed], self.heads["flags"][timed] = times["tick"], 0
+        known, ids = option(options & 0x20 != 0, 8, _IDS)
+        self.heads["tid"][known], self.heads["pid"][known] = ids["tid"], ids["pid"]
+        self.heads["flags"][rows] |= np.where(bad, HeadFlag.BAD, 0).astype(np.uint8)
         self.payload[rows] = at
 
 
-def carry_times(headers: Headers, buffer: NDArray[np.int64], fallback: int) -> NDArray[np.int64]:
-    """The time that each event is ordered by: its own; without one that of the event before it in its buffer, else of
-    the next one in its buffer, else `fallback`."""
-    if headers.timed.all():
-        return headers.tick
-    count = len(headers.tick)
-    rows = np.arange(count)
-    tick = np.where(headers.timed, headers.tick, fallback)
-    before = np.maximum.accumulate(np.where(headers.timed, rows, -1))
-    after = np.minimum.accumulate(np.where(headers.timed, rows, count)[::-1])[::-1]
-    for near in (np.minimum(after, count - 1), np.maximum(before, 0)):
-        chosen = ~headers.timed & headers.timed[near] & (buffer[near] == buffer)
-        tick[chosen] = headers.tick[near[chosen]]
-    return tick
+_Option = tuple[NDArray[np.int64], NDArray[np.void]]
+"""Which messages have an option, and its values where they were asked for."""

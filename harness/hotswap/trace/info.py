@@ -10,7 +10,6 @@ import numpy as np
 
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.kinds import KindCount
-from hotswap.trace.table import EventTable
 
 SCHEMA = 1
 _TRACELOGGING = "TraceLogging"
@@ -22,7 +21,7 @@ def trace_info(etl: EtlFile, kinds: list[KindCount]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "file": str(etl.path),
-        "events": len(etl.frames),
+        "events": etl.index.events,
         "buffers": len(etl.buffers),
         "compressed_buffers": int(np.count_nonzero(etl.buffers["inflated"])),
         "events_lost": etl.loss.events_lost,
@@ -30,34 +29,27 @@ def trace_info(etl: EtlFile, kinds: list[KindCount]) -> dict[str, Any]:
         "flagged_buffers": etl.loss.flagged_buffers,
         "missing_sequence_numbers": etl.loss.missing_sequence_numbers,
         "lost_events": etl.loss.lost_events,
-        "timestamp_sum": timestamp_sum(etl),
+        "timestamp_sum": etl.timestamp_sum,
         "file_order_inversions": etl.file_order_inversions,
         "closed": etl.closed,
         "header": asdict(etl.header),
         "header_types": etl.header_types(),
         "events_per_cpu": etl.events_per_cpu(),
-        "described": described_events(etl.events),
+        "described": described_events(etl),
         "kinds": [kind.to_json() for kind in kinds],
         "problems": [asdict(problem) for problem in etl.problems],
     }
 
 
-def described_events(table: EventTable) -> dict[str, int]:
+def described_events(etl: EtlFile) -> dict[str, int]:
     """Number of events by what describes them, the most first; under the empty name those that nothing describes.
 
     Events without a payload need nothing that describes them, and stand under `no payload`.
     """
     counts: Counter[str] = Counter()
-    for index, kind in enumerate(table.kinds):
-        mine = table.kind == index
+    for kind, count, empty in zip(etl.kinds, etl.counts.tolist(), etl.index.empty.tolist(), strict=True):
         if kind.schema is not None:
-            counts[_TRACELOGGING if kind.description is None else kind.description.source] += int(mine.sum())
+            counts[_TRACELOGGING if kind.description is None else kind.description.source] += count
         else:
-            empty = int((table.payload_length[mine] == 0).sum())
-            counts.update({_EMPTY: empty, "": int(mine.sum()) - empty})
+            counts.update({_EMPTY: empty, "": count - empty})
     return {source: count for source, count in counts.most_common() if count}
-
-
-def timestamp_sum(etl: EtlFile) -> int:
-    """Sum of the raw ticks of all events mod 2^64; events without a time stamp count as 0."""
-    return int(etl.ticks.view(np.uint64).sum(dtype=np.uint64))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hotswap.trace.event_kind import EventKind
 from hotswap.trace.framing import header_name
@@ -32,9 +34,13 @@ class KindCount:
 
 def count_kinds(table: EventTable) -> list[KindCount]:
     """All events, the most frequent kind first."""
+    return name_counts(table.kinds, np.bincount(table.kind, minlength=len(table.kinds)))
+
+
+def name_counts(kinds: Sequence[EventKind], totals: NDArray[np.int64]) -> list[KindCount]:
+    """Kinds of events and how many there are of each (EtlFile.kinds, EtlFile.counts), the most frequent first."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    totals = np.bincount(table.kind, minlength=len(table.kinds)).tolist()
-    for kind, count in zip(table.kinds, totals, strict=True):
+    for kind, count in zip(kinds, totals.tolist(), strict=True):
         counts[header_name(kind.header), _provider(kind), _key(kind)] += count
     rows = [KindCount(*key, count) for key, count in counts.items()]
     return sorted(rows, key=lambda row: (-row.n, row.header, row.provider, row.key))

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hotswap.trace.buffers import Bytes
 from hotswap.trace.framing import gather
 from hotswap.trace.schema import EventSchema, Field, InType, Shape, decode_narrow, is_sized, scalar_dtype, unique_names
 
@@ -49,7 +50,7 @@ def _is_columnar(item: Field, code: str | None) -> bool:
 
 
 def decode_columns(
-    data: bytes, offset: NDArray[np.int64], length: NDArray[np.int64], schema: EventSchema, pointer_size: int
+    data: Bytes, offset: NDArray[np.int64], length: NDArray[np.int64], schema: EventSchema, pointer_size: int
 ) -> Payloads:
     """Decode the payloads at `offset` with `length` bytes; `is_columnar` holds for the schema."""
     chunks = [
@@ -77,7 +78,7 @@ def _concatenate(pieces: Sequence[_Piece]) -> Column:
 class _Chunk:
     """Some rows and the cursors in them. Of a row that has dropped out nothing is taken any more."""
 
-    def __init__(self, data: bytes, offset: NDArray[np.int64], length: NDArray[np.int64]) -> None:
+    def __init__(self, data: Bytes, offset: NDArray[np.int64], length: NDArray[np.int64]) -> None:
         self.raw = np.frombuffer(data, np.uint8)
         self.cursor = offset.astype(np.int64)
         self.end = self.cursor + length

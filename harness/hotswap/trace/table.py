@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hotswap.trace.buffers import Bytes
 from hotswap.trace.clock import FILETIME_UNIX_EPOCH
 from hotswap.trace.decode import decode_payload
 from hotswap.trace.event_kind import LOG_FILE_HEADER, EventKind
@@ -35,6 +36,7 @@ from hotswap.trace.text import map_name, map_names, plain, plain_fields
 
 _ACTIVITY_AT = 0x40
 _GUID = np.dtype([("guid", "V16")])
+_OPTIONS = np.dtype({"names": ["options"], "formats": ["<u2"], "offsets": [6], "itemsize": 8})
 NO_SCHEMA = "nothing describes its payload"
 """Why an event without a schema is not decoded."""
 
@@ -124,7 +126,7 @@ class EventTable:
     size: NDArray[np.int64]
     """Of the event: header, extended items and payload."""
     frequency: int
-    data: bytes
+    data: Bytes
     """The bytes that `offset` and `payload_offset` point into."""
     _decoded: dict[tuple[str, UUID | None], Events] = field(default_factory=dict)
 
@@ -147,6 +149,19 @@ class EventTable:
     def recorded(self) -> NDArray[np.bool_]:
         """Which rows hold events that were traced: all but that of the file's own header."""
         return np.array([kind.hook != LOG_FILE_HEADER for kind in self.kinds], np.bool_)[self.kind]
+
+    @cached_property
+    def untimed(self) -> NDArray[np.int64]:
+        """Rows whose header has no time."""
+        families = np.array([("message", "unknown").index(kind.family) if kind.family in ("message", "unknown") else -1
+                             for kind in self.kinds], np.int8)[self.kind]  # fmt: skip
+        untimed = families == 1
+        rows = np.flatnonzero(families == 0)
+        if len(rows):
+            head = gather(np.frombuffer(self.data, np.uint8), self.offset[rows], _OPTIONS)["options"].astype(np.int64)
+            before = 8 + 4 * (head & 1) + np.select([head & 2 != 0, head & 4 != 0], [16, 4], 0)
+            untimed[rows] = (head & 0x18 == 0) | (before + 8 > self.size[rows])
+        return np.flatnonzero(untimed)
 
     @cached_property
     def names(self) -> NDArray[np.object_]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hotswap.trace.compression import huffman, lz77, lznt1
 from hotswap.trace.compression.stream import Inflated
 from hotswap.trace.native import kernel
 
-__all__ = ["Compression", "Inflated", "compress", "inflate", "inflate_in_python"]
+__all__ = ["Compression", "Inflated", "compress", "inflate", "inflate_in_python", "inflate_into"]
 
 
 class Compression(IntEnum):
@@ -42,6 +45,16 @@ def inflate(compression: Compression, stream: bytes, size: int) -> Inflated:
             return Inflated(result.data)
         # The twin comes to the same end, and has the words for it.
     return inflate_in_python(compression, stream, size)
+
+
+def inflate_into(compression: Compression, stream: NDArray[np.uint8], out: NDArray[np.uint8]) -> Inflated:
+    """As `inflate` with a size of `out`, which gets the bytes; `data` of the result is empty where they are whole."""
+    native = kernel()
+    if native is not None and not native.inflate_into(_NATIVE[compression], stream, out):
+        return Inflated(b"")
+    result = inflate_in_python(compression, stream.tobytes(), len(out))
+    out[: len(result.data)] = np.frombuffer(result.data, np.uint8)
+    return result if result.error else Inflated(b"")
 
 
 def inflate_in_python(compression: Compression, stream: bytes, size: int) -> Inflated:

@@ -10,7 +10,6 @@ import ctypes
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.errors import LabFault, UsageError
+from hotswap.trace.native.scan import ScanLibrary
 
 CHOICE = "HOTSWAP_ETL_KERNEL"
 FOLDER = Path(__file__).parent
@@ -36,19 +36,6 @@ class _Inflated(ctypes.Structure):
     )
 
 
-class _Walked(ctypes.Structure):
-    """HS_WALKED."""
-
-    _fields_ = (
-        ("count", ctypes.c_uint64),
-        ("at", ctypes.c_uint64),
-        ("size", ctypes.c_uint32),
-        ("type", ctypes.c_uint8),
-        ("stop", ctypes.c_uint8),
-        ("reserved", ctypes.c_uint16),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class NativeInflated:
     """What an inflater made; `error` is an HS_BROKEN, 0 for none, and then `broken_at` means nothing."""
@@ -56,19 +43,6 @@ class NativeInflated:
     data: bytes
     error: int
     broken_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class NativeWalked:
-    """The frames of a buffer, and where and why (HS_STOP) the walk stopped, with type and size of the event there."""
-
-    offset: NDArray[np.int64]
-    size: NDArray[np.int64]
-    type: NDArray[np.uint8]
-    at: int
-    stop: int
-    stop_type: int
-    stop_size: int
 
 
 class Kernel:
@@ -81,21 +55,14 @@ class Kernel:
             function = library[f"hs_inflate_{name}"]
             function.restype = None
             function.argtypes = [
-                ctypes.c_char_p,
+                ctypes.c_void_p,
                 ctypes.c_uint64,
                 ctypes.c_void_p,
                 ctypes.c_uint64,
                 ctypes.POINTER(_Inflated),
             ]
             self._inflaters[name] = function
-        self._walk = library["hs_walk"]
-        self._walk.restype = None
-        self._walk.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, *[ctypes.c_void_p] * 5]
-        self._walk.argtypes = [*self._walk.argtypes, ctypes.POINTER(_Walked)]
-        self._group = library["hs_group"]
-        self._group.restype = ctypes.c_int64
-        self._group.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p]
-        self._group.argtypes = [*self._group.argtypes, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p]
+        self.scans = ScanLibrary(library)
         sources = library["hs_kernel_sources"]
         sources.restype = ctypes.c_char_p
         self.sources: str = sources().decode()
@@ -108,41 +75,11 @@ class Kernel:
         self._inflaters[name](stream, len(stream), out.ctypes.data, size, ctypes.byref(result))
         return NativeInflated(out[: result.made].tobytes(), result.error, result.broken_at)
 
-    def walk(
-        self, data: bytes, start: int, end: int, shifts: NDArray[np.uint8], minima: NDArray[np.uint8]
-    ) -> NativeWalked:
-        """The frames in data[start:end]. `shifts` and `minima` have an entry for each type."""
-        room = max((min(end, len(data)) - start) // 8, 0)
-        offset, size, kind = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
-        arrays = (shifts, minima, offset, size, kind)
-        walked = _Walked()
-        self._walk(data, start, min(end, len(data)), *(array.ctypes.data for array in arrays), ctypes.byref(walked))
-        count = walked.count
-        return NativeWalked(
-            offset[:count].copy(),
-            size[:count].copy(),
-            kind[:count].copy(),
-            walked.at,
-            walked.stop,
-            walked.type,
-            walked.size,
-        )
-
-    def group(
-        self, data: bytes, parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Number rows by their bytes at up to 8 places (offset, length): the numbers, and the first row of each."""
-        columns = [np.ascontiguousarray(array, np.int64) for part in parts for array in part]
-        rows, slots = len(columns[0]), 1 << 12
-        pointers = (ctypes.c_void_p * len(columns))(*(column.ctypes.data for column in columns))
-        code = np.empty(rows, np.int32)
-        while True:
-            table, first = np.full(slots, -1, np.int32), np.empty(slots // 2, np.int64)
-            arrays = (code.ctypes.data, first.ctypes.data)
-            groups = self._group(data, pointers, len(parts), rows, table.ctypes.data, slots, *arrays)
-            if groups >= 0:
-                return code, first[:groups].copy()
-            slots *= 16
+    def inflate_into(self, name: str, stream: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
+        """Fill `out` by `lznt1`, `xpress` or `huffman`; the error, 0 for none. Both arrays are contiguous."""
+        result = _Inflated()
+        self._inflaters[name](stream.ctypes.data, len(stream), out.ctypes.data, len(out), ctypes.byref(result))
+        return int(result.error)
 
 
 def sources_hash(folder: Path) -> str:

@@ -57,6 +57,13 @@ static inline uint32_t hs_u32(const uint8_t *at)
     return value;
 }
 
+static inline uint64_t hs_u64(const uint8_t *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
 /* Append `length` bytes from `offset` bytes back; what it appends may be part of what it copies. All inside the output. */
 static inline void hs_copy_match(uint8_t *to, uint64_t offset, uint64_t length)
 {
