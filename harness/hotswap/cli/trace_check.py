@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, Exit, JsonTarget, Terminal
+from hotswap.cli.trace_follow import Follow, For, check_follow, followed
 from hotswap.cli.trace_select import Colour, JsonOption, Quiet, progress_of, say_what_is_missing
-from hotswap.errors import UsageError
+from hotswap.errors import DeadlineExpired, UsageError
 from hotswap.trace.printable import printable
 
 if TYPE_CHECKING:
+    from hotswap.cli.progress import Progress
     from hotswap.trace.rules.answer import Answer
     from hotswap.trace.rules.load import RulesFile
+    from hotswap.trace.rules.rule import Rule
 
 Rules = Annotated[Path, typer.Argument(metavar="RULES", help="A file of rules (Python).", show_default=False)]
 File = Annotated[Path | None, typer.Argument(metavar="FILE", help="An .etl.", show_default=False)]
@@ -29,6 +32,8 @@ def check(
     svg: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write a picture of each proof here.")] = None,
     json_: JsonOption = None,
     colour: Colour = None,
+    follow: Follow = False,
+    seconds: For = None,
     quiet: Quiet = False,
 ) -> None:
     """Ask rules about a trace. Exit code 0: all hold, 1: one fails, 3: one cannot be told.
@@ -40,6 +45,8 @@ def check(
     way = sequence("IterationBegin", "EndpointWork", "IterationEnd", per="Worker")
     in_time = each("SwapStalled").followed_by("SwapReleased", per="Swap", within="50 ms")
     held = never("IterationBegin").between("SwapDrained", "SwapReleased", match="Swap")
+
+    With --follow the trace may still be written: what fails and cannot be mended by anything to come ends it at once.
     """
     from hotswap.trace.rules.load import load_rules
 
@@ -51,7 +58,11 @@ def check(
         return
     if file is None:
         raise UsageError("FILE is missing; give the .etl to ask about, or --list")
+    check_follow(follow, seconds, [])
     progress = progress_of(quiet)
+    if follow and (failures := _first_failures(file, known, chosen, seconds, progress)):
+        _tell_live(file, known, failures, svg, target, colour)
+        raise typer.Exit(Exit.FAIL)
     with progress.live():
         progress(f"reading {file.name}")
         from hotswap.trace.rules.check import answers_json, check_rules, write_pictures
@@ -68,6 +79,33 @@ def check(
         _print(Terminal(colour=colour), answers)
     say_what_is_missing(trace.etl)
     raise typer.Exit(VERDICT_EXITS[str(content["verdict"])])
+
+
+def _first_failures(
+    file: Path, known: RulesFile, chosen: Sequence[Rule], seconds: float | None, progress: Progress
+) -> list[Answer]:
+    """What fails while the trace is written; empty when it ends, or the time is over, before anything does."""
+    from hotswap.trace.rules.check import ask_rules
+    from hotswap.trace.rules.live import watch
+
+    with progress.live(), followed(file, seconds) as follower:
+        progress(f"following {file.name}")
+        try:
+            return watch(follower, lambda view: list(ask_rules(known, chosen, view)))
+        except DeadlineExpired:
+            return []
+
+
+def _tell_live(
+    file: Path, known: RulesFile, failures: list[Answer], svg: Path | None, target: JsonTarget, colour: bool | None
+) -> None:
+    from hotswap.trace.rules.check import failures_json, write_pictures
+
+    if svg is not None:
+        write_pictures(svg, failures)
+    target.write(failures_json(known, file, failures))
+    if not target.is_standard_output:
+        _print(Terminal(colour=colour), failures)
 
 
 def _list(known: RulesFile, only: Sequence[str] | None, target: JsonTarget, colour: bool | None) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hotswap.cli.output import JsonTarget, Terminal
+from hotswap.cli.trace_follow import Follow, For, check_follow, followed, say_how_it_ended
 from hotswap.cli.trace_select import (
     Chosen,
     Colour,
@@ -19,7 +22,7 @@ from hotswap.cli.trace_select import (
     say_what_is_missing,
     selects,
 )
-from hotswap.errors import UsageError
+from hotswap.errors import DeadlineExpired, UsageError
 
 if TYPE_CHECKING:
     from hotswap.trace.lines import LineFormat, Piece
@@ -51,12 +54,15 @@ def show(
     ] = None,
     colour: Colour = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="The same as --head.", show_default=False)] = None,
+    follow: Follow = False,
+    seconds: For = None,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """List events in the order in which they happened, one a line. Times are microseconds since the session started.
 
     \b
     hotswap trace show trace.etl -e 'Swap*' --color | less -R
+    hotswap trace show trace.etl -e 'Swap*' --follow
     hotswap trace show trace.etl -w Worker=2 -w 'Iteration>=100' --fields Iteration,WaitStatus --tail 20
     """
     head = head if head is not None else limit
@@ -66,13 +72,17 @@ def show(
     if head is not None and tail is not None:
         raise UsageError("--head and --tail: give one of them")
     target = JsonTarget(json_)
+    check_follow(follow, seconds, [("--tail", tail is not None)])
+    wanted = tuple(name for given in fields or () for name in given.split(",") if name)
+    if follow:
+        _show_followed(file, chosen, wanted, full, head or 0, target, colour, seconds)
+        return
     progress = progress_of(quiet)
     with progress.live():
         etl, rows = read_chosen(file, chosen, progress)
         from hotswap.trace.lines import LineFormat
 
         shown = _part(rows, head, tail)
-        wanted = tuple(name for given in fields or () for name in given.split(",") if name)
     if target.target is not None:
         with target.stream() as stream:
             for line in _json_lines(etl.events, shown, wanted):
@@ -80,6 +90,42 @@ def show(
     if not target.is_standard_output:
         _print(Terminal(colour=colour), etl.events, shown, LineFormat(wanted, full), len(rows), first=tail is None)
     say_what_is_missing(etl)
+
+
+def _show_followed(
+    file: Path,
+    chosen: Chosen,
+    fields: tuple[str, ...],
+    full: bool,
+    most: int,
+    target: JsonTarget,
+    colour: bool | None,
+    seconds: float | None,
+) -> None:
+    """Events as they come, at most `most` of them where that is not 0."""
+    from hotswap.trace.lines import EventLines, LineFormat
+
+    terminal, selection, left = Terminal(colour=colour), chosen.selection(), most
+    with (
+        followed(file, seconds, chosen.schemas()) as follower,
+        target.stream() if target.target is not None else nullcontext() as stream,
+    ):
+        with suppress(DeadlineExpired):
+            for table in follower:
+                rows = selection.rows(table)
+                rows = rows[:left] if most else rows
+                if stream is not None:
+                    stream.writelines(_json_lines(table, rows, fields))
+                    stream.flush()
+                if not target.is_standard_output and len(rows):
+                    lines = EventLines(table, rows, LineFormat(fields, full))
+                    if follower.events == len(table):
+                        terminal.write_lines([[(lines.head(), "2")]])
+                    terminal.write_lines(_coloured(lines.lines()))
+                left -= len(rows)
+                if terminal.quiet or (most and left <= 0):
+                    break
+        say_how_it_ended(follower)
 
 
 def _part(rows: Rows, head: int | None, tail: int | None) -> Rows:

@@ -9,10 +9,11 @@ from pathlib import Path
 from hotswap.deadline import Deadline
 from hotswap.trace.follow.follower import Follower
 from hotswap.trace.follow.order import PerProcessor, Together, Watermark
+from hotswap.trace.follow.prefix import Prefix
 from hotswap.trace.follow.source import FileSource, TraceSource
 from hotswap.trace.schemas.files import NOTHING_GIVEN, GivenSchemas
 
-__all__ = ["FileSource", "Follower", "PerProcessor", "Together", "TraceSource", "Watermark", "follow"]
+__all__ = ["FileSource", "Follower", "PerProcessor", "Prefix", "Together", "TraceSource", "Watermark", "follow"]
 
 
 @contextmanager

@@ -101,6 +101,11 @@ class Follower:
             self._source.wait(min(_LOOK_SECONDS, self._deadline.remaining))
 
     @property
+    def reached(self) -> int:
+        """All events before this tick were handed out, and none of a later one."""
+        return self._handed
+
+    @property
     def loss(self) -> LossReport:
         """What was lost so far, by source. Missing numbers may be those of buffers that are still to be written."""
         header = self.header

@@ -9,6 +9,7 @@ from hotswap.errors import LabFault, UsageError
 from hotswap.trace.expect import Verdict, combine, reason
 from hotswap.trace.rules.answer import Answer
 from hotswap.trace.rules.load import RulesFile
+from hotswap.trace.rules.matched import View
 from hotswap.trace.rules.rule import Rule
 from hotswap.trace.rules.trace_file import TraceFile
 
@@ -17,9 +18,14 @@ SCHEMA = 1
 
 def check_rules(file: RulesFile, rules: Sequence[Rule], trace: TraceFile) -> Iterator[Answer]:
     """The answer of each rule. Raises UsageError, with the line of the rule, for one that cannot be asked."""
+    return ask_rules(file, rules, trace.view)
+
+
+def ask_rules(file: RulesFile, rules: Sequence[Rule], view: View) -> Iterator[Answer]:
+    """The same of a trace that is no complete file."""
     for rule in rules:
         try:
-            yield trace.holds(rule)
+            yield rule.answer(view)
         except UsageError as error:
             raise UsageError(f"{file.path}:{file.lines[rule.id]}: {rule.id}: {error}") from error
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -59,6 +65,19 @@ def answers_json(file: RulesFile, trace: TraceFile, answers: Sequence[Answer]) -
         "reason": why(answers),
         "missing": list(dict.fromkeys(loss.what for loss in trace.view.evidence.losses)),
         "results": [answer.to_json() for answer in answers],
+    }
+
+
+def failures_json(file: RulesFile, trace: Path, failures: Sequence[Answer]) -> dict[str, object]:
+    """The same of a trace that failed while it was written: only what failed was told."""
+    return {
+        "schema": SCHEMA,
+        "rules": str(file.path),
+        "file": str(trace),
+        "verdict": str(Verdict.FAIL),
+        "reason": why(failures),
+        "missing": ["the trace is still being written"],
+        "results": [answer.to_json() for answer in failures],
     }
 
 
