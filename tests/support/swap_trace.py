@@ -117,10 +117,10 @@ class Run:
     def etl(self) -> EtlFile:
         return parse_etl(self.to_bytes())
 
-    def to_bytes(self) -> bytes:
-        """The events as a trace file."""
+    def rows(self) -> list[EventRow]:
+        """The events in time order, to be written."""
         known, provider = host_events(), Provider(provider_name(), UUID(bytes_le=provider_guid_bytes()))
-        rows = [
+        return [
             EventRow(
                 event.tick,
                 event.cpu,
@@ -135,7 +135,10 @@ class Run:
             )
             for event in sorted(self.events, key=lambda e: e.tick)
         ]
-        return build_etl(rows, self.session)
+
+    def to_bytes(self) -> bytes:
+        """The events as a trace file."""
+        return build_etl(self.rows(), self.session)
 
     def evaluate(self) -> dict[str, ExpectationResult]:
         if not self.keep_ring:

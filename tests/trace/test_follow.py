@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,6 +37,7 @@ from hotswap.trace.writer import (
     write_etl,
 )
 from support.etl_rows import COUNT, PROVIDER, SESSION, row_lists
+from support.growing import Recording, States
 
 OWN = UUID("11223344-5566-7788-99aa-bbccddeeff00")
 XML = (
@@ -50,45 +50,6 @@ XML = (
 NEVER_IDLE = PerProcessor(idle=1e6, still=1e6)
 PREALLOCATED = replace(SESSION, mode=MODE_KB_SIZES | MODE_PREALLOCATE | 1, maximum_file_size=200)
 CIRCULAR = replace(SESSION, mode=MODE_KB_SIZES | MODE_CIRCULAR, maximum_file_size=16)
-
-
-class States:
-    """A source that goes on to the next state of a file each time it is waited for."""
-
-    name = "states.etl"
-
-    def __init__(self, states: list[bytes]) -> None:
-        self.states, self.at, self.waits = states, 0, 0
-        self.left: str | None = None
-
-    def size(self) -> int:
-        return len(self.states[self.at])
-
-    def read(self, offset: int, size: int) -> bytes:
-        return self.states[self.at][offset : offset + size]
-
-    def gone(self) -> str | None:
-        return self.left
-
-    def wait(self, seconds: float) -> None:
-        self.waits += 1
-        self.at = min(self.at + 1, len(self.states) - 1)
-
-    def close(self) -> None:
-        pass
-
-
-class Recording(io.BytesIO):
-    """A file that keeps each of its states."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.states: list[bytes] = []
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        written = super().write(data)
-        self.states.append(self.getvalue())
-        return written
 
 
 def counts(number: int, *, cpus: int = 3, first: int = 1000) -> list[Row]:

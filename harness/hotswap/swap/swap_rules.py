@@ -161,7 +161,11 @@ def _wrong_version(proof: Proof, view: View) -> str:
 
 def no_old_version_after_switch(trace: SwapTrace) -> Rule:
     """Whatever runs, runs in the version in force: none of the old after the switch, none of the new before it."""
-    first = int(trace.force[1][0])
+    return runs_in_force(int(trace.force[1][0]))
+
+
+def runs_in_force(first: int | None = None) -> Rule:
+    """Whatever runs, runs in the version in force; before the first switch in `first`, or in any where that is None."""
     in_force = latest(SWITCHED["ToVersion"], ROLLED_BACK["FromVersion"], default=first)
     return each(BEGIN | WORK).satisfies(Version=in_force).telling(_wrong_version)
 

@@ -13,14 +13,14 @@ from hotswap.trace.rules.evidence import Evidence, Loss
 from hotswap.trace.rules.matched import View
 from hotswap.trace.rules.order import END_OF_TIME
 
-_SHARE = 0.1
-"""Of the time is spent with asking, at most: the longer the trace, the rarer it is asked."""
+SHARE = 0.1
 Ask = Callable[[View], Sequence[Answer]]
 
 
-def watch(follower: Follower, ask: Ask) -> list[Answer]:
+def watch(follower: Follower, ask: Ask, *, share: float = SHARE) -> list[Answer]:
     """Follow a trace to its end, or to the first failure, and return the failures; none: there was none.
 
+    At most this share of the time is spent with asking: the longer the trace, the rarer it is asked.
     What holds so far, and what cannot be told yet, is no answer: whoever wants one asks the file when it is complete.
     """
     prefix, due = Prefix(), monotonic()
@@ -31,7 +31,7 @@ def watch(follower: Follower, ask: Ask) -> list[Answer]:
         begun = monotonic()
         if failures := ask_prefix(follower, prefix, ask):
             return failures
-        due = monotonic() + (monotonic() - begun) / _SHARE
+        due = monotonic() + (monotonic() - begun) / share
     return ask_prefix(follower, prefix, ask)
 
 
