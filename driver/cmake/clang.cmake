@@ -22,9 +22,25 @@ set(HS_KERNEL_LINK_OPTIONS
 
 set(CMAKE_C_STANDARD_LIBRARIES "") # no user-mode library by default
 
-# hs_add_driver(NAME [EXPORTS] [IMPORTS driver...] SOURCES file... [MASM file...])
+function(hs_set_kernel_options name)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include)
+  target_include_directories(${name} SYSTEM PRIVATE ${HS_DDK_INCLUDE})
+  target_compile_options(${name} PRIVATE ${HS_KERNEL_COMPILE_OPTIONS})
+endfunction()
+
+# hs_add_headers(NAME header): a header compiled once, for the HEADERS of drivers of few files. It may depend on no definition
+# of theirs.
+function(hs_add_headers name header)
+  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${name}.c "typedef int Nothing;\n")
+  add_library(${name} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${name}.c)
+  hs_set_kernel_options(${name})
+  target_precompile_headers(${name} PRIVATE ${header})
+endfunction()
+
+# hs_add_driver(NAME [EXPORTS] [PCH header | HEADERS target] [IMPORTS driver...] SOURCES file... [MASM file...])
+# PCH: a header that all sources include, compiled once; most of the time goes into the kernel's headers.
 function(hs_add_driver name)
-  cmake_parse_arguments(ARG "EXPORTS" "" "IMPORTS;SOURCES;MASM" ${ARGN})
+  cmake_parse_arguments(ARG "EXPORTS" "PCH;HEADERS" "IMPORTS;SOURCES;MASM" ${ARGN})
 
   set(objects)
   foreach(source IN LISTS ARG_MASM)
@@ -42,11 +58,14 @@ function(hs_add_driver name)
 
   add_executable(${name} ${ARG_SOURCES} ${objects})
   set_target_properties(${name} PROPERTIES SUFFIX .sys ENABLE_EXPORTS "${ARG_EXPORTS}")
-  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include)
-  target_include_directories(${name} SYSTEM PRIVATE ${HS_DDK_INCLUDE})
-  target_compile_options(${name} PRIVATE ${HS_KERNEL_COMPILE_OPTIONS})
+  hs_set_kernel_options(${name})
   target_link_options(${name} PRIVATE ${HS_KERNEL_LINK_OPTIONS} "-Wl,--pdb=${CMAKE_CURRENT_BINARY_DIR}/${name}.pdb")
   target_link_libraries(${name} PRIVATE ${ARG_IMPORTS} ntoskrnl hal)
+  if(ARG_PCH)
+    target_precompile_headers(${name} PRIVATE ${ARG_PCH})
+  elseif(ARG_HEADERS)
+    target_precompile_headers(${name} REUSE_FROM ${ARG_HEADERS})
+  endif()
 endfunction()
 
 # As a library, because CMake appends an image version of its own to the options. Its VERSION property would also make

@@ -38,9 +38,13 @@ check_c_source_compiles(
 # No /guard:cf: wrapper stubs are entered at computed addresses, which its table does not list.
 set(HS_KERNEL_COMPILE_OPTIONS /kernel /W4 /WX /GS /Gz /Zi /wd4201 /wd4204 /wd4214 /wd4232 /wd4324)
 
-# hs_add_driver(NAME [EXPORTS] [IMPORTS driver...] SOURCES file... [MASM file...])
+# Headers are not compiled beforehand here.
+function(hs_add_headers name header)
+endfunction()
+
+# hs_add_driver(NAME [EXPORTS] [PCH header | HEADERS target] [IMPORTS driver...] SOURCES file... [MASM file...])
 function(hs_add_driver name)
-  cmake_parse_arguments(ARG "EXPORTS" "" "IMPORTS;SOURCES;MASM" ${ARGN})
+  cmake_parse_arguments(ARG "EXPORTS" "PCH;HEADERS" "IMPORTS;SOURCES;MASM" ${ARGN})
   set(lib "${HS_WDK_ROOT}/Lib/${HS_WDK_VERSION}/km/x64")
 
   add_executable(${name} ${ARG_SOURCES} ${ARG_MASM})

@@ -74,13 +74,12 @@ def test_an_unknown_driver_lists_the_known_ones(build: DriverBuild) -> None:
         build.driver("v9")
 
 
-def test_a_second_call_takes_less_than_50_ms(build: DriverBuild) -> None:
+def test_a_second_call_takes_less_than_50_ms_of_the_processor(build: DriverBuild) -> None:
     times = []
     for _ in range(10):
-        begin = time.perf_counter()
+        begin = time.process_time()
         assert build_drivers().hash == build.hash
-        times.append(time.perf_counter() - begin)
-    # The best of ten: the machine may be busy with other tests.
+        times.append(time.process_time() - begin)
     assert min(times) < 0.05
 
 
