@@ -94,7 +94,7 @@ def test_a_registry_keeps_nothing_of_the_time_it_was_written() -> None:
         "[System\\\\CurrentControlSet\\\\Services\\\\one] 1795937766\n#time=1dd7fd44b60eafe\n"
         '"Start"=dword:00000002\n\n[System\\\\CurrentControlSet\\\\Services\\\\two] 1795937767\n#time=1dd7fd44b7f2eec\n'
         '"Name"="[x] 1795937766"\n"Start"=dword:00000002\n"MachineGuid"="6cacf731-afde-4072-8751-e888a6991ae1"\n'
-        '"DriverDateData"=hex:89,d4,9f,18,dd,7f,dd,01\n'
+        '"VideoID"="{8e02c804-fbaf-47a8-a354-4c8c2cae2455}"\n"DriverDateData"=hex:89,d4,9f,18,dd,7f,dd,01\n'
     )
     settled = settled_registry(text, EPOCH, {"two": 4})
     assert settled.count(f"] {EPOCH}\n") == 2
@@ -102,6 +102,7 @@ def test_a_registry_keeps_nothing_of_the_time_it_was_written() -> None:
     assert settled.count('"Start"=dword:00000002') == 1
     assert settled.count('"Start"=dword:00000004') == 1
     assert "6cacf731" not in settled
+    assert '"VideoID"="{5c52f0b4-' in settled
     assert "89,d4,9f" not in settled
     assert '"[x] 1795937766"' in settled
 

@@ -34,7 +34,8 @@ from hotswap.paths import cache_home
 Progress = Callable[[str], None]
 
 BUILD_KIND = "standin-build"
-_FORMAT = 4
+# By whom the recipe is followed: an image made by others is another one.
+_BUILDERS = ("standin_disk.py", "standin_image.py", "standin_kernel.py", "standin_packages.py", "standin_tree.py")
 _MANIFEST = "image.json"
 _FREE_MIB = 3072
 # Images of other versions of the sources that are kept; each takes 600 MB.
@@ -91,10 +92,10 @@ def build_folder(id: str) -> Path:
 
 
 def image_sources(recipe: Recipe) -> dict[str, str]:
-    """What an image depends on without asking apt: the recipe's files, and the Wine that its prefix is made by."""
+    """What an image depends on without asking apt: the recipe, who follows it, and the Wine that makes its prefix."""
     profile = load_profile("wine")
     return {
-        "format": str(_FORMAT),
+        **{name: hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest() for name in _BUILDERS},
         **{f"vm/standin/{name}": content for name, content in recipe.sources.items()},
         "the Wine prefix": template_key(profile, find_wine(profile)),
     }

@@ -156,7 +156,8 @@ def settled_registry(text: str, epoch: int, starts: Mapping[str, int]) -> str:
     text = re.sub(r"^(\[.*\]) [0-9]+$", rf"\1 {epoch}", text, flags=re.MULTILINE)
     text = re.sub(r"^#time=[0-9a-f]+$", f"#time={filetime:x}", text, flags=re.MULTILINE)
     # Names this installation, and the day it was made: for a guest that anybody may make again, always the same.
-    text = re.sub(r'^("MachineGuid"=)"[^"]*"$', rf'\1"{_MACHINE}"', text, flags=re.MULTILINE)
+    names = r'^("(?:MachineGuid|VideoID)"="\{?)[0-9a-f-]{36}'
+    text = re.sub(names, rf"\g<1>{_MACHINE}", text, flags=re.MULTILINE)
     date = ",".join(f"{byte:02x}" for byte in filetime.to_bytes(8, "little"))
     text = re.sub(r'^("DriverDateData"=hex):[0-9a-f,]+$', rf"\1:{date}", text, flags=re.MULTILINE)
     for name, start in starts.items():
