@@ -271,7 +271,8 @@ class QemuMachine(StandinView, Machine):
     def _template(self, deadline: Deadline) -> Template:
         assert self._agent is not None
         facts = {
-            "image": self.image.content,
+            # With its place: the template's disk lies over that very file.
+            "image": f"{self.image.content} {self.image.path}",
             "agent": _hash(self._agent),
             # Not how its agent is reached: that changes nothing in the guest.
             "profile": repr(replace(self.profile, name="", description="", agent="")),

@@ -8,18 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from hotswap.deadline import Deadline
-from hotswap.errors import DeadlineExpired, LabFault
+from hotswap.errors import LabFault
 from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.lock import locked
 from hotswap.machine.qemu_folder import QemuFolder, remove_machine, templates_home
 from hotswap.machine.storage import MIB, make_folder, os_fault, remove_tree, require_space
 
@@ -101,7 +99,8 @@ def template_of(
     if (found := find_template(key)) is not None:
         return found
     home = make_folder(templates_home(), "the folder of templates")
-    with _locked(home / f"{key}.lock", deadline, progress):
+    waiting = "waiting for another process that boots the same guest"
+    with locked(home / f"{key}.lock", "the template", waiting, deadline, progress):
         if (found := find_template(key)) is not None:
             return found
         return _make(key, facts, boot, memory_mib, progress, deadline)
@@ -151,22 +150,3 @@ def _prune(newest: str) -> None:
         old = time() - manifest.stat().st_mtime > _IN_USE_SECONDS
         if old and manifest.parent.name != newest and not manifest.parent.name.startswith("build-"):
             remove_tree(manifest.parent)
-
-
-@contextmanager
-def _locked(path: Path, deadline: Deadline, progress: Progress) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        try:
-            lock.acquire(timeout=0.2)
-        except Timeout:
-            progress("waiting for another process that boots the same guest")
-            lock.acquire(timeout=deadline.remaining, poll_interval=0.05)
-    except Timeout as error:
-        raise DeadlineExpired(f"waiting for the template lock {path}: another process still holds it") from error
-    except OSError as error:
-        raise os_fault("locking the template", path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()

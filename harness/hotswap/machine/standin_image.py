@@ -13,12 +13,11 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from hotswap.deadline import Deadline
 from hotswap.driver.toolchain import find_program
-from hotswap.errors import DeadlineExpired, LabFault
+from hotswap.errors import LabFault
 from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.lock import locked
 from hotswap.machine.profile import load_profile
 from hotswap.machine.standin_disk import file_hash, make_disk
 from hotswap.machine.standin_kernel import KernelModules, extract_kernel, ram_disk
@@ -138,16 +137,8 @@ def build_image(progress: Progress, deadline: Deadline | None = None) -> Standin
     deadline = deadline or Deadline.after(_BUILD_SECONDS)
     recipe = load_recipe()
     home = make_folder(images_home(), "the image folder")
-    lock = FileLock(home / "build.lock")
-    try:
-        try:
-            lock.acquire(timeout=0.2)
-        except Timeout:
-            progress("waiting for another process that builds the stand-in guest")
-            lock.acquire(timeout=deadline.remaining, poll_interval=0.1)
-    except Timeout as error:
-        raise DeadlineExpired(f"waiting for {home / 'build.lock'}: another process still builds the image") from error
-    try:
+    waiting = "waiting for another process that builds the stand-in guest"
+    with locked(home / "build.lock", "the stand-in guest's image", waiting, deadline, progress):
         sources = image_sources(recipe)
         progress("asking apt for the packages of the stand-in guest")
         packages = resolve_packages(recipe.packages, recipe.kernel, deadline)
@@ -159,8 +150,6 @@ def build_image(progress: Progress, deadline: Deadline | None = None) -> Standin
                 return image
         progress(f"building the stand-in guest, because {rebuild_reason(inputs, known)}")
         return _build(recipe, sources, inputs, packages, home / key, deadline, progress)
-    finally:
-        lock.release()
 
 
 def rebuild_reason(inputs: dict[str, str], known: list[StandinImage]) -> str:

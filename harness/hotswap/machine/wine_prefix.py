@@ -11,17 +11,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from filelock import FileLock, Timeout
-
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
 from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.lock import locked
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.storage import make_folder, os_fault, remove_tree, require_space
 from hotswap.machine.wine_folder import PrefixFolder
@@ -96,7 +94,8 @@ def clone_from_template(
     """
     home = make_folder(templates_home(), "the template folder")
     key = template_key(profile, wine)
-    with _locked(home / f"{key}.lock", deadline, progress):
+    waiting = "waiting for another process that uses the Wine template"
+    with locked(home / f"{key}.lock", "the Wine template", waiting, deadline, progress):
         template = find_template(home / key)
         if template is not None:
             try:
@@ -107,26 +106,6 @@ def clone_from_template(
                 remove_tree(template.path)
         template = _build(profile, wine, home / key, deadline, progress)
         return _clone(template, profile, target)
-
-
-@contextmanager
-def _locked(path: Path, deadline: Deadline, progress: Progress) -> Iterator[None]:
-    """Hold a file lock; wait for it until the deadline, and say so."""
-    lock = FileLock(path)
-    try:
-        try:
-            lock.acquire(timeout=0.2)
-        except Timeout:
-            progress("waiting for another process that uses the Wine template")
-            lock.acquire(timeout=deadline.remaining, poll_interval=0.05)
-    except Timeout as error:
-        raise DeadlineExpired(f"waiting for the template lock {path}: another process still holds it") from error
-    except OSError as error:
-        raise os_fault("locking the template", path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def find_template(path: Path) -> Template | None:
