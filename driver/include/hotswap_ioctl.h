@@ -102,6 +102,7 @@ typedef struct _HOTSWAP_CONFIGURATION {
     ULONG InvertReturn;     /* 1 = worker routine TRUE ends the thread, as inbox drivers do (4.9 a) */
     ULONG HostFault;        /* HOTSWAP_HOST_FAULT */
     ULONG Verbose;          /* 1 = the runtime's fine steps are traced as well (compat) */
+    ULONG JoinTimeoutMs;    /* how long the end of a worker's thread is waited for; 0 = default, 10000 */
 } HOTSWAP_CONFIGURATION;
 
 typedef struct _HOTSWAP_CREATE_WORKER {

@@ -28,6 +28,7 @@ extern HS_RUNTIME_TABLE HsRuntime;
 extern PDRIVER_PROXY_EXTENSION HsExtension;
 extern HOTSWAP_RUNTIME HsRuntimeKind;
 extern BOOLEAN HsInvertReturn;
+extern ULONG HsJoinTimeoutMs;
 extern HOTSWAP_HOST_FAULT HsHostFault;
 extern PDRIVER_OBJECT HsDriverObject;
 

@@ -7,10 +7,13 @@
  */
 #include "host.h"
 
+#define RUNTIME_JOIN_MS 10000
+
 HS_RUNTIME_TABLE HsRuntime;
 PDRIVER_PROXY_EXTENSION HsExtension;
 HOTSWAP_RUNTIME HsRuntimeKind = HotswapRuntimeAuto;
 BOOLEAN HsInvertReturn;
+ULONG HsJoinTimeoutMs = RUNTIME_JOIN_MS;
 HOTSWAP_HOST_FAULT HsHostFault;
 PDRIVER_OBJECT HsDriverObject;
 
@@ -171,6 +174,7 @@ _Requires_lock_held_(RuntimeLock) static NTSTATUS RuntimeConfigureLocked(const H
     RuntimeDrainTimeoutMs = Configuration->DrainTimeoutMs;
     RuntimeVerbose = (BOOLEAN)Configuration->Verbose;
     HsInvertReturn = (BOOLEAN)Configuration->InvertReturn;
+    HsJoinTimeoutMs = Configuration->JoinTimeoutMs != 0 ? Configuration->JoinTimeoutMs : RUNTIME_JOIN_MS;
     HsHostFault = (HOTSWAP_HOST_FAULT)Configuration->HostFault;
     return STATUS_SUCCESS;
 }

@@ -1,9 +1,6 @@
 /* Worker objects: their events, their thread, and how both end. */
 #include "host.h"
 
-#define WORKER_JOIN_MS 10000
-
-
 /* ---- Creation ---- */
 
 static NTSTATUS WorkerCheck(const HOTSWAP_CREATE_WORKER *Parameters)
@@ -165,7 +162,7 @@ static NTSTATUS WorkerEndThread(HS_WORKER *Worker, HOTSWAP_SIGNAL_SOURCE Source)
         return STATUS_SUCCESS;
     }
     WorkerWake(Worker, Source);
-    status = HsThreadJoin(Worker->ThreadObject, WORKER_JOIN_MS);
+    status = HsThreadJoin(Worker->ThreadObject, HsJoinTimeoutMs);
     if (status == STATUS_SUCCESS) {
         Worker->ThreadObject = NULL;
         return STATUS_SUCCESS;

@@ -17,7 +17,7 @@ from hotswap.paths import runs_home
 from hotswap.testing.guest import GuestMachine
 
 SEED = 20_261
-SECONDS = float(os.environ.get("HOTSWAP_STATEFUL_SECONDS", "40"))
+SECONDS = float(os.environ.get("HOTSWAP_STATEFUL_SECONDS", "30"))
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.json"))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hotswap.conformance import driver as conformance_driver
 from hotswap.conformance.check import CheckFailed, all_checks
 from hotswap.conformance.guest import stop_conformance
 from hotswap.conformance.result import Outcome
@@ -154,6 +155,7 @@ def _impatience() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Deadline, "wait_for", wait_for)
+        patch.setattr(conformance_driver, "WAIT_SECONDS", PATIENCE_SECONDS)
         yield
 
 

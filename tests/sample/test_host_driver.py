@@ -220,8 +220,9 @@ def test_a_host_driver_stopped_without_a_shutdown_joins_its_threads_and_says_wha
 def test_a_host_driver_does_not_leave_while_an_iteration_outlasts_the_wait_for_its_thread(  # W61
     lab: Lab, deadline: Deadline
 ) -> None:
+    lab.device.configure(join_timeout_ms=1000, deadline=deadline)
     load(lab, "hotswap_v1", deadline)
-    seconds = 11.5  # a request gives up on a thread after 10
+    seconds = 2.5  # longer than a request waits for a thread
     worker = lab.device.create_worker(
         wait_type=WAIT_ANY, event_count=1, work_microseconds=int(seconds * 1e6), deadline=deadline
     ).worker_id

@@ -191,9 +191,9 @@ def test_a_restart_update_keeps_workers_from_being_created_until_threads_run_aga
 def test_a_restart_that_is_given_up_leaves_every_worker_running_in_the_old_version(
     lab: Lab, deadline: Deadline
 ) -> None:
-    lab.device.configure(runtime=PLAIN, deadline=deadline)
+    lab.device.configure(runtime=PLAIN, join_timeout_ms=1000, deadline=deadline)
     load(lab, "hotswap_v1", deadline)
-    seconds = 11.0  # a request gives up on a thread after 10
+    seconds = 2.0  # longer than a request waits for a thread
     workers = [worker_of(lab, deadline, work_microseconds=work) for work in (0, int(seconds * 1e6), 0)]
     signal(lab, workers[1], deadline)
     deadline.wait_for(

@@ -57,12 +57,14 @@ class HostDevice(Device):
         invert_return: int = 0,
         host_fault: int | HostFaultName = 0,
         verbose: int = 0,
+        join_timeout_ms: int = 0,
         *,
         deadline: Deadline | None = None,
     ) -> VersionInfo:
         """Choose a runtime and limits; refused once the device was used. `host_fault` breaks the host on purpose.
 
         `verbose` 1: the fine steps of the compat runtime become trace events (`ProxyWoken` to `ProxyReleaseDone`).
+        `join_timeout_ms`: how long the end of a worker's thread is waited for (0: 10 s).
         """
         return typed(
             VersionInfo,
@@ -75,6 +77,7 @@ class HostDevice(Device):
                 invert_return=invert_return,
                 host_fault=host_fault.replace("-", "") if isinstance(host_fault, str) else host_fault,
                 verbose=verbose,
+                join_timeout_ms=join_timeout_ms,
             ),
         )
 
