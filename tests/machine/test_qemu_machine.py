@@ -204,11 +204,10 @@ def test_after_a_power_cut_the_machine_boots_from_what_its_disk_holds(build: Dri
             machine.control.read("/root/kept", 10, deadline=deadline)
 
 
-@pytest.mark.parametrize("profile", ["standin-com", "standin-ssh"])
-def test_the_agent_is_reached_as_the_profile_says_and_comes_back(
-    profile: str, build: DriverBuild, deadline: Deadline
-) -> None:
+@pytest.mark.parametrize("profile", ["standin-com", "standin-ssh", "standin-winrm"])
+def test_the_agent_is_reached_as_the_profile_says_and_comes_back(profile: str, build: DriverBuild) -> None:
     data = bytes(range(256)) * 40
+    deadline = Deadline.after(START)
     machine = QemuMachine(load_profile(profile))
     machine.expect_agent(build.agent)
     with machine:

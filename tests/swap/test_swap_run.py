@@ -42,6 +42,7 @@ MACHINES = {
     "standin": {},
     "standin-com": {"workers": 2, "rate": 200, "seconds": 0.1},
     "standin-ssh": {"workers": 2, "rate": 500},
+    "standin-winrm": {"workers": 2, "rate": 500},
 }
 
 

@@ -31,6 +31,7 @@ from hotswap.machine.standin_identity import Identity, give_identity
 from hotswap.machine.standin_image import StandinImage, standin_image
 from hotswap.machine.standin_ssh import start_ssh
 from hotswap.machine.standin_view import AGENT_FILE, StandinView
+from hotswap.machine.standin_winrm import StandinWinRm
 from hotswap.machine.storage import make_folder, os_fault, require_space
 from hotswap.machine.unix_socket import connect_unix
 from hotswap.transport.agent import Agent
@@ -76,6 +77,7 @@ class QemuMachine(StandinView, Machine):
         self._lease: Lease | None = None
         self._process: QemuProcess | None = None
         self._control: StandinControl | None = None
+        self._winrm: StandinWinRm | None = None
         self._ended: str | None = "not started"
 
     @property
@@ -337,7 +339,11 @@ class QemuMachine(StandinView, Machine):
                 return self._stream(self.folder, deadline, COM_SOCKET, SERIAL_CHUNK_BYTES)
             case "ssh":
                 return SshConnection.open(self.ssh(deadline), deadline).agent(deadline)
-        raise UsageError(f"machine {self.name!r}: an agent over {self.profile.agent} is for Windows guests")
+            case "winrm":
+                if self._winrm is None:
+                    self._winrm = StandinWinRm(self.folder.path, self.ssh(deadline), deadline)
+                return self._winrm.agent(deadline)
+        raise UsageError(f"machine {self.name!r}: no way to an agent is called {self.profile.agent}")
 
     def reconnection(self) -> Reconnection:
         """The agent stays when its stream breaks: the next client of the port finds it, and its journal."""
@@ -427,7 +433,9 @@ class QemuMachine(StandinView, Machine):
             self._process.kill()
         if self._control is not None:
             self._control.close()
-        self._process = self._control = None
+        if self._winrm is not None:
+            self._winrm.close()
+        self._process = self._control = self._winrm = None
 
 
 _NO_SOURCES = QemuSources(Path("kernel"), Path("ram-disk"), Path("ram"))

@@ -24,7 +24,6 @@ from hotswap.transport.protocol import (
 )
 from hotswap.transport.replies import JournalState
 
-_ATTEMPT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
 _GREETING_SECONDS = 0.25
 # How often nothing is answered before this many bytes are sent that mean nothing: see `_filler`.
@@ -223,7 +222,8 @@ class ReturningConnection(Connection):
         def attempt() -> Transport | None:
             nonlocal last
             try:
-                return self._attempt(limit.within(_ATTEMPT_SECONDS))
+                # Half of the time: one that hangs must not be the only one.
+                return self._attempt(limit.within(self.reconnection.seconds / 2))
             except _AnotherAgent:
                 raise
             except (LabFault, OSError) as error:

@@ -8,7 +8,6 @@ import shlex
 import threading
 from collections.abc import Callable, Mapping
 from typing import IO
-from uuid import uuid4
 
 import paramiko
 
@@ -19,12 +18,6 @@ from hotswap.wsman.runner import RunningCommand, split_line
 
 _START_SECONDS = 30.0
 _PIECE_BYTES = 1 << 15
-_TAG = "HOTSWAP_COMMAND"
-# By the tag in their environment: a command's children have it as well.
-_KILL = (
-    "for process in /proc/[0-9]*; do "
-    'if grep -q {tag} "$process/environ" 2>/dev/null; then kill -9 "${{process##*/}}"; fi; done'
-)
 
 
 class SshRunner:
@@ -40,14 +33,16 @@ class SshRunner:
 
     def start(self, line: str, *, shell: bool, folder: str, environment: Mapping[str, str]) -> RunningCommand:
         """As Runner.start."""
-        tag = f"{_TAG}={uuid4().hex}"
         words = ["cmd.exe", "/c", line] if shell else list(split_line(line))
-        variables = [tag, *(f"{name}={value}" for name, value in environment.items())]
-        script = f"exec env {shlex.join(variables)} {self._loader} {shlex.join(words)}"
+        # Nothing but what every shell has built in; the first line says which process group to end.
+        script = "echo $$ >&2; "
+        script += "".join(f"export {shlex.quote(f'{name}={value}')}; " for name, value in environment.items())
         if folder:
             drive, _, rest = folder.replace("\\", "/").partition("/")
-            script = f"cd {self._prefix}/dosdevices/{shlex.quote(drive.lower())}/{shlex.quote(rest)} && {script}"
-        return _ChannelCommand(self._execute(script), lambda: self._end(tag))
+            script += f"cd {self._prefix}/dosdevices/{shlex.quote(drive.lower())}/{shlex.quote(rest)} || exit 1; "
+        channel = self._execute(f"{script}exec {self._loader} {shlex.join(words)}")
+        group = _first_line(channel)
+        return _ChannelCommand(channel, lambda: self._end(group))
 
     def _execute(self, script: str) -> paramiko.Channel:
         deadline = Deadline.after(_START_SECONDS)
@@ -59,9 +54,23 @@ class SshRunner:
         except LabFault as error:
             raise OSError(str(error)) from error
 
-    def _end(self, tag: str) -> None:
+    def _end(self, group: int) -> None:
         with contextlib.suppress(OSError, paramiko.SSHException):
-            self._execute(_KILL.format(tag=tag)).recv_exit_status()
+            self._execute(f"kill -9 -{group}").recv_exit_status()
+
+
+def _first_line(channel: paramiko.Channel) -> int:
+    """The number on the first line of standard error."""
+    channel.settimeout(_START_SECONDS)
+    line = b""
+    try:
+        while not line.endswith(b"\n") and (byte := channel.recv_stderr(1)):
+            line += byte
+    finally:
+        channel.settimeout(None)
+    if not line.strip().isdigit():
+        raise OSError(f"the guest's shell did not start the command, but said {line!r}")
+    return int(line)
 
 
 class _ChannelCommand:
