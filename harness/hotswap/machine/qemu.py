@@ -184,6 +184,12 @@ class QemuMachine(StandinView, Machine):
             raise UsageError(f"machine {self.name!r}: its profile names no service `ssh`")
         return start_ssh(self.control, self.qmp, self.folder.path, port, deadline)
 
+    def winrm(self, deadline: Deadline) -> StandinWinRm:
+        """WinRM to this guest, started when it is first asked for; ends with the machine."""
+        if self._winrm is None:
+            self._winrm = StandinWinRm(self.folder.path, self.ssh(deadline), deadline)
+        return self._winrm
+
     @property
     def qmp(self) -> Qmp:
         """QEMU's control socket."""
@@ -340,9 +346,7 @@ class QemuMachine(StandinView, Machine):
             case "ssh":
                 return SshConnection.open(self.ssh(deadline), deadline).agent(deadline)
             case "winrm":
-                if self._winrm is None:
-                    self._winrm = StandinWinRm(self.folder.path, self.ssh(deadline), deadline)
-                return self._winrm.agent(deadline)
+                return self.winrm(deadline).agent(deadline)
         raise UsageError(f"machine {self.name!r}: no way to an agent is called {self.profile.agent}")
 
     def reconnection(self) -> Reconnection:

@@ -42,7 +42,8 @@ class EndpointProcess:
     def __init__(self, folder: Path, runner: Mapping[str, Any], deadline: Deadline) -> None:
         """`folder` takes its secrets and its log. LabFault when it does not start."""
         self.account = Account(f"user-{secrets.token_hex(4)}", secrets.token_urlsafe(24))
-        self.fingerprint = make_certificate(folder / "certificate.pem", folder / "certificate.key")
+        self.certificate = folder / "certificate.pem"
+        self.fingerprint = make_certificate(self.certificate, folder / "certificate.key")
         # As NTLM libraries read it: domain, user, password.
         write_secret(folder / "ntlm", f":{self.account.user}:{self.account.password}\n".encode())
         self._log = folder / "endpoint.log"
@@ -61,7 +62,7 @@ class EndpointProcess:
             "runner": {**runner, "folder": str(folder)},
             "user": self.account.user,
             "password": self.account.password,
-            "certificate": str(folder / "certificate.pem"),
+            "certificate": str(self.certificate),
             "key": str(folder / "certificate.key"),
         }
         self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
