@@ -106,8 +106,8 @@ def test_every_payload_fits_its_schema_to_the_last_byte(name: str) -> None:
 
 
 def test_what_describes_the_events_is_told_by_source() -> None:
-    alone = described_events(opened("kernel-clr-compressed-8cpu").events)
+    alone = described_events(opened("kernel-clr-compressed-8cpu"))
     assert alone == {"built-in": 111331, "TRACE_EVENT_INFO": 66394, "EventSource manifest": 122, "": 1627}
     alone.pop("")
-    with_manifest = described_events(opened("kernel-clr-compressed-8cpu", given=True).events)
+    with_manifest = described_events(opened("kernel-clr-compressed-8cpu", given=True))
     assert with_manifest == {**alone, str(CLR): 1627}

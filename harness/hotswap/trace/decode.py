@@ -23,7 +23,7 @@ from hotswap.trace.schema import (
     unique_names,
 )
 
-_MOST_AUTHORITIES = 15
+MOST_AUTHORITIES = 15
 _Scopes = tuple[Mapping[str, Value], ...]
 """The fields decoded so far: of the event, then of each struct around the next field."""
 
@@ -153,7 +153,7 @@ def _wbem_sid(cursor: Cursor, pointer_size: int) -> bytes:
     """The SID alone; empty where there is none. Some writers clear the pointers before one that is there."""
     if not any(cursor.take(4)):
         behind = cursor.data[cursor.at + 2 * pointer_size - 4 :][:8]
-        if len(behind) < 8 or behind[0] != 1 or not 0 < behind[1] <= _MOST_AUTHORITIES or any(behind[2:6]):
+        if len(behind) < 8 or behind[0] != 1 or not 0 < behind[1] <= MOST_AUTHORITIES or any(behind[2:6]):
             return b""
     cursor.take(2 * pointer_size - 4)
     return _sid(cursor)

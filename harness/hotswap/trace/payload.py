@@ -1,4 +1,4 @@
-"""TraceLogging payloads of one schema to columns, all rows at once (reference: etl.md, sections 4 and 6).
+"""Payloads of one schema to columns, all rows at once (reference: etl.md, sections 4 and 6).
 
 A cursor stands in every payload and moves over the fields. A row whose payload is too short for its fields drops out.
 What comes out is equal to decode_payload, row by row; structs, and arrays of what has no fixed size, are left to that.
@@ -15,19 +15,39 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hotswap.trace.buffers import Bytes
+from hotswap.trace.decode import MOST_AUTHORITIES
 from hotswap.trace.framing import gather
-from hotswap.trace.schema import EventSchema, Field, InType, Shape, decode_narrow, is_sized, scalar_dtype, unique_names
+from hotswap.trace.schema import (
+    COUNTED,
+    NARROW,
+    WIDE,
+    EventSchema,
+    Field,
+    InType,
+    Shape,
+    decode_narrow,
+    is_sized,
+    scalar_dtype,
+    unique_names,
+)
 
 Column: TypeAlias = "NDArray[np.generic] | pa.ChunkedArray"
 """Numbers, and records of 16 bytes, as numpy; texts, binary data and lists as Arrow."""
 _Piece: TypeAlias = "NDArray[np.generic] | pa.Array"
 _ROWS = 1 << 16
 """As many are decoded at a time: what is gathered for them stays in the processor's caches."""
-_WIDE = (InType.UNICODESTRING, InType.COUNTEDSTRING)
-_NARROW = (InType.ANSISTRING, InType.COUNTEDANSISTRING)
-_TERMINATED = {InType.UNICODESTRING: 2, InType.ANSISTRING: 1}
-_SCALARS = (*_WIDE, *_NARROW, InType.BINARY, InType.COUNTEDBINARY, InType.SID)
-_COUNT = np.dtype([("count", "<u2")])
+_REST = (InType.NONNULLTERMINATEDSTRING, InType.NONNULLTERMINATEDANSISTRING)
+_COUNTS = {
+    **dict.fromkeys(COUNTED, "<u2"),
+    InType.REVERSEDCOUNTEDSTRING: ">u2",
+    InType.REVERSEDCOUNTEDANSISTRING: ">u2",
+    InType.HEXDUMP: "<u4",
+}
+"""Of what says in front how many bytes it has, the type of this number."""
+_WINDOW = 64
+"""As many bytes are looked at first for the end of a text; even."""
+_MOST = 1 << 40
+"""More than any payload has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +60,16 @@ class Payloads:
 
 def is_columnar(schema: EventSchema, pointer_size: int) -> bool:
     """Whether payloads of this schema can be decoded here."""
-    return all(_is_columnar(item, scalar_dtype(item, pointer_size)) for item in schema.fields)
-
-
-def _is_columnar(item: Field, code: str | None) -> bool:
-    if code is not None:
-        return item.shape in (Shape.SCALAR, Shape.CONSTANT, Shape.VARIABLE)
-    return item.shape == Shape.SCALAR and item.in_type in _SCALARS and not is_sized(item)
+    numbers: set[str] = set()
+    for name, item in zip(unique_names(schema.fields), schema.fields, strict=True):
+        code = scalar_dtype(item, pointer_size)
+        if item.shape == Shape.CUSTOM or (code is None and item.shape != Shape.SCALAR) or item.in_type == InType.STRUCT:
+            return False
+        if not {item.count_from, item.length_from} - {""} <= numbers:
+            return False
+        if code is not None and item.shape == Shape.SCALAR and np.dtype(code).kind in "iu":
+            numbers.add(name)
+    return True
 
 
 def decode_columns(
@@ -83,6 +106,8 @@ class _Chunk:
         self.cursor = offset.astype(np.int64)
         self.end = self.cursor + length
         self.whole = np.ones(len(offset), np.bool_)
+        self.numbers: dict[str, NDArray[np.int64]] = {}
+        """Fields that say how much there is of others, by name."""
 
     def take(self, size: NDArray[np.int64] | int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Move over `size` bytes and return where they are and how many: none in a row that has not so many."""
@@ -102,36 +127,53 @@ class _Chunk:
             return np.zeros(len(at), dtype)
         return gather(self.raw, np.where(self.whole, at, at[self.whole][0]), dtype)
 
-    def counted(self, unit: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """A 16-bit count and as many units."""
-        count = self.records(_COUNT)["count"].astype(np.int64)
+    def counted(self, code: str, unit: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """A count of this type and as many units."""
+        count = self.records(np.dtype([("count", code)]))["count"].astype(np.int64)
         return self.take(count * unit)
+
+    def referred(self, name: str, unit: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As many units as an earlier field says."""
+        count = self.numbers[name]
+        self.drop(count < 0)
+        return self.take(np.where(self.whole, count, 0) * unit)
+
+    def rest(self, unit: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All whole units that are left."""
+        return self.take(np.where(self.whole, (self.end - self.cursor) // unit * unit, 0))
 
     def terminated(self, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What stands before a NUL of `width` bytes, and move over both."""
-        end = self._find_nul(width)
-        self.drop(end < 0)
-        at, size = self.take(np.where(self.whole, end - self.cursor, 0))
+        size = self._before_nul(self.cursor, np.where(self.whole, self.end - self.cursor, 0), width)
+        self.drop(size < 0)
+        at, size = self.take(np.where(self.whole, size, 0))
         self.take(width)
         return at, size
 
-    def _find_nul(self, width: int) -> NDArray[np.int64]:
-        """Where the first NUL at or after each cursor is, in whole units from there; -1 where there is none."""
-        found = np.full(len(self.cursor), -1, np.int64)
-        live = np.flatnonzero(self.whole)
-        if not len(live):
-            return found
-        low, high = int(self.cursor[live].min()), int(self.end[live].max())
-        for parity in range(width):
-            mine = live[(self.cursor[live] - low) % width == parity]
-            units = self.raw[low + parity : low + parity + (high - low - parity) // width * width]
-            nul = np.flatnonzero(units.view(f"<u{width}") == 0) * width + low + parity
-            if not len(mine) or not len(nul):
-                continue
-            place = np.searchsorted(nul, self.cursor[mine])
-            there = place < len(nul)
-            found[mine[there]] = nul[place[there]]
-        return found
+    def until_nul(
+        self, taken: tuple[NDArray[np.int64], NDArray[np.int64]], width: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of texts that were taken, what stands before the first NUL of each; all of one without."""
+        at, size = taken
+        before = self._before_nul(at, size, width)
+        return at, np.where(before < 0, size, before)
+
+    def _before_nul(self, at: NDArray[np.int64], size: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+        """How many bytes stand before the first NUL of `width` bytes, in whole units from `at`; -1 where there is none.
+
+        A little more of each text is looked at in every turn: most are short, and what follows them may be long.
+        """
+        before = np.full(len(at), -1, np.int64)
+        rows, done, window = np.flatnonzero(size >= width), 0, _WINDOW
+        while len(rows):
+            joined, begins = ragged(self.raw, at[rows] + done, np.minimum(size[rows] - done, window) // width * width)
+            nul = np.append(np.flatnonzero(joined.view(f"<u{width}") == 0) * width, len(joined))
+            found = nul[np.searchsorted(nul, begins[:-1])]
+            hit = found < begins[1:]
+            before[rows[hit]] = done + (found - begins[:-1])[hit]
+            rows = rows[~hit & (size[rows] > done + window)]
+            done, window = done + window, 8 * window
+        return before
 
 
 _Step = Callable[[_Chunk], Iterable[_Piece]]
@@ -139,26 +181,32 @@ _Step = Callable[[_Chunk], Iterable[_Piece]]
 
 def _steps(fields: Sequence[Field], pointer_size: int) -> Iterable[_Step]:
     """How to decode the fields, in order. Neighbours of fixed size are read as one record."""
-    run: list[str] = []
-    for item in fields:
+    said = {name for item in fields for name in (item.count_from, item.length_from)}
+    run: list[tuple[str, str]] = []
+    for name, item in zip(unique_names(fields), fields, strict=True):
         code = scalar_dtype(item, pointer_size)
         if code is not None and item.shape == Shape.SCALAR:
-            run.append(code)
+            run.append((name, code))
             continue
         if run:
-            yield _fixed(run)
+            yield _fixed(run, said)
             run = []
-        yield _array(item, code) if code is not None else _scalar(item)
+        yield _array(item, code) if code is not None else _scalar(item, pointer_size)
     if run:
-        yield _fixed(run)
+        yield _fixed(run, said)
 
 
-def _fixed(codes: Sequence[str]) -> _Step:
-    dtype = np.dtype([(str(index), code) for index, code in enumerate(codes)])
+def _fixed(fields: Sequence[tuple[str, str]], said: set[str]) -> _Step:
+    dtype = np.dtype([(str(index), code) for index, (_, code) in enumerate(fields)])
 
     def step(chunk: _Chunk) -> Iterable[_Piece]:
         records = chunk.records(dtype)
-        return [native_order(records[name]) for name in dtype.names or ()]
+        columns = [native_order(records[name]) for name in dtype.names or ()]
+        for (name, _), column in zip(fields, columns, strict=True):
+            if name in said:
+                # Of 64 bits the highest make a number that is below zero here: a row without so much, in either case.
+                chunk.numbers[name] = np.minimum(column.astype(np.int64), _MOST)
+        return columns
 
     return step
 
@@ -174,8 +222,12 @@ def _array(item: Field, code: str) -> _Step:
     def step(chunk: _Chunk) -> Iterable[_Piece]:
         if item.shape == Shape.CONSTANT:
             at, size = chunk.take(item.count * dtype.itemsize)
+        elif item.shape == Shape.COUNTED:
+            at, size = chunk.referred(item.count_from, dtype.itemsize)
+        elif item.shape == Shape.REST:
+            at, size = chunk.rest(dtype.itemsize)
         else:
-            at, size = chunk.counted(dtype.itemsize)
+            at, size = chunk.counted("<u2", dtype.itemsize)
         joined, begins = ragged(chunk.raw, at, size)
         if dtype.kind == "V":
             values = pa.FixedSizeBinaryArray.from_buffers(
@@ -188,32 +240,62 @@ def _array(item: Field, code: str) -> _Step:
     return step
 
 
-def _scalar(item: Field) -> _Step:
-    kind = item.in_type
+def _scalar(item: Field, pointer_size: int) -> _Step:
+    kind, width = item.in_type, 2 if item.in_type in WIDE else 1
 
     def step(chunk: _Chunk) -> Iterable[_Piece]:
         if kind == InType.SID:
             at, size = _sid(chunk)
-        elif kind in _TERMINATED:
-            at, size = chunk.terminated(_TERMINATED[kind])
+        elif kind == InType.WBEMSID:
+            at, size = _wbem_sid(chunk, pointer_size)
+        elif is_sized(item):
+            taken = (
+                chunk.referred(item.length_from, width) if item.length_from else chunk.take((item.length or 0) * width)
+            )
+            at, size = taken if kind == InType.BINARY else chunk.until_nul(taken, width)
+        elif kind in _COUNTS:
+            at, size = chunk.counted(_COUNTS[kind])
+        elif kind in _REST:
+            at, size = chunk.until_nul(chunk.rest(), width)
         else:
-            at, size = chunk.counted()
+            at, size = chunk.terminated(width)
         joined, begins = ragged(chunk.raw, at, size)
-        if kind in _WIDE:
+        if kind in WIDE:
             return [_texts(joined, begins, 2, lambda part: part.decode("utf-16-le", "replace"))]
-        if kind in _NARROW:
+        if kind in NARROW:
             return [_texts(joined, begins, 1, lambda part: decode_narrow(part, item.out_type))]
         return [_binary(pa.binary(), joined, begins)]
 
     return step
 
 
-def _sid(chunk: _Chunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A SID: 8 bytes, and 4 for each of the sub-authorities that byte 1 counts."""
-    at, _ = chunk.take(8)
-    count = chunk.raw[np.where(chunk.whole, at + 1, 0)].astype(np.int64)
-    _, rest = chunk.take(np.where(chunk.whole, 4 * count, 0))
-    return at, np.where(chunk.whole, 8 + rest, 0)
+def _sid(chunk: _Chunk, there: NDArray[np.bool_] | bool = True) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A SID where there is one: 8 bytes, and 4 for each of the sub-authorities that byte 1 counts."""
+    at, head = chunk.take(np.where(there, 8, 0))
+    here = chunk.whole & there
+    count = chunk.raw[np.where(here, at + 1, 0)].astype(np.int64)
+    _, rest = chunk.take(np.where(here, 4 * count, 0))
+    return at, np.where(chunk.whole, head + rest, 0)
+
+
+def _wbem_sid(chunk: _Chunk, pointer_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two pointers and a SID; or a 32-bit 0 for none, unless a SID follows pointers that were cleared."""
+    at, _ = chunk.take(4)
+    empty = chunk.whole & (_word(chunk.raw, at, chunk.whole) == 0)
+    behind = at + 2 * pointer_size
+    seen = empty & (behind + 8 <= chunk.end)
+    revision, count = (chunk.raw[np.where(seen, behind + index, 0)] for index in (0, 1))
+    cleared = seen & (revision == 1) & (count > 0) & (count <= MOST_AUTHORITIES)
+    cleared &= _word(chunk.raw, behind + 2, seen) == 0
+    there = chunk.whole & ~(empty & ~cleared)
+    chunk.take(np.where(there, 2 * pointer_size - 4, 0))
+    return _sid(chunk, there)
+
+
+def _word(raw: NDArray[np.uint8], at: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The bits of the four bytes at each place, or-ed: 0 when all are 0; 0 where nothing may be looked at."""
+    places = np.where(seen, at, 0)
+    return np.where(seen, raw[places] | raw[places + 1] | raw[places + 2] | raw[places + 3], 0).astype(np.uint8)
 
 
 def ragged(
