@@ -6,7 +6,6 @@ Times are microseconds with three digits behind the point: exact in the file, wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, TextIO
 
 import numpy as np
@@ -51,17 +50,20 @@ class _Writer:
         for number, (origin, to) in enumerate(zip(shape.flows.origin.tolist(), shape.flows.to.tolist(), strict=True)):
             for row, end in ((origin, '"ph":"s"'), (to, '"ph":"f","bp":"e"')):
                 self.flows.setdefault(row, []).append(f'{end},"id":{number}')
+        self.flowing = np.array(sorted(self.flows), np.int64)
 
     def add(self, table: EventTable, rows: Ints) -> None:
         roles = self.finder.roles(self.first, len(table))
         self._name_places(table, rows)
-        lines: list[tuple[int, str]] = []
-        for index in np.unique(table.kind[rows]).tolist():
-            lines += self._kind(table, index, rows[table.kind[rows] == index], roles)
-        lines = [*self._on_top(table), *lines]
         # The sort is stable: ends of spans on top come before what begins at the same event.
-        for _, line in sorted(lines, key=lambda item: item[0]):
-            self._write(line)
+        parts = [self._on_top(table)]
+        for index in np.unique(table.kind[rows]).tolist():
+            mine = rows[table.kind[rows] == index]
+            parts += [(mine, self._kind(table, index, mine, roles)), self._flows(table, mine)]
+        order = np.argsort(np.concatenate([of for of, _ in parts]), kind="stable")
+        lines = [line for _, some in parts for line in some]
+        if lines:
+            self._write(",\n".join([lines[at] for at in order.tolist()]))
         self.written += len(rows)
         self.first += len(table)
 
@@ -84,33 +86,52 @@ class _Writer:
         whole, rest = divmod(max(0, ns - self.base), 1000)
         return f"{whole}.{rest:03}"
 
-    def _kind(self, table: EventTable, index: int, rows: Ints, roles: Roles) -> Iterator[tuple[int, str]]:
+    def _kind(self, table: EventTable, index: int, rows: Ints, roles: Roles) -> list[str]:
         kind = table.kinds[index]
-        args = _arguments(table, index, rows)
-        columns = (rows, table.ns[rows], roles.role[rows], roles.task[rows], roles.lane[rows], *_place(table, rows))
-        for at, (row, ns, role, task, lane, pid, tid) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-            name = kind.name if role == INSTANT else self.shape.spans.tasks[task].name
-            where = f'"ts":{self._us(ns)},"pid":{pid},"tid":{tid}'
-            common = f'"name":{json.dumps(name)},"cat":{json.dumps(kind.giver)},{where}'
+        category, names = json.dumps(kind.giver), [json.dumps(task.name) for task in self.shape.spans.tasks]
+        args, where, own = _arguments(table, index, rows), self._where(table, rows), json.dumps(kind.name)
+        if not roles.role[rows].any():
+            head = f'{{"ph":"i","s":"t","name":{own},"cat":{category}'
+            return [f'{head},{at},"args":{{{told}}}}}' for at, told in zip(where, args, strict=True)]
+        lines = []
+        columns = (roles.role[rows], roles.task[rows], roles.lane[rows])
+        for at, told, role, task, lane in zip(where, args, *(column.tolist() for column in columns), strict=True):
+            name = own if role == INSTANT else names[task]
             if role == INSTANT:
                 what = '"ph":"i","s":"t"'
             elif lane < 0:
                 what = '"ph":"B"' if role == BEGIN else '"ph":"E"'
             else:
                 what = f'"ph":"{"b" if role == BEGIN else "e"}","id":{lane}'
-            shown = "" if role == END and lane < 0 and not args[at] else f',"args":{{{args[at]}}}'
-            yield row, f"{{{what},{common}{shown}}}"
-            for flow in self.flows.get(row + self.first, ()):
-                yield row, f'{{{flow},"name":"activity","cat":"activity",{where}}}'
+            shown = "" if role == END and lane < 0 and not told else f',"args":{{{told}}}'
+            lines.append(f'{{{what},"name":{name},"cat":{category},{at}{shown}}}')
+        return lines
 
-    def _on_top(self, table: EventTable) -> Iterator[tuple[int, str]]:
-        spans = self.shape.spans
+    def _where(self, table: EventTable, rows: Ints) -> list[str]:
+        """Time, process and thread of each row, as members of an object."""
+        whole, rest = np.divmod(np.maximum(table.ns[rows] - self.base, 0), 1000)
+        pairs, number = distinct_threads(*_place(table, rows))
+        places = [f'"pid":{pid},"tid":{tid}' for pid, tid in pairs]
+        columns = (whole.tolist(), rest.tolist(), number.tolist())
+        return [f'"ts":{us}.{ns:03},{places[at]}' for us, ns, at in zip(*columns, strict=True)]
+
+    def _flows(self, table: EventTable, rows: Ints) -> tuple[Ints, list[str]]:
+        mine = rows[np.isin(rows + self.first, self.flowing)] if len(self.flowing) else rows[:0]
+        found: list[tuple[int, str]] = []
+        for row, where in zip(mine.tolist(), self._where(table, mine), strict=True):
+            for flow in self.flows[row + self.first]:
+                found.append((row, f'{{{flow},"name":"activity","cat":"activity",{where}}}'))
+        return np.array([row for row, _ in found], np.int64), [line for _, line in found]
+
+    def _on_top(self, table: EventTable) -> tuple[Ints, list[str]]:
+        spans, found = self.shape.spans, list[tuple[int, str]]()
         for role, which, rows in self.finder.on_top(self.first, len(table)):
             for span, row in zip(which.tolist(), (rows - self.first).tolist(), strict=True):
                 pid, task = spans.lanes[spans.lane[span]]
                 told = {"ph": "b" if role == BEGIN else "e", "id": int(spans.lane[span]), "cat": "pairs",
                         "name": spans.tasks[task].name, "pid": max(pid, 0), "tid": 0, "args": {}}  # fmt: skip
-                yield row, f'{{"ts":{self._us(int(table.ns[row]))},{json.dumps(told)[1:]}'
+                found.append((row, f'{{"ts":{self._us(int(table.ns[row]))},{json.dumps(told)[1:]}'))
+        return np.array([row for row, _ in found], np.int64), [line for _, line in found]
 
     def _name_places(self, table: EventTable, rows: Ints) -> None:
         pids, tids = _place(table, rows)
@@ -162,7 +183,14 @@ def _members(events: Events, name: str, chosen: NDArray[np.bool_]) -> list[str]:
     described, key = events.schema[name], json.dumps(name) + ":"
     values = events.fields[name][chosen].tolist()
     if _is_number(described):
-        return [f"{key}{_number(value)}" for value in values]
+        if (
+            described.in_type in (InType.FLOAT, InType.DOUBLE)
+            or not values
+            or max(values) > _EXACT
+            or min(values) < -_EXACT
+        ):
+            return [f"{key}{_number(value)}" for value in values]
+        return [f"{key}{value}" for value in values]
     known: dict[Any, str] = {}
     texts = []
     for value in values:
