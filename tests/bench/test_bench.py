@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.bench import __main__ as command
-from hotswap.bench import agent, etl, etl_made_up, etl_others, machine, report, swap
+from hotswap.bench import agent, etl, etl_made_up, etl_others, export, machine, report, swap
 from hotswap.bench.table import compare
 from hotswap.trace.etl import read_etl
 
@@ -25,7 +25,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'etl', 'machine', 'report', 'runtime', '"),
+        (["nonsense"], "invalid choice: 'nonsense' (choose from 'agent', 'etl', 'export', 'machine', 'report', '"),
         ([], "required: name"),
         (["swap", "--faster"], "unrecognized arguments: --faster"),
         (["swap", "--json", "/no/such/folder/x.json"], "cannot be written"),
@@ -111,6 +111,17 @@ def test_the_report_benchmark_opens_reports_and_zooms(
         if row["aim"]:
             assert row["met"] is (row["ours"] <= float(row["aim"].split()[1]))
     assert content["environment"]["browser"].startswith(("Chrome", "Headless"))
+
+
+def test_exports_are_measured_beside_what_others_write(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(command.BENCHMARKS, "export", lambda: export.run(events=600, turns=1))
+    assert command.main(["export", "--json"]) == 0
+    perfetto, chrome, compared = json.loads(capsys.readouterr().out)["rows"]
+    assert perfetto["what"].startswith("600 events to Perfetto")
+    assert all(row["ours"] > 0 and row["other"] > 0 for row in (perfetto, chrome))
+    assert compared["other"] is None
 
 
 def test_traces_are_read_beside_other_readers_and_beside_the_limits(

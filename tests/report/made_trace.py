@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 from uuid import UUID
 
-import numpy as np
-
 from hotswap.report.trace_html import write_trace_report
 from hotswap.trace.etl import EtlFile, parse_etl
 from hotswap.trace.schema import EventSchema, Field, InType, OutType, Shape
+from hotswap.trace.select import Selection
 from hotswap.trace.shape import Loss
+from hotswap.trace.source import ChosenEvents
 from hotswap.trace.span_kinds import Pair
 from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, KernelRow, ManifestRow, Row, Session, build_etl
@@ -37,6 +37,7 @@ NOTE = EventSchema(
     ),
 )
 WORKERS = 4
+EVERYTHING = Selection()
 
 
 def rows(rounds: int = 60) -> list[Row]:
@@ -73,9 +74,9 @@ def etl_of(events: Sequence[Row]) -> EtlFile:
     return parse_etl(build_etl(events, Session(processors=2)))
 
 
-def page_of(etl: EtlFile, *, pairs: Sequence[str] = (), losses: Sequence[Loss] = (), chosen: object = None) -> str:
-    whole = np.arange(len(etl.events))
-    picked = whole if chosen is None else np.asarray(chosen)
-    return write_trace_report(
-        etl, picked, pairs=[Pair.parse(text) for text in pairs], losses=losses, command="hotswap trace report x.etl"
-    )
+def page_of(
+    etl: EtlFile, *, pairs: Sequence[str] = (), losses: Sequence[Loss] = (), chosen: Selection = EVERYTHING
+) -> str:
+    source = ChosenEvents(etl, chosen, traced=True)
+    asked = [Pair.parse(text) for text in pairs]
+    return write_trace_report(source, pairs=asked, losses=losses, command="hotswap trace report x.etl")

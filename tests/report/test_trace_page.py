@@ -17,6 +17,7 @@ from hotswap.trace.etl import read_etl
 from hotswap.trace.latency import LatencyCollector
 from hotswap.trace.lines import EventLines, LineFormat
 from hotswap.trace.losses import losses_of
+from hotswap.trace.select import Selection
 from hotswap.trace.shape import Loss
 from support.real_samples import samples_folder
 from support.reports import HOSTILE
@@ -95,7 +96,7 @@ def test_the_table_says_of_each_event_what_the_command_line_says(page: Any) -> N
     table = etl.events
     for row, line in seen.items():
         at = row + 1
-        place = ["" if value < 0 else str(value) for value in (int(table.pid[at]), int(table.tid[at]))]
+        place = ["" if value < 0 else str(value) for value in (int(table.owner_pid[at]), int(table.owner_tid[at]))]
         assert line[2:6] == [*place, str(int(table.cpu[at])), table.names[at]]
         if table.names[at] in ("hook 0x0f2e", "id 17"):
             assert line[6].startswith("not decoded=nothing describes its payload  payload=")
@@ -287,7 +288,7 @@ def test_many_lanes_scroll_and_keys_bring_them_into_sight(page: Any) -> None:
 def test_only_what_was_chosen_is_on_the_page(page: Any) -> None:
     etl = etl_of(rows())
     chosen = np.flatnonzero(etl.events.names == "Note")
-    browser = page(page_of(etl, chosen=chosen))
+    browser = page(page_of(etl, chosen=Selection(["Note"])))
     assert state(browser)["events"] == len(chosen)
     first = browser.evaluate("document.querySelector('#events-table tr[data-row=\"0\"]').cells[0].textContent")
     assert first == str(chosen[0])

@@ -88,7 +88,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hotswap.trace.export.pq.write_table", full)
+    monkeypatch.setattr("hotswap.trace.export.pq.ParquetWriter.write_table", full)
     with pytest.raises(LabFault, match="No space left"):
         export(table(), tmp_path / "events.parquet", "parquet")
     assert list(tmp_path.iterdir()) == []

@@ -11,14 +11,13 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from hotswap.bench.made_up import made_up_result, made_up_trace
 from hotswap.bench.table import Row
 from hotswap.report.browser import Browser
 from hotswap.report.html import write_report
 from hotswap.report.trace_html import write_trace_report
 from hotswap.trace.etl import EtlFile
+from hotswap.trace.source import ChosenEvents
 
 SIZES = (100_000, 1_000_000)
 OPENINGS = 3
@@ -66,7 +65,7 @@ def run(sizes: tuple[int, ...] = SIZES) -> tuple[list[Row], dict[str, Any]]:
 
 
 def _any(etl: EtlFile) -> str:
-    return write_trace_report(etl, np.arange(len(etl.events)))
+    return write_trace_report(ChosenEvents(etl, traced=True))
 
 
 def _measure(

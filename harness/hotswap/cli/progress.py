@@ -56,6 +56,12 @@ class Progress:
             elif self._steps:
                 self._guarded(lambda: self._console.print(Text(f"{line} …", style="dim")))
 
+    def change(self, line: str) -> None:
+        """Say how far what was begun is; its time goes on. Only a live line does."""
+        with self._lock:
+            if self._live and not self._quiet:
+                self._text = line
+
     @contextmanager
     def live(self) -> Iterator[None]:
         """While a command runs."""

@@ -9,7 +9,7 @@ import typer
 
 from hotswap.cli.complete import choices
 from hotswap.cli.output import Terminal
-from hotswap.cli.trace_select import Chosen, File, Quiet, progress_of, read_chosen, say_what_is_missing, selects
+from hotswap.cli.trace_select import Chosen, File, Quiet, open_chosen, progress_of, say_what_is_missing, selects
 from hotswap.errors import UsageError
 
 _FORMATS = ("parquet", "arrow", "csv", "jsonl", "perfetto", "chrome")
@@ -41,8 +41,7 @@ def export(
     hotswap trace export trace.etl swaps.csv -e 'Swap*'
     hotswap trace export trace.etl out.perfetto-trace --pair SignalBegin:IterationBegin:Worker
     """
-    from hotswap.trace.export import TIMELINES, export_timeline, format_of
-    from hotswap.trace.export import export as write
+    from hotswap.trace.export import TIMELINES, export_tables, export_timeline, format_of
     from hotswap.trace.losses import losses_of
     from hotswap.trace.span_kinds import Pair
 
@@ -54,15 +53,12 @@ def export(
         raise UsageError(f"{target} is the trace itself and would be written over; give another file")
     progress = progress_of(quiet)
     with progress.live():
-        etl, rows = read_chosen(file, chosen, progress)
+        source = open_chosen(file, chosen, progress, traced=kind in TIMELINES)
         progress(f"writing {target.name}")
         if kind in TIMELINES:
-            drawn = rows[etl.events.recorded[rows]]
-            unix_ns, losses = etl.header.clock.unix_ns, losses_of(etl)
-            tables = [(etl.events, drawn)]
-            count = export_timeline(lambda: tables, target, kind, unix_ns=unix_ns, pairs=pairs, losses=losses)
+            unix_ns, losses = source.etl.header.clock.unix_ns, losses_of(source.etl)
+            count = export_timeline(source.tables, target, kind, unix_ns=unix_ns, pairs=pairs, losses=losses)
         else:
-            write(etl.events, target, kind, rows)
-            count = len(rows)
+            count = export_tables(source.numbered, target, kind)
     Terminal().print(f"{count} events in {target}", markup=False)
-    say_what_is_missing(etl)
+    say_what_is_missing(source.etl)

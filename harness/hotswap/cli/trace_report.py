@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from hotswap.cli.output import JsonTarget, Terminal
-from hotswap.cli.trace_select import Chosen, File, Quiet, progress_of, read_chosen, say_what_is_missing, selects
+from hotswap.cli.trace_select import Chosen, File, Quiet, open_chosen, progress_of, say_what_is_missing, selects
 from hotswap.errors import UsageError
 
 
@@ -43,16 +43,15 @@ def report(
     target = JsonTarget(str(out), "--out")
     progress = progress_of(quiet)
     with progress.live():
-        etl, rows = read_chosen(file, chosen, progress)
-        progress("drawing")
+        source = open_chosen(file, chosen, progress, traced=True)
         from hotswap.report.trace_html import write_trace_report
         from hotswap.trace.losses import losses_of
 
-        html = write_trace_report(etl, rows, pairs=pairs, losses=losses_of(etl), command=_command())
+        html = write_trace_report(source, pairs=pairs, losses=losses_of(source.etl), command=_command())
         progress(f"writing {out.name}")
         target.write_text(html)
     Terminal().print(str(out), markup=False)
-    say_what_is_missing(etl)
+    say_what_is_missing(source.etl)
 
 
 def _command() -> str:

@@ -16,7 +16,8 @@ from hotswap.cli.progress import Progress
 if TYPE_CHECKING:
     from hotswap.trace.etl import EtlFile
     from hotswap.trace.schemas.files import GivenSchemas
-    from hotswap.trace.select import Rows, Selection
+    from hotswap.trace.select import Selection
+    from hotswap.trace.source import ChosenEvents
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An .etl.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -126,15 +127,27 @@ def selects(command: Callable[..., None]) -> Callable[..., None]:
 assert [field.name for field in fields(Chosen)] == list(_OPTIONS)
 
 
-def read_chosen(file: Path, chosen: Chosen, progress: Progress) -> tuple[EtlFile, Rows]:
-    """The trace, and the rows of its table that are meant."""
+def open_chosen(file: Path, chosen: Chosen, progress: Progress, *, traced: bool = False) -> ChosenEvents:
+    """The events of a trace that are meant; `traced`: without that of the file's own header."""
     progress(f"reading {file.name}")
-    from hotswap.trace.etl import read_etl
+    from hotswap.trace.etl import open_etl
+    from hotswap.trace.source import ChosenEvents
 
-    selection = chosen.selection()
-    etl = read_etl(file, chosen.schemas())
-    progress("choosing events")
-    return etl, selection.rows(etl.events)
+    selection, share = chosen.selection(), _Share(progress, f"reading {file.name}")
+    return ChosenEvents(open_etl(file, chosen.schemas(), share), selection, traced, share)
+
+
+class _Share:
+    """Tells how much is done, in whole percents: what is done soon anyway needs no number."""
+
+    def __init__(self, progress: Progress, what: str) -> None:
+        self._progress, self._what, self._told = progress, what, -1
+
+    def __call__(self, done: float) -> None:
+        percent = int(100 * done)
+        if percent != self._told and percent < 100:
+            self._told = percent
+            self._progress.change(f"{self._what}: {percent} %")
 
 
 def given_schemas(manifests: Sequence[Path] | None, formats: Sequence[Path] | None) -> GivenSchemas:

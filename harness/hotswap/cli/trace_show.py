@@ -12,13 +12,14 @@ import typer
 
 from hotswap.cli.output import JsonTarget, Terminal
 from hotswap.cli.trace_follow import Follow, For, check_follow, followed, say_how_it_ended
+from hotswap.cli.trace_parts import Part, Rest, parts_of
 from hotswap.cli.trace_select import (
     Chosen,
     Colour,
     File,
     Quiet,
+    open_chosen,
     progress_of,
-    read_chosen,
     say_what_is_missing,
     selects,
 )
@@ -79,17 +80,18 @@ def show(
         return
     progress = progress_of(quiet)
     with progress.live():
-        etl, rows = read_chosen(file, chosen, progress)
-        from hotswap.trace.lines import LineFormat
+        source = open_chosen(file, chosen, progress)
+        from hotswap.trace.lines import LineFormat, check_fields
 
-        shown = _part(rows, head, tail)
+        check_fields(source.etl.kinds, wanted)
+        parts, rest = parts_of(source, _MOST if head is None else head, tail)
     if target.target is not None:
         with target.stream() as stream:
-            for line in _json_lines(etl.events, shown, wanted):
-                stream.write(line)
+            for first, table, rows in parts:
+                stream.writelines(_json_lines(first, table, rows, wanted))
     if not target.is_standard_output:
-        _print(Terminal(colour=colour), etl.events, shown, LineFormat(wanted, full), len(rows), first=tail is None)
-    say_what_is_missing(etl)
+        _print(Terminal(colour=colour), parts, LineFormat(wanted, full), rest, first=tail is None)
+    say_what_is_missing(source.etl)
 
 
 def _show_followed(
@@ -115,7 +117,7 @@ def _show_followed(
                 rows = selection.rows(table)
                 rows = rows[:left] if most else rows
                 if stream is not None:
-                    stream.writelines(_json_lines(table, rows, fields))
+                    stream.writelines(_json_lines(follower.events - len(table), table, rows, fields))
                     stream.flush()
                 if not target.is_standard_output and len(rows):
                     lines = EventLines(table, rows, LineFormat(fields, full))
@@ -128,40 +130,34 @@ def _show_followed(
         say_how_it_ended(follower)
 
 
-def _part(rows: Rows, head: int | None, tail: int | None) -> Rows:
-    if tail is not None:
-        return rows[max(0, len(rows) - tail) :]
-    return rows[: _MOST if head is None else head] if head != 0 else rows
-
-
-def _json_lines(table: EventTable, rows: Rows, fields: tuple[str, ...]) -> Iterator[str]:
-    from hotswap.trace.lines import check_fields
+def _json_lines(first: int, table: EventTable, rows: Rows, fields: tuple[str, ...]) -> Iterator[str]:
     from hotswap.trace.table import jsonable
 
-    check_fields(table, fields)
     for row in rows.tolist():
         told = table.row(row)
+        told["row"] = first + row
         values = told["fields"]
         if fields and isinstance(values, dict):
             told["fields"] = {name: value for name, value in values.items() if name in fields}
         yield json.dumps(told, default=jsonable) + "\n"
 
 
-def _print(
-    terminal: Terminal, table: EventTable, rows: Rows, how: LineFormat, total: int, *, first: bool
-) -> None:  # fmt: skip
+def _print(terminal: Terminal, parts: Iterable[Part], how: LineFormat, rest: Rest, *, first: bool) -> None:
     from hotswap.trace.lines import EventLines
 
-    for at in range(0, max(len(rows), 1), _BATCH):
-        lines = EventLines(table, rows[at : at + _BATCH], how)
-        if at == 0:
-            terminal.write_lines([[(lines.head(), "2")]])
-        terminal.write_lines(_coloured(lines.lines()))
-        if terminal.quiet:
-            return
-    if total > len(rows):
-        where = "more" if first else "before"
-        terminal.write_lines([[(f"… and {total - len(rows)} {where}; --head 0 shows all", "2")]])
+    headed = False
+    for _, table, rows in parts:
+        for at in range(0, len(rows), _BATCH):
+            lines = EventLines(table, rows[at : at + _BATCH], how)
+            if not headed:
+                terminal.write_lines([[(lines.head(), "2")]])
+            headed = True
+            terminal.write_lines(_coloured(lines.lines()))
+            if terminal.quiet:
+                return
+    if rest.count or rest.count is None:
+        number = "" if rest.count is None else f"{rest.count} "
+        terminal.write_lines([[(f"… and {number}{'more' if first else 'before'}; --head 0 shows all", "2")]])
 
 
 def _coloured(lines: Iterable[list[Piece]]) -> Iterator[Iterator[tuple[str, str]]]:

@@ -14,8 +14,8 @@ from hotswap.cli.trace_select import (
     File,
     JsonOption,
     Quiet,
+    open_chosen,
     progress_of,
-    read_chosen,
     say_what_is_missing,
     selects,
 )
@@ -68,21 +68,21 @@ def stats(
     target = JsonTarget(json_)
     progress = progress_of(quiet)
     with progress.live():
-        etl, rows = read_chosen(file, chosen, progress)
-        progress("counting")
+        source = open_chosen(file, chosen, progress)
         from hotswap.trace.latency import LatencyCollector
         from hotswap.trace.stats import EventCounter
 
-        if between is None:
-            counter = EventCounter(by)
-            counter.add(etl.events, rows)
-            counted = counter.counted()
-        else:
-            collector = LatencyCollector(*between, per or ())
-            collector.add(etl.events, rows)
-            found = collector.result()
+        counter = EventCounter(by)
+        collector = LatencyCollector(*between, per or ()) if between else None
+        for table, rows in source.tables():
+            if collector is None:
+                counter.add(table, rows)
+            else:
+                collector.add(table, rows)
+        counted = counter.counted()
+        found = collector.result() if collector else None
     terminal = Terminal(colour=colour)
-    if between is not None:
+    if between is not None and found is not None:
         target.write({"schema": 1, "file": str(file), "between": between, "per": per or [], **_latency_json(found)})
         if not target.is_standard_output:
             _print_latencies(terminal, between, found, limit)
@@ -95,7 +95,7 @@ def stats(
                 numbers = f"{item.events:>9} {item.per_second:>10.1f} {item.first:>10.3f} {item.last:>10.3f}"
                 lines.append([(f"{numbers} {item.payload_bytes:>11}  ", ""), (printable(item.key), "1")])
             terminal.write_lines([*lines, *_more(len(counted), limit)])
-    say_what_is_missing(etl)
+    say_what_is_missing(source.etl)
 
 
 def _more(count: int, limit: int) -> list[list[tuple[str, str]]]:

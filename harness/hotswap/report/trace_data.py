@@ -27,7 +27,7 @@ def trace_page(table: EventTable, rows: Ints, shape: Shape) -> PageData:
     contiguous = len(rows) == 0 or int(rows[-1]) - int(rows[0]) == len(rows) - 1
     if not contiguous:
         packed.add("row", rows)
-    threads, thread = distinct_threads(table.pid[rows], table.tid[rows])
+    threads, thread = distinct_threads(table.owner_pid[rows], table.owner_tid[rows])
     packed.add("thread", thread)
     names = shape.names
     pids = sorted({pid for pid, _ in threads})

@@ -17,8 +17,10 @@ from hotswap.report.trace_data import trace_page
 from hotswap.trace.clock import FILETIME_UNIX_EPOCH
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.shape import Loss, Shape
+from hotswap.trace.source import ChosenEvents
 from hotswap.trace.span_kinds import Pair
 from hotswap.trace.stats import Counted, EventCounter
+from hotswap.trace.table import EventTable
 from hotswap.trace.threads import distinct_threads
 
 Ints = NDArray[np.int64]
@@ -45,19 +47,17 @@ class KindRow:
 
 
 def write_trace_report(
-    etl: EtlFile, rows: Ints, *, pairs: Sequence[Pair] = (), losses: Sequence[Loss] = (), command: str = ""
+    source: ChosenEvents, *, pairs: Sequence[Pair] = (), losses: Sequence[Loss] = (), command: str = ""
 ) -> str:
-    """The report as HTML, of these rows of a trace. Raises UsageError for a pair that there is not."""
-    table = etl.events
-    rows = rows[table.recorded[rows]]
-    left_out = max(0, len(rows) - MOST_EVENTS)
-    rows = rows[:MOST_EVENTS]
+    """The report as HTML. Raises UsageError for a pair that there is not."""
+    etl = source.etl
+    table, rows, left_out = source.first(MOST_EVENTS)
     shape = Shape.of(lambda: [(table, rows)], pairs, losses)
     page = trace_page(table, rows, shape)
-    kinds = _kinds(etl, rows)
+    kinds = _kinds(table, rows)
     return templates().get_template("trace.html.j2").render(
         etl=etl,
-        figures=_figures(etl, rows, shape, kinds),
+        figures=_figures(etl, table, rows, shape, kinds),
         facts=_facts(etl),
         kinds=kinds[:_MOST_KINDS],
         more_kinds=len(kinds) - _MOST_KINDS,
@@ -76,9 +76,9 @@ def write_trace_report(
     )  # fmt: skip
 
 
-def _kinds(etl: EtlFile, rows: Ints) -> list[KindRow]:
+def _kinds(table: EventTable, rows: Ints) -> list[KindRow]:
     counter = EventCounter("event")
-    counter.add(etl.events, rows)
+    counter.add(table, rows)
     found = []
     for counted in counter.counted():
         provider, _, name = counted.key.partition("/")
@@ -86,13 +86,12 @@ def _kinds(etl: EtlFile, rows: Ints) -> list[KindRow]:
     return found
 
 
-def _figures(etl: EtlFile, rows: Ints, shape: Shape, kinds: Sequence[KindRow]) -> list[Figure]:
-    table = etl.events
+def _figures(etl: EtlFile, table: EventTable, rows: Ints, shape: Shape, kinds: Sequence[KindRow]) -> list[Figure]:
     span = (shape.last_ns - shape.first_ns) / 1e9
     lost = etl.loss.describe()
-    own = rows[table.tid[rows] >= 0]
-    pids = np.unique(table.pid[own])
-    threads = len(distinct_threads(table.pid[own], table.tid[own])[0])
+    own = rows[table.owner_tid[rows] >= 0]
+    pids = np.unique(table.owner_pid[own])
+    threads = len(distinct_threads(table.owner_pid[own], table.owner_tid[own])[0])
     rate = len(rows) / span if span else 0
     providers = len({kind.provider for kind in kinds})
     return [

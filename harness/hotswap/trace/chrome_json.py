@@ -153,7 +153,7 @@ class _Writer:
 
 def _place(table: EventTable, rows: Ints) -> tuple[Ints, Ints]:
     """Process and thread to show each row in; the CPU where it has none."""
-    pid, tid, cpu = table.pid[rows], table.tid[rows], table.cpu[rows]
+    pid, tid, cpu = table.owner_pid[rows], table.owner_tid[rows], table.cpu[rows]
     bare = (pid <= 0) | (tid <= 0)
     return np.where(bare, _CPUS, pid), np.where(bare, cpu, tid)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -27,52 +28,50 @@ from hotswap.trace.table import EventTable, jsonable
 Rows = NDArray[np.int64]
 
 
-def _parquet(table: EventTable, rows: Rows, stream: BinaryIO) -> None:
-    pq.write_table(_arrow(table, rows), stream, compression="zstd")
+Numbered = Callable[[], Iterable[tuple[int, EventTable, Rows]]]
+"""Tables in their order with the number of their first row, and the rows that are meant; as often as asked for."""
+Arrow = Iterator[pa.Table]
 
 
-def _ipc(table: EventTable, rows: Rows, stream: BinaryIO) -> None:
-    chosen = _arrow(table, rows)
-    with pa.ipc.new_file(stream, chosen.schema) as writer:
-        writer.write_table(chosen)
+def _parquet(schema: pa.Schema, tables: Arrow, stream: BinaryIO) -> None:
+    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)
 
 
-def _csv(table: EventTable, rows: Rows, stream: BinaryIO) -> None:
+def _ipc(schema: pa.Schema, tables: Arrow, stream: BinaryIO) -> None:
+    with pa.ipc.new_file(stream, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _csv(schema: pa.Schema, tables: Arrow, stream: BinaryIO) -> None:
     """Binary data as hexadecimal digits, times as ISO 8601."""
-    chosen = _arrow(table, rows)
-    for index, field in enumerate(chosen.schema):
-        column = chosen.column(index)
-        if pa.types.is_binary(field.type):
-            texts = [None if value is None else value.hex() for value in column.to_pylist()]
-            chosen = chosen.set_column(index, field.name, pa.array(texts, pa.string()))
-        elif pa.types.is_dictionary(field.type):
-            chosen = chosen.set_column(index, field.name, column.cast(pa.string()))
-        elif pa.types.is_timestamp(field.type):
-            chosen = chosen.set_column(index, field.name, pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ"))
-    pyarrow.csv.write_csv(chosen, stream)
+    writer: pyarrow.csv.CSVWriter | None = None
+    for table in tables:
+        for index, field in enumerate(table.schema):
+            column = table.column(index)
+            if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+                texts = [None if value is None else value.hex() for value in column.to_pylist()]
+                table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+            elif pa.types.is_dictionary(field.type):
+                table = table.set_column(index, field.name, column.cast(pa.string()))
+            elif pa.types.is_timestamp(field.type):
+                table = table.set_column(index, field.name, pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ"))
+        if writer is None:
+            writer = pyarrow.csv.CSVWriter(stream, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
 
 
-def _json_lines(table: EventTable, rows: Rows, stream: BinaryIO) -> None:
-    """One object a line: common columns, and `fields` with the decoded payload (null: it could not be)."""
-    for row in rows.tolist():
-        stream.write(json.dumps(table.row(row), default=jsonable).encode() + b"\n")
-
-
-def _arrow(table: EventTable, rows: Rows) -> pa.Table:
-    whole = table.to_arrow()
-    return whole if len(rows) == len(table) else whole.take(pa.array(rows))
-
-
-TABLES: dict[str, Callable[[EventTable, Rows, BinaryIO], None]] = {
-    "parquet": _parquet,
-    "arrow": _ipc,
-    "csv": _csv,
-    "jsonl": _json_lines,
-}
-"""Formats with a row an event."""
+TABLES: dict[str, Callable[[pa.Schema, Arrow, BinaryIO], None]] = {"parquet": _parquet, "arrow": _ipc, "csv": _csv}
+"""Formats with a row an event, which Arrow writes."""
+LINES = "jsonl"
+"""One object a line: common columns, and `fields` with the decoded payload (null: it could not be)."""
 TIMELINES = ("perfetto", "chrome")
 """Formats with spans on tracks."""
-FORMATS = (*TABLES, *TIMELINES)
+FORMATS = (*TABLES, LINES, *TIMELINES)
 _ENDINGS = {
     ".parquet": "parquet", ".arrow": "arrow", ".csv": "csv", ".jsonl": "jsonl",
     ".perfetto-trace": "perfetto", ".pftrace": "perfetto", ".json": "chrome",
@@ -92,10 +91,70 @@ def format_of(path: Path, asked: str | None) -> str:
 
 
 def export(table: EventTable, path: Path, kind: str, rows: Rows | None = None) -> None:
-    """Write all rows, or these, in a format of TABLES. The file appears whole or not at all. Raises LabFault."""
+    """Write all rows of one table, or these, in a format of TABLES or LINES, as `export_tables` does."""
     rows = np.arange(len(table)) if rows is None else rows
+    export_tables(lambda: [(0, table, rows)], path, kind)
+
+
+def export_tables(tables: Numbered, path: Path, kind: str) -> int:
+    """Write rows in a format of TABLES or LINES and return how many. The file appears whole or not at all.
+
+    Of several tables the columns are those that any of them has: they are gone through twice. Raises LabFault.
+    """
     with _replacing(path) as stream:
-        TABLES[kind](table, rows, stream)
+        if kind == LINES:
+            return _json_lines(tables, stream)
+        several = list(islice(tables(), 2))
+        if len(several) == 1:
+            whole = _arrow(*several[0])
+            TABLES[kind](whole.schema, iter([whole]), stream)
+            return int(whole.num_rows)
+        schema, counted = _schema(tables), 0
+        del several
+
+        def shaped() -> Arrow:
+            nonlocal counted
+            for part in tables():
+                counted += len(part[2])
+                yield _shaped(_arrow(*part), schema)
+
+        TABLES[kind](schema, shaped(), stream)
+        return counted
+
+
+def _json_lines(tables: Numbered, stream: BinaryIO) -> int:
+    counted = 0
+    for first, table, rows in tables():
+        for row in rows.tolist():
+            told = table.row(row) | {"row": first + row}
+            stream.write(json.dumps(told, default=jsonable).encode() + b"\n")
+        counted += len(rows)
+    return counted
+
+
+def _arrow(first: int, table: EventTable, rows: Rows) -> pa.Table:
+    whole = table.to_arrow()
+    chosen = whole if len(rows) == len(table) else whole.take(pa.array(rows))
+    return chosen.set_column(0, "row", pa.array(rows + first)) if first else chosen
+
+
+def _schema(tables: Numbered) -> pa.Schema:
+    """One for all tables: each column with a type that holds all of its values."""
+    schemas = [table.to_arrow().schema for _, table, _ in tables()]
+    return pa.unify_schemas(list(dict.fromkeys(schemas)), promote_options="permissive")
+
+
+def _shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table with all columns of a schema; those that it lacks are null."""
+    if table.schema.equals(schema):
+        return table
+
+    def column(field: pa.Field) -> pa.ChunkedArray | pa.Array:
+        # Where no event is about another than its header says, that is not said again.
+        name = field.name if field.name in table.column_names else field.name.removeprefix("owner_")
+        return table.column(name).cast(field.type) if name in table.column_names else pa.nulls(len(table), field.type)
+
+    return pa.table([column(field) for field in schema], schema=schema)
 
 
 def export_timeline(

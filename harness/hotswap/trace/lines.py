@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
+from hotswap.trace.event_kind import EventKind
 from hotswap.trace.printable import printable
-from hotswap.trace.schema import Field, unique_names
-from hotswap.trace.select import unknown
+from hotswap.trace.schema import Field
+from hotswap.trace.select import field_names, unknown
+from hotswap.trace.source import subset
 from hotswap.trace.table import EventTable
 from hotswap.trace.text import field_texts, undecoded, value_text
 
@@ -50,16 +52,16 @@ class EventLines:
     """The lines of some rows. Columns are as wide as what these rows have in them."""
 
     def __init__(self, table: EventTable, rows: Rows, how: LineFormat) -> None:
-        """Raises UsageError for a field that no event of the trace has."""
+        if len(rows) > _FEW:
+            table, rows = subset(table, rows), np.arange(len(rows))
         self._table, self._rows, self._how = table, rows, how
-        check_fields(table, how.fields)
         kinds = np.unique(table.kind[rows]).tolist()
         self._names = {index: printable(table.kinds[index].name) for index in kinds}
         longest = max([len("event"), *(len(name) for name in self._names.values())])
         self._name = min(longest, _WIDEST_NAME)
         last = float(np.abs(table.ns[rows]).max(initial=0)) / 1000
         self._us = max(12, len(f"{last:.1f}") + 1)
-        self._pid, self._tid = (_width(column[rows], 3) for column in (table.pid, table.tid))
+        self._pid, self._tid = (_width(column[rows], 3) for column in (table.owner_pid, table.owner_tid))
         self._cpu = _width(table.cpu[rows], 3)
         self._texts = _texts(table, rows, how)
         self._columns = [max([len(name), *self._lengths(name)]) for name in how.fields]
@@ -77,7 +79,7 @@ class EventLines:
     def lines(self) -> Iterator[list[Piece]]:
         """One line an event."""
         table, before = self._table, None
-        columns = (table.ns, table.pid, table.tid, table.cpu, table.kind)
+        columns = (table.ns, table.owner_pid, table.owner_tid, table.cpu, table.kind)
         for at, (ns, pid, tid, cpu, kind) in enumerate(zip(*(c[self._rows].tolist() for c in columns), strict=True)):
             delta = "" if before is None else f"+{(ns - before) / 1000:.1f}"
             before = ns
@@ -110,9 +112,9 @@ def _number(value: int) -> str:
     return "-" if value < 0 else str(value)
 
 
-def check_fields(table: EventTable, wanted: Sequence[str]) -> None:
+def check_fields(kinds: Sequence[EventKind], wanted: Sequence[str]) -> None:
     """Raise UsageError for a field that no event of the trace has."""
-    known = {name for kind in table.kinds if kind.schema for name in unique_names(kind.schema.fields)}
+    known = {name for kind in kinds for name in field_names(kind)}
     for name in wanted:
         if name not in known:
             raise UsageError(f"--fields: {unknown('field', name, sorted(known))}")

@@ -67,10 +67,12 @@ class Keys:
     def _part(table: EventTable, rows: Rows, name: str) -> tuple[Rows, list[str]]:
         """Codes of one key, and the text of each code."""
         if name == "thread":
-            pairs, number = distinct_threads(table.pid[rows], table.tid[rows])
+            pairs, number = distinct_threads(table.owner_pid[rows], table.owner_tid[rows])
             return number, [f"{pid}/{tid}" for pid, tid in pairs]
         if name in PLACES:
-            values, inverse = np.unique((table.pid if name == "process" else table.cpu)[rows], return_inverse=True)
+            values, inverse = np.unique(
+                (table.owner_pid if name == "process" else table.cpu)[rows], return_inverse=True
+            )
             return inverse.reshape(-1), [str(value) for value in values.tolist()]
         return _field(table, rows, name)
 

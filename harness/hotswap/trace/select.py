@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
-from hotswap.trace.schema import Field
+from hotswap.trace.event_kind import EventKind
+from hotswap.trace.schema import Field, unique_names
 from hotswap.trace.table import EventTable
 from hotswap.trace.text import value_text
 
@@ -131,20 +132,25 @@ class Selection:
     def _conditions(self, table: EventTable, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """An event fits when it has all of the fields and they hold these values."""
         fits = np.zeros(len(table), np.bool_)
-        missing = {condition.field for condition in self.conditions}
-        known: set[str] = set()
+        wanted = {condition.field for condition in self.conditions}
+        known = {index: field_names(table.kinds[index]) for index in self._kinds(table)}
+        everything = {name for names in known.values() for name in names}
+        if wanted - everything:
+            raise UsageError(unknown("field", sorted(wanted - everything)[0], sorted(everything)))
         for index in np.unique(table.kind[chosen]).tolist():
+            if not wanted <= set(known[index]):
+                continue
             events = table.kind_events(index)
-            known |= set(events.fields)
-            missing -= set(events.fields)
-            if all(condition.field in events.fields for condition in self.conditions):
-                holds = np.ones(len(events), np.bool_)
-                for condition in self.conditions:
-                    holds &= condition.holds(events.fields[condition.field], events.schema[condition.field])
-                fits[events.rows[holds]] = True
-        if missing:
-            raise UsageError(unknown("field", sorted(missing)[0], sorted(known)))
+            holds = np.ones(len(events), np.bool_)
+            for condition in self.conditions:
+                holds &= condition.holds(events.fields[condition.field], events.schema[condition.field])
+            fits[events.rows[holds]] = True
         return fits
+
+
+def field_names(kind: EventKind) -> list[str]:
+    """The fields of the events of a kind; none where nothing describes them."""
+    return unique_names(kind.schema.fields) if kind.schema else []
 
 
 def kinds_named(table: EventTable, name: str) -> list[int]:

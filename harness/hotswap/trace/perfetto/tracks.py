@@ -27,7 +27,7 @@ class Tracks:
 
     def of(self, table: EventTable, rows: Ints) -> Ints:
         """The track of each row's thread; where it has none, that of its process or of its CPU."""
-        pid, tid, cpu = table.pid[rows], table.tid[rows], table.cpu[rows]
+        pid, tid, cpu = table.owner_pid[rows], table.owner_tid[rows], table.cpu[rows]
         # Thread 0 is one for each CPU, and that is all that is known of events without a thread.
         bare = (pid <= 0) | (tid == 0) | (pid > _LARGEST_PID)
         pairs, number = distinct_threads(np.where(bare, -1, pid), np.where(bare, cpu, tid))

@@ -28,6 +28,7 @@ from hotswap.trace.event_kind import LOST_EVENT_GUID
 from hotswap.trace.framing import BufferFlag, Problem
 from hotswap.trace.modes import MODE_CIRCULAR, MODE_NEW_FILE
 from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask
+from hotswap.trace.source import tables_of
 from hotswap.trace.table import EventTable
 
 _OPEN_END = ("unclosed", "cut", "missing-buffers")
@@ -61,8 +62,7 @@ class Evidence:
     @classmethod
     def of(cls, etl: EtlFile) -> Self:
         """What is missing from a file."""
-        last = int(etl.ticks.max(initial=etl.header.first_tick))
-        return cls(tuple(_losses(etl)), etl.header.first_tick, max(last, _end_tick(etl)))
+        return cls(tuple(_losses(etl)), etl.header.first_tick, max(etl.last_tick, _end_tick(etl)))
 
     @classmethod
     def whole(cls, table: EventTable) -> Self:
@@ -136,12 +136,9 @@ class _Buffers:
 
     @classmethod
     def of(cls, etl: EtlFile) -> Self:
-        timed = etl.ticks != 0
-        buffer, tick = etl.frames.buffer[timed], etl.ticks[timed]
-        starts = np.flatnonzero(np.append(True, buffer[1:] != buffer[:-1])) if len(buffer) else np.zeros(0, np.int64)
-        index = buffer[starts]
-        first = np.minimum.reduceat(tick, starts) if len(tick) else tick
-        last = np.maximum.reduceat(tick, starts) if len(tick) else tick
+        facts = etl.index.facts
+        index = np.flatnonzero(facts["count"])
+        first, last = facts["least"][index], facts["most"][index]
         rows = etl.buffers[index]
         sequence, flags = rows["sequence"].astype(np.int64), rows["flags"].astype(np.int64)
         return cls(index, rows["cpu"].astype(np.int64), sequence, flags, first, last)
@@ -176,12 +173,14 @@ def _losses(etl: EtlFile) -> Iterator[Loss]:
 
 def _lost_records(etl: EtlFile) -> Iterator[Loss]:
     """What an RT_LostEvent record tells of was lost since the one before it."""
-    table = etl.events
-    kinds = [index for index, kind in enumerate(table.kinds) if kind.provider == LOST_EVENT_GUID]
+    kinds = [index for index, kind in enumerate(etl.kinds) if kind.provider == LOST_EVENT_GUID]
+    if not kinds:
+        return
     start = BEGINNING
-    for tick in table.tick[np.isin(table.kind, kinds)].tolist():
-        yield Loss(start, tick, "a lost-event record tells of a loss")
-        start = tick
+    for table in tables_of(etl):
+        for tick in table.tick[np.isin(table.kind, kinds)].tolist():
+            yield Loss(start, tick, "a lost-event record tells of a loss")
+            start = tick
 
 
 def _missing_numbers(etl: EtlFile, buffers: _Buffers, cpus: Ints) -> Iterator[Loss]:
