@@ -69,6 +69,9 @@ def swap(
         list[str] | None,
         typer.Option(help="Expectation not to ask; may be repeated.", autocompletion=complete.expectations),
     ] = None,
+    check_live: Annotated[
+        bool, typer.Option("--check-live", help="Check the trace while it is written, and end at the first failure.")
+    ] = False,
     repeat: Annotated[
         int | None, typer.Option(help="So many tests, with the seeds from --seed on.", metavar="N", show_default=False)
     ] = None,
@@ -115,6 +118,7 @@ def swap(
         ring_slots=ring_slots,
         drain_timeout_ms=drain_timeout_ms,
         hold_budget_ms=hold_budget_ms,
+        check_live=check_live,
         disabled=frozenset(disable or ()),
     )
     if repeat is None:

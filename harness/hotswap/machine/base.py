@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from hotswap.deadline import Deadline
 from hotswap.errors import UsageError
@@ -24,6 +24,8 @@ class Machine(ABC):
     """
 
     name: str
+    shares_files: ClassVar[bool] = False
+    """Whether a file of the guest can be seen here as it is, also while it is written."""
     ntoskrnl: Path
     """The guest's own kernel image as a file on this host: preflight compares a driver's imports with it."""
 

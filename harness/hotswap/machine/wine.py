@@ -37,6 +37,7 @@ class WineMachine(Machine):
     """One private prefix with its own wineserver. Everything of it lies in one folder and ends with `stop`."""
 
     name = "wine"
+    shares_files = True
 
     def __init__(self, profile: MachineProfile | None = None, progress: Callable[[str], None] | None = None) -> None:
         """UsageError for a profile of another kind, LabFault when Wine is not installed. Makes nothing yet."""

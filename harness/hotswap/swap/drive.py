@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 from hotswap.deadline import Deadline
@@ -78,7 +79,7 @@ class _Drive:
         self._create_workers(self._definitions())
         self._start_load()
         self._run_load()
-        for image in self.rest:
+        for image in self._while_good(self.rest):
             self._swap([image])
             self._run_load()
         self._stop_workers()
@@ -96,7 +97,7 @@ class _Drive:
             self._look()
         self._start_load()
         self._run_load()
-        for image in self.rest[1:]:
+        for image in self._while_good(self.rest[1:]):
             self._swap([image])
             self._run_load()
         self._stop_workers()
@@ -106,7 +107,7 @@ class _Drive:
         self._create_workers(self._definitions())
         self._start_load()
         self._run_load()
-        for image in self.rest[:-1]:
+        for image in self._while_good(self.rest[:-1]):
             self._swap([image])
             self._run_load()
         pending = self._begin_update(self.rest[-1])
@@ -123,6 +124,10 @@ class _Drive:
         self._swap(self.rest)
         self._run_load()
         self._stop_workers()
+
+    def _while_good(self, images: Sequence[DeployedImage]) -> Iterator[DeployedImage]:
+        """The images to go on with: none once a live check has failed, for then the test has what it is looking for."""
+        return takewhile(lambda _: not self.lab.failed_live, images)
 
     # ---- Updates ----
 

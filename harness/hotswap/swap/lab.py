@@ -25,9 +25,12 @@ from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, 
 from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.run import RunFolder
+from hotswap.swap.live import LiveCheck
 from hotswap.swap.outside import CrashDumps, DriverHostWatch, GuestFiles, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
+from hotswap.trace.follow import FileSource, TraceSource
 from hotswap.transport.agent import Agent
+from hotswap.transport.growing_file import GuestFile
 from hotswap.transport.protocol import AgentContract
 from hotswap.transport.replies import Hello, ServiceStatus, TraceStats
 
@@ -40,6 +43,7 @@ _CLOSE_SECONDS = 5.0
 _PING_SECONDS = 3.0
 _SETTLE_SECONDS = 2.0
 _DUMP_SECONDS = 15.0
+_LIVE_SECONDS = 0.1
 
 Progress = Callable[[str], None]
 
@@ -82,6 +86,8 @@ class Lab:
         self._agent_answers = True
         self._crash: Crash | None = None
         self._deployed = self._started = self._tracing = self._shut_down = False
+        self.live: LiveCheck | None = None
+        """Asks about the trace while it is written."""
         self.tenants: list[Callable[[Lab], None]] = []
         """How to stop what others have started in this guest: it would hold the runtime's image beyond the driver."""
 
@@ -182,8 +188,27 @@ class Lab:
             return False
         return True
 
+    @property
+    def failed_live(self) -> bool:
+        """Whether a live check has failed, so that the rest of the test is not needed."""
+        return self.live is not None and self.live.failure is not None
+
+    def trace_source(self) -> TraceSource:
+        """The trace as it is written."""
+        if self.machine.shares_files and isinstance(self.machine, GuestFiles):
+            return FileSource(self.machine.host_path(GUEST_TRACE))
+        return GuestFile(self.agent, GUEST_TRACE, slowdown=self.machine.slowdown)
+
     def pause(self, seconds: float) -> None:
-        """Let the guest run this long. Raises GuestFault at once when its driver host dies."""
+        """Let the guest run this long, or until a live check fails. GuestFault at once when its driver host dies."""
+        until = Deadline.after(seconds)
+        while self.live is not None and not until.expired:
+            if self.live.failed_within(min(_LIVE_SECONDS, until.remaining)):
+                return
+            self._run(0)
+        self._run(until.remaining)
+
+    def _run(self, seconds: float) -> None:
         if self.host is None:
             Deadline.after(seconds + 1).wait_for(_elapsed(seconds), f"{seconds:g} s to pass", alive=self.machine.alive)
         elif self.host.ended_within(seconds):

@@ -48,6 +48,8 @@ class SwapPlan:
     """When updates come: under `load`, while workers `start`, while they `stop`, or all `together`."""
     busy: bool = False
     """Workers poll (time-out 0, W38): each is always in an iteration or about to be in one. For benchmarks."""
+    check_live: bool = False
+    """Ask what can be asked while the test runs, and end it at the first failure."""
     disabled: frozenset[str] = field(default_factory=frozenset)
     """Expectations that are not asked, by id: to see that a broken driver is caught for its own reason."""
 

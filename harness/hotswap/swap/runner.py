@@ -28,6 +28,7 @@ from hotswap.swap.check_swap import refusals
 from hotswap.swap.drive import RUNTIMES, Interference, drive
 from hotswap.swap.expectations import SWAP_EXPECTATIONS, judge
 from hotswap.swap.lab import Lab, Progress
+from hotswap.swap.live import LiveCheck, live_question
 from hotswap.swap.observe import Observations
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.rejudge import WITNESSES, witnesses_to_json
@@ -191,6 +192,7 @@ class _Test:
             try:
                 self.lab.open(deadline.within(deadline.remaining, reserve=_EVIDENCE_SECONDS))
                 self.info = self._guest_facts(deadline)
+                self._check_live(deadline)
                 drive(
                     self.lab,
                     self.plan,
@@ -221,7 +223,26 @@ class _Test:
                 self.lab.diagnose()
                 raise LabFault(problems[0])
 
+    def _check_live(self, deadline: Deadline) -> None:
+        if self.plan.check_live:
+            ask = live_question(self.plan.disabled, restart=self.plan.runtime == "plain")
+            self.lab.live = LiveCheck(self.lab.trace_source(), ask, deadline)
+            self.lab.live.start()
+
+    def _end_live(self) -> None:
+        """Before the agent is gone. What was found is in the timeline; the verdict comes from the complete trace."""
+        live = self.lab.live
+        if live is None:
+            return
+        live.stop()
+        found = {}
+        if live.failure is not None:  # an answer that fails is false
+            found = {"expectation": live.failure.id, "message": live.failure.message}
+        trouble = {"trouble": live.trouble} if live.trouble else {}
+        self.folder.timeline.event("live-check", events=live.events, **found, **trouble)
+
     def _close(self) -> None:
+        self._end_live()
         self.seen.note_host(self.lab, seconds=_DEATH_SECONDS if self.seen.faults else 0.0)
         if self.seen.faults:
             self.lab.diagnose()
@@ -260,6 +281,14 @@ class _Test:
         verdict, why = combine(results), reason(results)
         if verdict is Verdict.PASS and self.refusals:
             why = "; ".join([*self.refusals, why])
+        live = self.lab.live
+        if live is not None and live.failure is not None:
+            if verdict is Verdict.FAIL:
+                why += f" (found while the test ran, after {live.events:,} events)"
+            else:
+                verdict = Verdict.INCONCLUSIVE
+                found = f"{live.failure.id}: {live.failure.message}"
+                why = f"the complete trace does not show what was found while it was written: {found}"
         if interrupted:
             # What an interrupted test did not get to looks like what a bad driver did not do.
             verdict, why = Verdict.INCONCLUSIVE, "the run was interrupted"

@@ -267,6 +267,14 @@ class Agent:
             raise AgentProtocolError(f"{what}: what arrived is not what is there, or it changes while it is read")
         return data[:size]
 
+    def read(self, guest_path: str, offset: int, size: int, *, deadline: Deadline) -> tuple[int, bytes]:
+        """How large a file is now, and what is there from `offset` on: at most `size` bytes, and one chunk of them.
+
+        For a file that is being written: nothing checks that two reads belong together.
+        """
+        payload = PayloadWriter().text(guest_path).u64(offset).u32(min(size, self._file_chunk)).finish()
+        return self._part(self._call("FileRead", payload, deadline, f"read {guest_path}"))
+
     def remove(self, guest_path: str, *, deadline: Deadline) -> None:
         """Delete a file, or an empty folder."""
         self._call("FileRemove", PayloadWriter().text(guest_path).finish(), deadline, f"remove {guest_path}").finish()
