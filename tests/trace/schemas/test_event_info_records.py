@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from uuid import UUID
 
 import pytest
@@ -165,3 +166,15 @@ def test_a_damaged_record_is_a_record_or_a_problem(changes: list[tuple[int, int]
         for at, value in changes:
             data[at % len(data)] = value
         read_all(bytes(data[: len(data) - cut]))
+
+
+def test_texts_that_overlap_are_no_record() -> None:
+    """A record of 64 KiB could else stand for gigabytes of names."""
+    count, text = 3000, b"x\0" * 8000
+    entries = b"".join(struct.pack("<II", 16 + 8 * count + 2 * index, index) for index in range(count))
+    data = PROVIDER.bytes_le + struct.pack("<IIII", 0, 1, count, 0) + entries + text
+    with pytest.raises(MetadataError, match="overlap"):
+        parse_map_info(data)
+    shared = b"".join(struct.pack("<II", 16 + 8 * count, index) for index in range(count))
+    _, found = parse_map_info(PROVIDER.bytes_le + struct.pack("<IIII", 0, 1, count, 0) + shared + text)
+    assert (len(found.entries), {name for _, name in found.entries}) == (count, {"x" * 8000})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from uuid import UUID
 
+from hotswap.trace.decode import until_nul
 from hotswap.trace.schema import (
     SIZED,
     EventSchema,
@@ -100,11 +101,12 @@ def parse_event_info(data: bytes) -> EventInfo:
         raise MetadataError(
             f"a TRACE_EVENT_INFO of {len(data)} bytes that says {count} properties, {top} of them fields"
         )
-    properties = [_property(data, HEAD.size + index * PROPERTY.size) for index in range(count)]
+    texts = _Texts(data)
+    properties = [_property(data, HEAD.size + index * PROPERTY.size, texts) for index in range(count)]
     # Before manifests had names for events, MOF had the name of an activity id at this place.
-    given = "" if is_mof else _text(data, own_name)
-    names = _text(data, task), _text(data, opcode_name)
-    maker = _text(data, provider_name)
+    given = "" if is_mof else texts(own_name)
+    names = texts(task), texts(opcode_name)
+    maker = texts(provider_name)
     name = given or event_name(*names, f"type {opcode}" if is_mof else f"id {number}")
 
     def describe(maps: Maps) -> EventDescription:
@@ -114,11 +116,11 @@ def parse_event_info(data: bytes) -> EventInfo:
             name=name,
             schema=EventSchema(name, fields),
             source=SOURCE,
-            message=_text(data, message),
+            message=texts(message),
             task=without_prefix(names[0]),
             opcode=without_prefix(names[1]),
-            level=without_prefix(_text(data, level)),
-            channel=_text(data, channel),
+            level=without_prefix(texts(level)),
+            channel=texts(channel),
         )
 
     if is_mof:
@@ -126,22 +128,34 @@ def parse_event_info(data: bytes) -> EventInfo:
     return EventInfo(UUID(bytes_le=provider), (number, version), maker, describe)
 
 
-def _text(data: bytes, offset: int) -> str:
-    """The text at an offset; empty where the offset is 0. Messages end in blanks that nobody wants."""
-    if offset == 0:
-        return ""
-    if offset >= len(data):
-        raise MetadataError(f"a text at {offset} of {len(data)} bytes")
-    end = offset
-    while (end := data.find(b"\0\0", end)) >= 0 and (end - offset) % 2:
-        end += 1
-    return data[offset : len(data) if end < 0 else end].decode("utf-16-le", "replace").rstrip()
+class _Texts:
+    """The texts of a record by their offsets. They do not overlap, so all are no longer than the record."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._left = len(data)
+        self._known: dict[int, str] = {0: ""}
+
+    def __call__(self, offset: int) -> str:
+        """The text at an offset; empty where the offset is 0. Messages end in blanks that nobody wants."""
+        if offset not in self._known:
+            self._known[offset] = self._read(offset)
+        return self._known[offset]
+
+    def _read(self, offset: int) -> str:
+        if offset >= len(self._data):
+            raise MetadataError(f"a text at {offset} of {len(self._data)} bytes")
+        data = until_nul(self._data[offset:], 2)
+        self._left -= len(data)
+        if self._left < 0:
+            raise MetadataError(f"the texts of a record of {len(self._data)} bytes overlap")
+        return data.decode("utf-16-le", "replace").rstrip()
 
 
-def _property(data: bytes, at: int) -> _Property:
+def _property(data: bytes, at: int, texts: _Texts) -> _Property:
     flags, name, first, second, map_name, count, length, tags = PROPERTY.unpack_from(data, at)
-    mapped = "" if flags & (PropertyFlag.STRUCT | PropertyFlag.CUSTOM_SCHEMA) else _text(data, map_name)
-    return _Property(flags, _text(data, name), first, second, mapped, count, length, tags & 0x0FFFFFFF)
+    mapped = "" if flags & (PropertyFlag.STRUCT | PropertyFlag.CUSTOM_SCHEMA) else texts(map_name)
+    return _Property(flags, texts(name), first, second, mapped, count, length, tags & 0x0FFFFFFF)
 
 
 class _Layout:
@@ -198,11 +212,12 @@ def parse_map_info(data: bytes) -> tuple[UUID, ValueMap]:
     name, flags, count, value_type = MAP_HEAD.unpack_from(info)
     if MAP_HEAD.size + 8 * count > len(info):
         raise MetadataError(f"an EVENT_MAP_INFO of {len(info)} bytes that says {count} entries")
+    texts = _Texts(info)
     entries: list[tuple[int, str]] = []
     if value_type == 0 and not flags & (MapFlag.PATTERN | MapFlag.WBEM_NO_MAP):
         for index in range(count):
             text, value = struct.unpack_from("<II", info, MAP_HEAD.size + 8 * index)
             # The entries of a WBEM bit map are the numbers of bits.
-            entries.append((1 << value if flags & MapFlag.WBEM_BITMAP and value < 64 else value, _text(info, text)))
+            entries.append((1 << value if flags & MapFlag.WBEM_BITMAP and value < 64 else value, texts(text)))
     bits = bool(flags & (MapFlag.BITMAP | MapFlag.WBEM_BITMAP | MapFlag.WBEM_FLAG))
-    return provider, ValueMap(_text(info, name), tuple(entries), bits)
+    return provider, ValueMap(texts(name), tuple(entries), bits)
