@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def package_data(name: str) -> Path:
-    """A folder of package data: `driver` (C sources) or `vm` (machine profiles and guest files)."""
+    """A folder of package data: `driver` (C sources), `vm` (machine profiles and guest files), `rules` (of traces)."""
     return Path(str(files("hotswap").joinpath("_data", name))).resolve()
 
 

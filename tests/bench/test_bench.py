@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.bench import __main__ as command
-from hotswap.bench import agent, etl, etl_made_up, etl_others, export, machine, report, swap
+from hotswap.bench import agent, etl, etl_made_up, etl_others, export, machine, report, rules, swap
 from hotswap.bench.table import compare
 from hotswap.trace.etl import read_etl
 
@@ -147,3 +147,12 @@ def test_a_made_up_file_is_read_whole_by_us_and_by_dissect(tmp_path: Path) -> No
     assert file.events.events("Work")["Worker"].max() == 63
     assert len(set(file.events.tick[1:].tolist())) == 60_000
     assert etl_others.dissect_headers(path)[0] == 60_001
+
+
+def test_rules_are_measured_beside_loops_that_agree_with_them() -> None:
+    rows, details = rules.run(20_000, 1_000)
+    assert details == {"events": 20_000, "events read one by one": 1_000}
+    assert len(rows) == 3 * len(rules._CASES)
+    assert all(row.ours > 0 for row in rows)
+    assert {row.unit for row in rows} == {"s", "M events/s"}
+    assert all(row.ratio is not None and row.ratio > 1 for row in rows if "reads events" in row.what)

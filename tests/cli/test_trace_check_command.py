@@ -156,3 +156,25 @@ def test_bad_usage_is_one_line(
     done = hotswap("trace", "check", *(names.get(item, item) for item in arguments), runs=runs)
     assert done.code == (4 if "writing" in message else 2)
     assert message in done.complaint(progress=False)
+
+
+def test_the_rules_that_come_along_hold_of_a_correct_swap_and_catch_a_broken_one(
+    trace: Path, tmp_path: Path, runs: Path
+) -> None:
+    done = hotswap("trace", "check", "swap", trace, runs=runs)
+    assert done.code == 0, done.out
+    broken = good_run()
+    work = broken.find("EndpointWork", Worker=1)[-1]
+    work.fields["Version"] = 2
+    broken.remove(broken.find("SignalEnd", Worker=2)[3])
+    bad = tmp_path / "bad.etl"
+    bad.write_bytes(broken.to_bytes())
+    content = json.loads(hotswap("trace", "check", "swap", bad, "--json", runs=runs).out)
+    failed = {item["id"] for item in content["results"] if item["verdict"] == "fail"}
+    assert failed == {"versions", "same-version", "signals-return", "signals-accounted"}
+
+
+def test_rules_that_do_not_come_along_are_told(trace: Path, runs: Path) -> None:
+    done = hotswap("trace", "check", "swop", trace, runs=runs)
+    assert done.code == 2
+    assert done.complaint(progress=False).endswith("no rules of that name come along; those that do: swap")

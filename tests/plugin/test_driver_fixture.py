@@ -340,7 +340,7 @@ def test_completion_offers_what_is_for_tests(driver: Driver, trace: Trace) -> No
         *("stop", "stopped", "final", "at"),
     }
     assert {name for name in dir(trace) if name[0] != "_"} == {
-        *("events", "count", "assert_order", "assert_count", "assert_never", "assert_passed", "verdict"),
+        *("events", "count", "assert_order", "assert_count", "assert_never", "assert_passed", "verdict", "holds"),
         *("expect_failure", "etl", "table"),
     }
     assert dir(hotswap.testing) == sorted(hotswap.testing.__all__)

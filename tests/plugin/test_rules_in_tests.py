@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import hotswap.trace.rules
 from hotswap.codes import CodeTable
 from hotswap.testing import Inconclusive, Trace
 from hotswap.trace.expect import Verdict
-from hotswap.trace.rules import each, event, never, open_trace, sequence
+from hotswap.trace.rules import each, event, load_rules, never, open_trace, sequence
 from support.swap_trace import good_run
 
 TESTS = """
@@ -108,3 +110,38 @@ def test_an_event_of_the_fixtures_is_a_pattern_of_rules(tmp_path: Path) -> None:
     assert each(begun).followed_by(event("SwapEnd", swap=begun["Swap"])).on(open_trace(path))
     first, _ = trace().assert_order(event("SwapBegin", swap=2), event("SwapEnd", swap=(2, 3)))
     assert first.swap == 2
+
+
+def test_the_rules_of_the_readme_hold_and_what_it_names_is_there(tmp_path: Path) -> None:
+    readme = (
+        (Path(__file__).parents[2] / "README.md")
+        .read_text()
+        .partition("## Rules for any trace")[2]
+        .partition("\n## ")[0]
+    )
+    (block,) = re.findall(r"```py\n(.*?)```", readme, re.DOTALL)
+    path = tmp_path / "rules.py"
+    path.write_text(block)
+    known = load_rules(path)
+    etl = good_run().etl()
+    assert len(known.rules) == 6
+    assert [rule.id for rule in known.rules if not rule.on(etl)] == []
+    for name in set(re.findall(r"[`{ (]([a-z_]+)\(", readme)) - {"open_trace", "percentile", "satisfies", "range"}:
+        assert hasattr(hotswap.trace.rules, name) or name in METHODS, name
+
+
+METHODS = {
+    *(
+        "followed_by",
+        "preceded_by",
+        "agrees_with",
+        "at_most",
+        "at_least",
+        "longest",
+        "median",
+        "allow_none",
+        "holds",
+        "on",
+    ),
+    *("between", "during", "after", "before", "from_to"),
+}

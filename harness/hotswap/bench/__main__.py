@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from hotswap.bench import agent, etl, export, machine, report, runtime, swap, transports
+from hotswap.bench import agent, etl, export, machine, report, rules, runtime, swap, transports
 from hotswap.bench.table import Row, show, to_json
 from hotswap.cli.output import Exit, JsonTarget, Terminal
 from hotswap.errors import GuestFault, HotswapError, UsageError
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], tuple[list[Row], dict[str, Any]]]] = {
     "export": export.run,
     "machine": machine.run,
     "report": report.run,
+    "rules": rules.run,
     "runtime": runtime.run,
     "transports": transports.run,
 }

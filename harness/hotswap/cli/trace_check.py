@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from hotswap.trace.rules.load import RulesFile
     from hotswap.trace.rules.rule import Rule
 
-Rules = Annotated[Path, typer.Argument(metavar="RULES", help="A file of rules (Python).", show_default=False)]
+Rules = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RULES", help="A file of rules (Python), or swap: those that come along.", show_default=False
+    ),
+]
 File = Annotated[Path | None, typer.Argument(metavar="FILE", help="An .etl.", show_default=False)]
 
 

@@ -204,8 +204,11 @@ class Trace:
             self._fail(f"{pattern} between {first} and {last}{more}", shown)
         return self._need_whole(f"no {pattern} between {first} and {last}")
 
+    def __rules_view__(self) -> View:
+        return self._view
+
     @cached_property
-    def view(self) -> View:
+    def _view(self) -> View:
         """The trace as the rules of `hotswap.trace.rules` look at it."""
         missing = [Loss.anywhere(self._source.missing)] if self._source.missing else []
         return View(self.table, Evidence.of(self.etl).plus(missing))

@@ -27,7 +27,7 @@ from hotswap.trace.etl import EtlFile
 from hotswap.trace.event_kind import LOST_EVENT_GUID
 from hotswap.trace.framing import BufferFlag, Problem
 from hotswap.trace.modes import MODE_CIRCULAR, MODE_NEW_FILE
-from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask
+from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask, distinct
 from hotswap.trace.source import tables_of
 from hotswap.trace.table import EventTable
 
@@ -82,7 +82,7 @@ class Evidence:
         if cpu is None or all(loss.cpu is None for loss in self.losses):
             return _overlap(*self._merged, low, high)
         hit = np.zeros(len(low), np.bool_)
-        for number in np.unique(cpu).tolist():
+        for number in distinct(cpu).tolist():
             mine = cpu == number
             hit[mine] = _overlap(*_merge(self._of_cpu(number)), low[mine], high[mine])
         return hit
@@ -154,7 +154,7 @@ class _Buffers:
 
 def _losses(etl: EtlFile) -> Iterator[Loss]:
     buffers = _Buffers.of(etl)
-    cpus = np.unique(buffers.cpu)
+    cpus = distinct(buffers.cpu)
     placed = BufferFlag(0)
     for at in np.flatnonzero(buffers.flags & (BufferFlag.EVENTS_LOST | BufferFlag.BUFFER_LOST)).tolist():
         placed |= BufferFlag(int(buffers.flags[at]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotswap.errors import UsageError
+from hotswap.paths import package_data
 from hotswap.trace.rules.rule import Rule
 
 _NAME = "hotswap_rules"
@@ -36,11 +37,12 @@ class RulesFile:
 def load_rules(path: Path | str) -> RulesFile:
     """Run a rules file and collect its rules.
 
-    A rule is what a name of the module stands for, its id that name with hyphens (or what `named` said); so are the
-    rules in a list, tuple or mapping of the module. Names that begin with an underscore do not count. Raises
-    UsageError, with the line, for a file that cannot be run or has no rule.
+    A name without an ending is that of a file that comes along: `swap`. A rule is what a name of the module stands for,
+    its id that name with hyphens (or what `named` said); so are the rules in a list, tuple or mapping of the module.
+    Names that begin with an underscore do not count. Raises UsageError, with the line, for a file that cannot be run or
+    has no rule.
     """
-    path = Path(path)
+    path = _ready(Path(path))
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -71,6 +73,19 @@ def load_rules(path: Path | str) -> RulesFile:
     if not rules:
         raise UsageError(f"{path}:1: there is no rule in it; a rule is a name of the module, like: x = never('Error')")
     return RulesFile(path, tuple(rules.values()), where)
+
+
+def _ready(path: Path) -> Path:
+    """A file of rules that comes with the package, where there is no such path."""
+    if path.suffix or path.exists() or path.name != str(path):
+        return path
+    folder = package_data("rules")
+    known = sorted(one.stem for one in folder.glob("*.py"))
+    if path.name not in known:
+        raise UsageError(
+            f"there is no file {path}, and no rules of that name come along; those that do: {', '.join(known)}"
+        )
+    return folder / f"{path.name}.py"
 
 
 def _rules_in(module: Mapping[str, object]) -> Iterator[tuple[str, str, Rule]]:

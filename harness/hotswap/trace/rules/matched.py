@@ -13,7 +13,7 @@ import numpy as np
 from hotswap.errors import UsageError
 from hotswap.trace.rules.condition import Mask, Resolve, Values, as_mask, value_name
 from hotswap.trace.rules.evidence import Evidence
-from hotswap.trace.rules.order import Ints, Order
+from hotswap.trace.rules.order import Ints, Order, distinct
 from hotswap.trace.rules.pattern import Alternative, Pattern
 from hotswap.trace.rules.span import Span
 from hotswap.trace.schema import Field
@@ -132,7 +132,7 @@ class Matched:
         self.view = view
         self.pattern = pattern
         parts = [part for one in pattern.alternatives for part in self._parts(one, decode)]
-        self.unsure: Ints = np.unique(np.concatenate([np.zeros(0, np.int64), *(unsure for _, _, unsure in parts)]))
+        self.unsure: Ints = distinct(np.concatenate([np.zeros(0, np.int64), *(unsure for _, _, unsure in parts)]))
         self._columns = [columns for columns, _, _ in parts]
         self._chosen = [chosen for _, chosen, _ in parts]
         rows = np.concatenate([np.zeros(0, np.int64), *(columns.rows[chosen] for columns, chosen, _ in parts)])

@@ -103,7 +103,7 @@ class _Picture:
         for number, lane in enumerate(self.lanes):
             y = self.top + _LANE * (number + 0.5)
             yield _line("lane", _LEFT, y, WIDTH - _RIGHT, y)
-            yield _text(16, y + 4, textwrap.shorten(printable(lane), _LABEL_LETTERS, placeholder="…"))
+            yield _text(16, y + 4, _cut(printable(lane), _LABEL_LETTERS))
 
     def _draw_events(self) -> Iterator[str]:
         spots = spread([self._x(row) for row in self.rows], _MARK_GAP, WIDTH - _RIGHT)
@@ -150,15 +150,16 @@ class _Picture:
             name = self.table.kinds[int(self.table.kind[row])].name
             us = int(self.table.ns[row]) / 1000
             line = f"{number:>2} {us:>14,.1f} us  {name}  {fields_text(self.table, row)}"
-            shown = (
-                textwrap.shorten(printable(line), _TEXT_LETTERS, placeholder="…") if len(line) > _TEXT_LETTERS else line
-            )
             wrong = " strong" if row in self.proof.marked else ""
-            yield _text(16, y, f"{'>' if wrong else ' '} {printable(shown)}", f"mono{wrong}")
+            yield _text(16, y, f"{'>' if wrong else ' '} {_cut(printable(line), _TEXT_LETTERS)}", f"mono{wrong}")
             y += _LINE
 
     def _x(self, row: int) -> float:
         return self.place[int(self.table.tick[row])]
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 def _escaped(text: str) -> str:

@@ -17,7 +17,7 @@ from hotswap.trace.rules.answer import Answer, Proof
 from hotswap.trace.rules.evidence import Evidence, Loss
 from hotswap.trace.rules.key import Key, Per, thread
 from hotswap.trace.rules.matched import Matched, View
-from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask
+from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask, distinct
 from hotswap.trace.rules.pattern import Pattern, pattern_of
 from hotswap.trace.rules.scope import Scope
 from hotswap.trace.rules.span import Span
@@ -32,8 +32,7 @@ _MOST_POINTS = 1000
 class HasView(Protocol):
     """What rules can be asked of: `open_trace`, and the trace of a test."""
 
-    @property
-    def view(self) -> View:
+    def __rules_view__(self) -> View:
         """The trace as rules look at it."""
         ...
 
@@ -189,10 +188,11 @@ def view_of(trace: Trace) -> View:
         return View(trace.events, Evidence.of(trace))
     if isinstance(trace, EventTable):
         return View(trace, Evidence.whole(trace))
-    view = getattr(trace, "view", None)
-    if not isinstance(view, View):
+    view = getattr(trace, "__rules_view__", None)
+    if view is None:
         raise UsageError(f"{trace!r} is no trace: give an EtlFile, an EventTable, or what open_trace returns")
-    return view
+    found: View = view()
+    return found
 
 
 def decide(rule: Rule, view: View) -> Answer:
@@ -287,7 +287,7 @@ def _when(view: View, loss: Loss) -> str:
 
 def evidence_for(view: View, matched: Sequence[Matched]) -> Evidence:
     """The evidence for a statement about these events: one that cannot be decoded is as good as lost, at its time."""
-    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.unsure for one in matched)]))
+    rows = distinct(np.concatenate([np.zeros(0, np.int64), *(one.unsure for one in matched)]))
     if not len(rows):
         return view.evidence
     ticks = view.table.tick[rows]

@@ -10,7 +10,7 @@ from hotswap.errors import UsageError
 from hotswap.trace.rules.answer import Proof
 from hotswap.trace.rules.condition import Compare, Condition, Values, value_name
 from hotswap.trace.rules.matched import Matched, View
-from hotswap.trace.rules.order import BEGINNING, Ints, Mask
+from hotswap.trace.rules.order import BEGINNING, Ints, Mask, distinct
 from hotswap.trace.rules.pattern import Latest, Pattern
 from hotswap.trace.rules.rule import Judgement, Rule, at_text, named
 from hotswap.trace.rules.scope import held_fields, members_of, windows_of
@@ -40,7 +40,7 @@ class Satisfies(Rule):
         """One instance an event."""
         matched = view.match(self.pattern, [*(name for name, _ in self.conditions), *held_fields(self.scope)])
         windows = windows_of(view, self.scope)
-        event = np.unique(members_of(view, self.scope, windows, matched).surely().event)
+        event = distinct(members_of(view, self.scope, windows, matched).surely().event)
         failed = np.zeros(len(event), np.bool_)
         low, high = np.ones(len(event), np.int64), np.zeros(len(event), np.int64)
         asked = np.zeros(len(event), np.bool_)

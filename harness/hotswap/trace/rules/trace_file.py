@@ -31,6 +31,9 @@ class TraceFile:
         """The trace as rules look at it."""
         return View(self.etl.events, Evidence.of(self.etl).plus(self._losses))
 
+    def __rules_view__(self) -> View:
+        return self.view
+
     def holds(self, rule: Rule) -> Answer:
         """Ask a rule; the answer is true when it holds, and explains itself when it does not."""
         return rule.answer(self.view)
