@@ -198,12 +198,6 @@ def _runnable_threads() -> Iterator[list[int]]:
         watcher.join()
 
 
-def _cpus() -> int:
-    import os
-
-    return os.cpu_count() or 0
-
-
 # Wake-ups
 
 
