@@ -30,6 +30,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("hostile"), "-O2", main="hostile", more=MORE)
 
 
+@pytest.fixture(scope="module")
+def watched_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flags, library = watching()
+    return build(tmp_path_factory.mktemp("lookups"), *flags, main="hostile", more=MORE, library=library)
+
+
 @pytest.mark.parametrize("what", ["arrays", "starts"])
 def test_what_is_used_is_what_was_checked(program: Path, what: str) -> None:
     counts, said = run(program, what, 4_000)
@@ -37,12 +43,8 @@ def test_what_is_used_is_what_was_checked(program: Path, what: str) -> None:
     assert min(counts["accepted"], counts["changed"]) > 200, said
 
 
-def test_no_lookup_touches_an_extension_that_has_gone_or_takes_its_owner_over_again(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    flags, library = watching()
-    program = build(tmp_path_factory.mktemp("lookups"), *flags, main="hostile", more=MORE, library=library)
-    counts, said = run(program, "lookups", 2000)
+def test_no_lookup_touches_an_extension_that_has_gone_or_takes_its_owner_over_again(watched_program: Path) -> None:
+    counts, said = run(watched_program, "lookups", 2000)
     assert "ThreadSanitizer" not in said, said
     assert counts.get("violations") == 0, said
     assert (counts["accepted"], counts["found"] > 20) == (2000, True), said
@@ -98,10 +100,11 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_of_it_is_seen(tmp_path: Path, name: str) -> None:
+def test_a_defect_of_it_is_seen(tmp_path: Path, program: Path, watched_program: Path, name: str) -> None:
     defect = DEFECTS[name]
-    flags, library = watching() if defect.watched else (("-O1",), "-lpthread")
+    flags, library = watching() if defect.watched else (("-O2",), "-lpthread")
+    base = (watched_program if defect.watched else program).parent
     edit = (defect.file, defect.old, defect.new)
-    program = build(tmp_path, *flags, main="hostile", more=MORE, library=library, edit=edit)
+    program = build(tmp_path, *flags, main="hostile", more=MORE, library=library, edit=edit, base=base)
     _, said = run(program, defect.what, 1_000_000)
     assert defect.says in said, said
