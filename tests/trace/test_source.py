@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hotswap.errors import UsageError
 from hotswap.trace import source
 from hotswap.trace.etl import EtlFile, open_etl
 from hotswap.trace.export import FORMATS, TIMELINES, export_tables, export_timeline
 from hotswap.trace.latency import LatencyCollector
 from hotswap.trace.losses import losses_of
+from hotswap.trace.query import run_query
 from hotswap.trace.schema import EventSchema, Field, InType
 from hotswap.trace.select import Condition, Selection
 from hotswap.trace.source import ChosenEvents, compact, joined, subset
@@ -117,6 +120,19 @@ def test_counts_and_latencies_are_the_same(etl: EtlFile, chosen: Selection) -> N
     small = told()
     with large():
         assert told() == small
+
+
+def test_answers_are_the_same_and_leave_nothing(etl: EtlFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    query = "select row, time, event, Worker, Text, Raw, problem from events order by row"
+    small = run_query(ChosenEvents(etl).numbered, query)
+    with large():
+        big = run_query(ChosenEvents(etl).numbered, query)
+        with pytest.raises(UsageError, match="file system operations are disabled"):
+            run_query(ChosenEvents(etl).numbered, f"copy events to '{tmp_path / 'stolen.csv'}'")
+    assert big == small
+    assert len(small.rows) == len(etl.events)
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.etl"]
 
 
 def test_losses_are_the_same(etl: EtlFile) -> None:

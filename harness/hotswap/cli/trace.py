@@ -10,7 +10,7 @@ import typer
 
 from hotswap.cli.output import JsonTarget, Terminal
 from hotswap.cli.progress import Progress
-from hotswap.cli.trace_select import Formats, Manifests, given_schemas
+from hotswap.cli.trace_select import Formats, Manifests, Share, given_schemas
 from hotswap.errors import UsageError
 from hotswap.trace.printable import printable
 
@@ -53,11 +53,11 @@ def info(
     progress = Progress(Terminal(stderr=True), quiet=quiet, steps=False)
     with progress.live():
         progress(f"reading {file.name}")
-        from hotswap.trace.etl import read_etl
+        from hotswap.trace.etl import open_etl
         from hotswap.trace.info import trace_info
         from hotswap.trace.kinds import name_counts
 
-        etl = read_etl(file, given_schemas(manifest, tmf))
+        etl = open_etl(file, given_schemas(manifest, tmf), Share(progress, f"reading {file.name}"))
         kinds = name_counts(etl.kinds, etl.counts)
         content = trace_info(etl, kinds)
     target.write(content)
@@ -86,9 +86,14 @@ def _print(console: Terminal, etl: EtlFile, kinds: list[KindCount], limit: int) 
     console.print(f"{'lost':<8} {lost or 'nothing'}", style=_LOST if lost else None, markup=False)
     _print_problems(console, etl, limit)
     console.print("\n   events  header      kind", style="dim", markup=False)
-    shown = kinds[:limit] if limit else kinds
+    from hotswap.trace.kinds import names_of
+
+    shown, names = kinds[:limit] if limit else kinds, names_of(etl.kinds)
     for kind in shown:
-        console.print(f"{kind.n:>9}  {kind.header:<10}  {printable(_named(kind))}", markup=False)
+        named = printable(names.get((kind.header, kind.provider, kind.key), kind.provider))
+        # A TraceLogging event is known by its name alone.
+        key = "" if kind.key.startswith("TL:") else f"  {kind.key}"
+        console.print(f"{kind.n:>9}  {kind.header:<10}  {named}{key}".rstrip(), markup=False)
     if len(kinds) > len(shown):
         rest = sum(kind.n for kind in kinds[len(shown) :])
         text = f"… and {rest} events of {len(kinds) - len(shown)} more kinds; --limit 0 shows all"
@@ -140,7 +145,3 @@ def _print_problems(console: Terminal, etl: EtlFile, limit: int) -> None:
         console.print(printable(text), style=_BROKEN, markup=False)
     if len(etl.problems) > len(problems):
         console.print(f"{'':<8} … and {len(etl.problems) - len(problems)} more", style="dim", markup=False)
-
-
-def _named(kind: KindCount) -> str:
-    return kind.key.removeprefix("TL:") if kind.key.startswith("TL:") else f"{kind.provider} {kind.key}".rstrip()

@@ -30,7 +30,7 @@ def parts_of(source: ChosenEvents, head: int, tail: int | None) -> tuple[Iterabl
 
     rest = Rest()
     if tail is None and is_large(source.etl):
-        return _first(source, head or None, rest), rest
+        return _First(source, head or None, rest), rest
     parts = list(source.numbered()) if tail is None else _last(source, tail, rest)
     if tail is None and head:
         ((first, table, rows),) = parts
@@ -39,15 +39,23 @@ def parts_of(source: ChosenEvents, head: int, tail: int | None) -> tuple[Iterabl
     return parts, rest
 
 
-def _first(source: ChosenEvents, most: int | None, rest: Rest) -> Iterator[Part]:
-    """Of a large file, and no more of it than is needed."""
-    for first, table, rows in source.numbered():
-        if most is not None and len(rows) > most:
-            rest.count = None
-            yield first, table, rows[:most]
-            return
-        most = None if most is None else most - len(rows)
-        yield first, table, rows
+@dataclass(frozen=True)
+class _First:
+    """The first events of a large file, of which no more is read than is needed; again with each iteration."""
+
+    source: ChosenEvents
+    most: int | None
+    rest: Rest
+
+    def __iter__(self) -> Iterator[Part]:
+        left = self.most
+        for first, table, rows in self.source.numbered():
+            if left is not None and len(rows) > left:
+                self.rest.count = None
+                yield first, table, rows[:left]
+                return
+            left = None if left is None else left - len(rows)
+            yield first, table, rows
 
 
 def _last(source: ChosenEvents, most: int, rest: Rest) -> list[Part]:

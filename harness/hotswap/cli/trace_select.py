@@ -133,17 +133,18 @@ def open_chosen(file: Path, chosen: Chosen, progress: Progress, *, traced: bool 
     from hotswap.trace.etl import open_etl
     from hotswap.trace.source import ChosenEvents
 
-    selection, share = chosen.selection(), _Share(progress, f"reading {file.name}")
+    selection, share = chosen.selection(), Share(progress, f"reading {file.name}")
     return ChosenEvents(open_etl(file, chosen.schemas(), share), selection, traced, share)
 
 
-class _Share:
+class Share:
     """Tells how much is done, in whole percents: what is done soon anyway needs no number."""
 
     def __init__(self, progress: Progress, what: str) -> None:
         self._progress, self._what, self._told = progress, what, -1
 
     def __call__(self, done: float) -> None:
+        """`done` is 0 to 1."""
         percent = int(100 * done)
         if percent != self._told and percent < 100:
             self._told = percent

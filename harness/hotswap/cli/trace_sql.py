@@ -11,13 +11,14 @@ import typer
 
 from hotswap.cli.output import JsonTarget, Terminal
 from hotswap.cli.trace_select import (
+    Chosen,
     Colour,
     File,
     Formats,
     JsonOption,
     Manifests,
     Quiet,
-    given_schemas,
+    open_chosen,
     progress_of,
     say_what_is_missing,
 )
@@ -59,13 +60,11 @@ def sql(
     targets = JsonTarget(json_), JsonTarget(csv_, "--csv")
     progress = progress_of(quiet)
     with progress.live():
-        progress(f"reading {file.name}")
-        from hotswap.trace.etl import read_etl
+        source = open_chosen(file, Chosen(manifest=manifest, tmf=tmf), progress)
         from hotswap.trace.query import run_query
 
-        etl = read_etl(file, given_schemas(manifest, tmf))
         progress("asking")
-        answer = run_query(etl.events, query)
+        answer = run_query(source.numbered, query)
     rows = [[value.hex() if isinstance(value, bytes) else value for value in row] for row in answer.rows]
     targets[0].write({"schema": 1, "columns": answer.columns, "rows": rows})
     if csv_ is not None:
@@ -79,7 +78,7 @@ def sql(
         terminal.write_lines(_aligned(answer.columns, shown, None if full else _WIDEST))
         if len(shown) < len(rows):
             terminal.write_lines([[(f"… and {len(rows) - len(shown)} more rows; --limit 0 shows all", "2")]])
-    say_what_is_missing(etl)
+    say_what_is_missing(source.etl)
 
 
 def _text(value: Any) -> str:

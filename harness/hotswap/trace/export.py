@@ -99,26 +99,21 @@ def export(table: EventTable, path: Path, kind: str, rows: Rows | None = None) -
 def export_tables(tables: Numbered, path: Path, kind: str) -> int:
     """Write rows in a format of TABLES or LINES and return how many. The file appears whole or not at all.
 
-    Of several tables the columns are those that any of them has: they are gone through twice. Raises LabFault.
+    Raises LabFault.
     """
     with _replacing(path) as stream:
         if kind == LINES:
             return _json_lines(tables, stream)
-        several = list(islice(tables(), 2))
-        if len(several) == 1:
-            whole = _arrow(*several[0])
-            TABLES[kind](whole.schema, iter([whole]), stream)
-            return int(whole.num_rows)
-        schema, counted = _schema(tables), 0
-        del several
+        counted = 0
 
-        def shaped() -> Arrow:
+        def counting(parts: Arrow) -> Arrow:
             nonlocal counted
-            for part in tables():
-                counted += len(part[2])
-                yield _shaped(_arrow(*part), schema)
+            for part in parts:
+                counted += part.num_rows
+                yield part
 
-        TABLES[kind](schema, shaped(), stream)
+        schema, parts = arrow_tables(tables)
+        TABLES[kind](schema, counting(parts), stream)
         return counted
 
 
@@ -186,3 +181,17 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         raise LabFault(f"writing {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def arrow_tables(tables: Numbered) -> tuple[pa.Schema, Arrow]:
+    """The rows that are meant as Arrow tables of one schema (EventTable.to_arrow).
+
+    Of several tables the columns are those that any of them has, for which they are gone through twice.
+    """
+    several = list(islice(tables(), 2))
+    if len(several) == 1:
+        whole = _arrow(*several[0])
+        return whole.schema, iter([whole])
+    del several
+    schema = _schema(tables)
+    return schema, (_shaped(_arrow(*part), schema) for part in tables())

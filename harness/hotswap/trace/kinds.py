@@ -61,3 +61,8 @@ def _key(kind: EventKind) -> str:
         "message": f"message={kind.event_id}",
         "unknown": "",
     }[kind.family]
+
+
+def names_of(kinds: Sequence[EventKind]) -> dict[tuple[str, str, str], str]:
+    """What events are called, `provider/event`, by the header, provider and key of their KindCount."""
+    return {(header_name(kind.header), _provider(kind), _key(kind)): f"{kind.giver}/{kind.name}" for kind in kinds}

@@ -77,7 +77,7 @@ def _groups(table: EventTable, rows: Ints, per: str, chosen: Ints) -> dict[str, 
     if per == "cpu":
         parts: tuple[Ints, ...] = (table.cpu[rows],)
     else:
-        parts = (table.pid[rows], table.tid[rows]) if per == "thread" else (table.pid[rows],)
+        parts = (table.owner_pid[rows], table.owner_tid[rows]) if per == "thread" else (table.owner_pid[rows],)
     keys, first, inverse = np.unique(np.stack(parts), axis=1, return_index=True, return_inverse=True)
     inverse = inverse.reshape(-1)
     order = np.argsort(inverse, kind="stable")
