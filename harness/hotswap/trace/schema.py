@@ -270,5 +270,9 @@ def fixed_dtype(schema: EventSchema, pointer_size: int) -> np.dtype[np.void] | N
 
 def decode_narrow(data: bytes, out_type: int) -> str:
     """Text of single bytes: UTF-8 where the out-type says so, else the ANSI code page 1252."""
-    utf8 = out_type in (OutType.UTF8, OutType.XML, OutType.JSON)
-    return data.decode("utf-8" if utf8 else "cp1252", "replace")
+    return data.decode("utf-8" if is_utf8(out_type) else "cp1252", "replace")
+
+
+def is_utf8(out_type: int) -> bool:
+    """Whether text of single bytes is UTF-8."""
+    return out_type in (OutType.UTF8, OutType.XML, OutType.JSON)

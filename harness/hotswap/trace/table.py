@@ -19,7 +19,8 @@ from hotswap.trace.event_kind import LOG_FILE_HEADER, EventKind
 from hotswap.trace.framing import gather
 from hotswap.trace.items import ItemType, Places, find_items
 from hotswap.trace.owners import Owners, find_owners
-from hotswap.trace.payload import Column, decode_columns, is_columnar, native_order, ragged
+from hotswap.trace.payload import Column, decode_columns
+from hotswap.trace.payload_numpy import ragged
 from hotswap.trace.schema import (
     EventSchema,
     Field,
@@ -27,8 +28,6 @@ from hotswap.trace.schema import (
     MetadataError,
     OutType,
     Shape,
-    fixed_dtype,
-    scalar_dtype,
     unique_names,
 )
 from hotswap.trace.schemas.message import format_message
@@ -316,33 +315,31 @@ class EventTable:
         except MetadataError as error:
             return None, str(error)
 
+    def rows_of(self, index: int) -> NDArray[np.int64]:
+        """The rows of one of `kinds`, in order."""
+        order, ends = self._by_kind
+        return order[ends[index] : ends[index + 1]]
+
+    @cached_property
+    def _by_kind(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All rows kind by kind, and where each kind begins, with the end of the last."""
+        few = len(self.kinds) <= np.iinfo(np.uint16).max
+        # Numbers of 16 bits are sorted in one go over them.
+        order = np.argsort(self.kind.astype(np.uint16) if few else self.kind, kind="stable")
+        counts = np.bincount(self.kind, minlength=len(self.kinds))
+        return order, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
     def _decode_kind(self, index: int) -> Events:
-        kind = self.kinds[index]
-        rows = np.flatnonzero(self.kind == index)
+        kind, rows = self.kinds[index], self.rows_of(index)
         total = len(rows)
         if kind.schema is None:
             return self._select(kind.name, rows, {}, {}, 0)
         described = dict(zip(unique_names(kind.schema.fields), kind.schema.fields, strict=True))
-        dtype = fixed_dtype(kind.schema, kind.pointer_size)
-        if dtype is not None:
-            rows = rows[self.payload_length[rows] >= dtype.itemsize]
-            raw = np.frombuffer(self.data, np.uint8)
-            records = gather(raw, self.payload_offset[rows], dtype)
-            columns: dict[str, Column] = {name: native_order(records[name]) for name in dtype.names or ()}
-            return self._select(kind.name, rows, columns, described, total - len(rows))
-        if is_columnar(kind.schema, kind.pointer_size):
-            offset, length = self.payload_offset[rows], self.payload_length[rows]
-            payloads = decode_columns(self.data, offset, length, kind.schema, kind.pointer_size)
+        offset, length = self.payload_offset[rows], self.payload_length[rows]
+        payloads = decode_columns(self.data, offset, length, kind.schema, kind.pointer_size)
+        if not payloads.whole.all():
             rows = rows[payloads.whole]
-            return self._select(kind.name, rows, payloads.columns, described, total - len(rows))
-        decoded = [(row, self._payload(row, kind)[0]) for row in rows.tolist()]
-        whole = [(row, values) for row, values in decoded if values is not None]
-        columns = {
-            name: _column(item, [values[name] for _, values in whole], kind.pointer_size)
-            for name, item in described.items()
-        }
-        rows = np.array([row for row, _ in whole], np.int64)
-        return self._select(kind.name, rows, columns, described, total - len(whole))
+        return self._select(kind.name, rows, payloads.columns, described, total - len(rows))
 
     def _select(
         self,
@@ -464,13 +461,6 @@ def _objects(values: list[object]) -> NDArray[np.object_]:
     column = np.empty(len(values), object)
     column[:] = values
     return column
-
-
-def _column(described: Field, values: list[object], pointer_size: int) -> NDArray[np.generic]:
-    """Decoded values in the field's own type; objects for what has no fixed size."""
-    if described.shape == Shape.SCALAR and (code := scalar_dtype(described, pointer_size)) is not None:
-        return native_order(np.array(values, code))
-    return _objects(values)
 
 
 def _payload_columns(table: EventTable, taken: set[str]) -> Iterator[tuple[str, pa.Array]]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotswap.errors import LabFault, UsageError
+from hotswap.trace.native.decode import DecodeLibrary
 from hotswap.trace.native.scan import ScanLibrary
 
 CHOICE = "HOTSWAP_ETL_KERNEL"
@@ -63,6 +64,7 @@ class Kernel:
             ]
             self._inflaters[name] = function
         self.scans = ScanLibrary(library)
+        self.payloads = DecodeLibrary(library)
         sources = library["hs_kernel_sources"]
         sources.restype = ctypes.c_char_p
         self.sources: str = sources().decode()

@@ -79,3 +79,16 @@ static inline void hs_copy_match(uint8_t *to, uint64_t offset, uint64_t length)
         }
     }
 }
+
+/* Rows are asked for so many ahead of their turn. */
+#define HS_AHEAD 8
+
+static inline void hs_prefetch(const uint8_t *at)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + 64);
+#else
+    (void)at;
+#endif
+}
