@@ -120,7 +120,7 @@ def test_many_kinds_are_numbered_whatever_room_there_was(library: native.Kernel,
 
 
 def test_events_with_one_hash_are_told_apart(library: native.Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_numpy, "_FACTOR", np.uint64(0))
+    monkeypatch.setattr(scan_numpy, "_FACTORS", np.zeros(512, np.uint64))
     events = [schema_event(i, b"%02d" % (i % 9)) for i in range(40)]
     _, scanner = both(library, [b"".join(each + bytes(-len(each) % 8) for each in events)])
     assert len(scanner.keys) == 9

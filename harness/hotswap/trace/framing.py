@@ -126,5 +126,19 @@ def gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], dtype: np.dtype[
     """Records of `dtype` at any byte offsets of `data`; each must lie inside."""
     if not len(offsets) or not dtype.itemsize:
         return np.zeros(len(offsets), dtype)
-    windows = np.lib.stride_tricks.sliding_window_view(data, dtype.itemsize)
-    return np.ascontiguousarray(windows[offsets]).view(dtype).reshape(-1)
+    return _at_every_byte(data, dtype.itemsize)[offsets].view(dtype)
+
+
+def gather_words(data: NDArray[np.uint8], offsets: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
+    """As many words at each offset: a row for each. Each must lie inside."""
+    if not len(offsets) or not count:
+        return np.zeros((len(offsets), count), np.uint64)
+    if count == 1 and data.ctypes.data % 8 == 0 and not (offsets & 7).any():
+        return data[: len(data) & ~7].view("<u8")[offsets >> 3, None]
+    return _at_every_byte(data, 8 * count)[offsets].view("<u8").reshape(-1, count)
+
+
+def _at_every_byte(data: NDArray[np.uint8], size: int) -> NDArray[np.void]:
+    """What begins at each byte, as one item of `size` bytes: numpy copies items of one size fastest."""
+    shape = (max(len(data) - size + 1, 0),)
+    return np.lib.stride_tricks.as_strided(data[:size].view(f"V{size}"), shape, (1,), writeable=False)

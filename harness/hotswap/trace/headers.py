@@ -30,8 +30,8 @@ def _record(size: int, **fields: tuple[str, int]) -> np.dtype[np.void]:
 
 _COMMON = {"tid": ("<u4", 0x08), "pid": ("<u4", 0x0C), "tick": ("<i8", 0x10)}
 _EVENT = _record(
-    0x38, **_COMMON, low=("<u8", 0x18), high=("<u8", 0x20), descriptor=("<u8", 0x28), level=("u1", 0x2C),
-    opcode=("u1", 0x2D), keyword=("<u8", 0x30),
+    0x38, **_COMMON, flags=("<u2", 4), low=("<u8", 0x18), high=("<u8", 0x20), descriptor=("<u8", 0x28),
+    level=("u1", 0x2C), opcode=("u1", 0x2D), keyword=("<u8", 0x30),
 )  # fmt: skip
 _CLASSIC = _record(
     0x28, **_COMMON, descriptor=("<u4", 4), opcode=("u1", 4), level=("u1", 5), low=("<u8", 0x18), high=("<u8", 0x20)
@@ -99,7 +99,11 @@ class _Reading:
         for word, name in enumerate(("low", "high", "descriptor"), 1):
             self.keys[rows, word] = head[name]
         items = find_items(
-            self.raw, self.offset[rows], self.size[rows], (ItemType.EVENT_SCHEMA_TL, ItemType.PROV_TRAITS)
+            self.raw,
+            self.offset[rows],
+            self.size[rows],
+            (ItemType.EVENT_SCHEMA_TL, ItemType.PROV_TRAITS),
+            head["flags"],
         )
         for place, kind, shift in (
             (self.schema, ItemType.EVENT_SCHEMA_TL, 16),

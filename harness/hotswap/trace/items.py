@@ -9,9 +9,11 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from hotswap.trace.framing import EVENT_HEADER_SIZE, gather
+from hotswap.trace.framing import EVENT_HEADER_SIZE, gather, gather_words
 
-_ITEM = np.dtype([("size", "<u2"), ("type", "<u2"), ("linkage", "<u2"), ("length", "<u2")])
+_ITEM = 8
+"""Bytes in front of an item's data, as one word: its size, type, linkage and length of data, 16 bits each."""
+_LINKAGE = 1 << 32
 _FLAGS = np.dtype({"names": ["flags"], "formats": ["<u2"], "offsets": [4], "itemsize": 8})
 _EXTENDED_INFO = 1
 
@@ -60,27 +62,38 @@ class Items:
 
 
 def find_items(
-    raw: NDArray[np.uint8], offset: NDArray[np.int64], size: NDArray[np.int64], wanted: Collection[int]
+    raw: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    size: NDArray[np.int64],
+    wanted: Collection[int],
+    flags: NDArray[np.uint16] | None = None,
 ) -> Items:
-    """Follow the items of EVENT_HEADER events in lockstep, one item of each event per step."""
+    """Follow the items of EVENT_HEADER events in lockstep, one item of each event per step. `flags` are those of the
+    headers, if they are known."""
     count = len(offset)
     places = {kind: Places(np.zeros(count, np.int64), np.zeros(count, np.int64)) for kind in wanted}
-    cursor, end = offset + EVENT_HEADER_SIZE, offset + size
-    bad = np.zeros(count, np.bool_)
-    live = np.flatnonzero(gather(raw, offset, _FLAGS)["flags"] & _EXTENDED_INFO)
+    ends, bad = offset + EVENT_HEADER_SIZE, np.zeros(count, np.bool_)
+    flags = gather(raw, offset, _FLAGS)["flags"] if flags is None else flags
+    live = np.flatnonzero(flags & _EXTENDED_INFO)
+    at, end = ends[live], offset[live] + size[live]
     while len(live):
-        fits = cursor[live] + 8 <= end[live]
-        bad[live[~fits]] = True
-        live = live[fits]
-        at = cursor[live]
-        head = gather(raw, at, _ITEM)
-        total, length = head["size"].astype(np.int64), head["length"].astype(np.int64)
-        whole = (total >= 8 + length) & (at + total <= end[live])
-        bad[live[~whole]] = True
+        fit = at + _ITEM <= end
+        head = gather_words(raw, at if fit.all() else np.where(fit, at, offset[live]), 1)[:, 0].view(np.int64)
+        total, length = head & 0xFFFF, (head >> 48) & 0xFFFF
+        whole = fit & (total >= _ITEM + length) & (at + total <= end)
+        if not whole.all():
+            ends[live[~whole]], bad[live[~whole]] = at[~whole], True
+            live, at, end, head, total, length = (part[whole] for part in (live, at, end, head, total, length))
+        found = (head >> 16) & 0xFFFF
         for kind, place in places.items():
-            hit = whole & (head["type"] == kind)
-            place.offset[live[hit]] = at[hit] + 8
-            place.length[live[hit]] = length[hit]
-        cursor[live[whole]] += total[whole]
-        live = live[whole & (head["linkage"] & 1 == 1)]
-    return Items(places, cursor, bad)
+            hit = found == kind
+            if hit.all():
+                place.offset[live], place.length[live] = at + _ITEM, length
+            elif hit.any():
+                place.offset[live[hit]], place.length[live[hit]] = at[hit] + _ITEM, length[hit]
+        at = at + total
+        more = head & _LINKAGE != 0
+        if not more.all():
+            ends[live[~more]] = at[~more]
+            live, at, end = live[more], at[more], end[more]
+    return Items(places, ends, bad)

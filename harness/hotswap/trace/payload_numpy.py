@@ -29,7 +29,7 @@ from hotswap.trace.columns import (
     joined,
 )
 from hotswap.trace.decode import MOST_AUTHORITIES, decode_payload, until_nul
-from hotswap.trace.framing import gather
+from hotswap.trace.framing import gather, gather_words
 from hotswap.trace.plan import Group, Leaf, Many, Op, Plan, Size, Text
 from hotswap.trace.schema import MetadataError
 
@@ -272,10 +272,10 @@ def native(column: NDArray[np.generic]) -> NDArray[np.generic]:
 def _data(node: np.void, state: _State, *, text: bool) -> pa.Array:
     """A text or binary data."""
     at, size = _SIZES[Size(int(node["how"]))](node, state)
+    if text:
+        return _texts(state, at, size, Text(int(node["text"])), ends_at_nul=bool(node["ends_at_nul"]))
     values, begins = ragged(state.raw, at, size)
-    if not text:
-        return arrow_data(begins.astype(np.int32), values, text=False)
-    return _texts(values, begins, Text(int(node["text"])), ends_at_nul=bool(node["ends_at_nul"]))
+    return arrow_data(begins.astype(np.int32), values, text=False)
 
 
 _Place: TypeAlias = "tuple[Ints, Ints]"
@@ -294,19 +294,22 @@ def _to_nul(node: np.void, state: _State) -> _Place:
 def _find_nul(state: _State, width: int) -> Ints:
     """Where the first NUL at or after each cursor is, in whole units from there; -1 where there is none."""
     found = np.full(len(state.cursor), -1, np.int64)
-    live = np.flatnonzero(state.whole)
-    if not len(live):
-        return found
-    low, high = int(state.cursor[live].min()), int(state.end[live].max())
-    for parity in range(width):
-        mine = live[(state.cursor[live] - low) % width == parity]
-        units = state.raw[low + parity : low + parity + (high - low - parity) // width * width]
-        nul = np.flatnonzero(units.view(f"<u{width}") == 0) * width + low + parity
-        if not len(mine) or not len(nul):
-            continue
-        place = np.searchsorted(nul, state.cursor[mine])
-        there = place < len(nul)
-        found[mine[there]] = nul[place[there]]
+    live = np.flatnonzero(state.whole & (state.left >= width))
+    at, end = state.cursor[live], state.end[live]
+    ones, tops = _UNITS[width]
+    while len(live):
+        words = padded_words(state.raw, at)
+        # Below the first unit of 0 nothing borrows, so the lowest bit that is left is that unit's.
+        zero = (words - ones) & ~words & tops
+        hit = np.flatnonzero(zero)
+        if len(hit):
+            lowest = zero[hit] & -zero[hit].view(np.int64).view(np.uint64)
+            place = at[hit] + np.log2(lowest.astype(np.float64)).astype(np.int64) // 8 // width * width
+            there = place + width <= end[hit]
+            found[live[hit[there]]] = place[there]
+        at = at + 8
+        more = (zero == 0) & (at + width <= end)
+        live, at, end = live[more], at[more], end[more]
     return found
 
 
@@ -361,45 +364,107 @@ _SIZES: dict[Size, Callable[[np.void, _State], _Place]] = {
 }
 
 
+def padded_words(raw: NDArray[np.uint8], at: Ints) -> NDArray[np.uint64]:
+    """The word at each place; behind the end of `raw` there are zeros."""
+    inside = len(raw) - 8
+    if inside >= 0 and int(at.max(initial=0)) <= inside:
+        return gather_words(raw, at, 1)[:, 0]
+    tail = np.zeros(16, np.uint8)
+    rest = raw[max(inside, 0) :]
+    tail[: len(rest)] = rest
+    words = np.zeros(len(at), np.uint64)
+    early = at <= inside
+    words[early] = gather_words(raw, at[early], 1)[:, 0]
+    words[~early] = gather_words(tail, np.minimum(at[~early] - max(inside, 0), 8), 1)[:, 0]
+    return words
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The bytes of rows as words, each row from a word of its own on. `valid` says how many of a word's bytes are the
+    row's; the others are zeros."""
+
+    words: NDArray[np.uint64]
+    valid: Ints
+    row: Ints
+
+
+def _words_of(raw: NDArray[np.uint8], at: Ints, size: Ints) -> _Words:
+    count = (size + 7) >> 3
+    row = np.repeat(np.arange(len(size)), count)
+    step = 8 * (np.arange(len(row)) - (np.cumsum(count) - count)[row])
+    words, valid = padded_words(raw, at[row] + step), np.minimum(size[row] - step, 8)
+    partial = np.flatnonzero(valid < 8)
+    words[partial] &= (np.uint64(1) << (8 * valid[partial]).astype(np.uint64)) - np.uint64(1)
+    return _Words(words, valid, row)
+
+
+def _kept(words: NDArray[np.uint64] | NDArray[np.uint32], valid: Ints) -> NDArray[np.uint8]:
+    """The first `valid` bytes of each word."""
+    data = words.view(np.uint8)
+    full = words.dtype.itemsize
+    if (valid == full).all():
+        return data
+    return data[_FIRST[full][valid].view(np.bool_)]
+
+
 def ragged(raw: NDArray[np.uint8], at: Ints, size: Ints) -> tuple[NDArray[np.uint8], Ints]:
     """The bytes of all rows one after the other, and where each begins, with the end of the last."""
     begins = np.concatenate([np.zeros(1, np.int64), np.cumsum(size)])
-    places = np.repeat(at - begins[:-1], size) + np.arange(begins[-1])
-    return raw[places], begins
+    found = _words_of(raw, at, size)
+    return _kept(found.words, found.valid), begins
 
 
-def _texts(values: NDArray[np.uint8], begins: Ints, kind: Text, *, ends_at_nul: bool) -> pa.Array:
+def _texts(state: _State, at: Ints, size: Ints, kind: Text, *, ends_at_nul: bool) -> pa.Array:
     """Texts in UTF-8: those that are ASCII throughout all at once, the others one by one."""
-    size, width = np.diff(begins), 2 if kind == Text.WIDE else 1
-    special = np.zeros(len(values) + 1, np.int64)
-    if width == 1:
-        odd = values >= 0x80
-    else:
-        # The first byte of a unit is the low one; units begin where the row does.
-        low = (np.arange(len(values)) - np.repeat(begins[:-1], size)) % 2 == 0
-        odd = np.where(low, values >= 0x80, values != 0)
+    width = 2 if kind == Text.WIDE else 1
+    found = _words_of(state.raw, at, size)
+    words, valid = found.words, found.valid
+    ones, tops = _UNITS[width]
+    odd = words & _NOT_ASCII[width] != 0
     if ends_at_nul:
-        odd |= (values == 0) & (low if width == 2 else True)
-    np.cumsum(odd, out=special[1:])
-    slow = (special[begins[1:]] > special[begins[:-1]]) | (size % width != 0)
+        # Zeros that are none of the text's are no NUL.
+        filled = words | ~_BYTES[valid]
+        odd |= (filled - ones) & ~filled & tops != 0
+    slow = size % width != 0
+    if odd.any():
+        slow[found.row[odd]] = True
+    kept = np.where(slow, 0, size // width)
+    if slow.any():
+        chosen = ~slow[found.row]
+        words, valid = words[chosen], valid[chosen]
     if width == 2:
-        narrow, kept = values[low & ~np.repeat(slow, size)], np.where(slow, 0, size // 2)
+        words = words | words >> np.uint64(8)
+        packed = (words & np.uint64(0xFFFF)) | (words >> np.uint64(16) & np.uint64(0xFFFF0000))
+        data = _kept(packed.astype(np.uint32), valid >> 1)
     else:
-        narrow, kept = values[~np.repeat(slow, size)] if slow.any() else values, np.where(slow, 0, size)
+        data = _kept(words, valid)
     offsets = np.zeros(len(size) + 1, np.int32)
     np.cumsum(kept, out=offsets[1:])
-    fast = arrow_data(offsets, np.ascontiguousarray(narrow), text=True)
+    fast = arrow_data(offsets, data, text=True)
     if not slow.any():
         return fast
     rows = np.flatnonzero(slow)
     parts = []
-    for row in rows.tolist():
-        part = values[begins[row] : begins[row + 1]].tobytes()
-        part = until_nul(part, width) if ends_at_nul else part
-        parts.append(part.decode(_CODECS[kind], "replace"))
+    for begin, length in zip(at[rows].tolist(), size[rows].tolist(), strict=True):
+        part = state.raw[begin : begin + length].tobytes()
+        parts.append((until_nul(part, width) if ends_at_nul else part).decode(_CODECS[kind], "replace"))
     index = np.arange(len(size))
     index[rows] = len(size) + np.arange(len(rows))
     return pa.concat_arrays([fast, pa.array(parts, pa.string())]).take(pa.array(index))
 
 
+_UNITS = {
+    1: (np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)),
+    2: (np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)),
+}
+"""By width: a word of units of 1, and the highest bit of each unit."""
+_NOT_ASCII = {1: np.uint64(0x8080808080808080), 2: np.uint64(0xFF80FF80FF80FF80)}
+_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
+"""The first bytes of a word, by their number."""
+_FIRST: dict[int, NDArray[np.unsignedinteger]] = {
+    8: np.array([0x0101010101010101 & ((1 << 8 * count) - 1) for count in range(9)], np.uint64),
+    4: np.array([0x01010101 & ((1 << 8 * count) - 1) for count in range(5)], np.uint32),
+}
+"""The same as truth values."""
 _CODECS = {Text.WIDE: "utf-16-le", Text.ANSI: "cp1252", Text.UTF8: "utf-8"}

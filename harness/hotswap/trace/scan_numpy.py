@@ -7,15 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hotswap.trace.framing import gather_words
 from hotswap.trace.headers import Headers, read_headers
 from hotswap.trace.heads import FACTS_DTYPE, SAMPLES, HeadFlag, Keep, Scanned
 from hotswap.trace.items import Places
 from hotswap.trace.kind_keys import teaches
 from hotswap.trace.walk import Walked, walk
 
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS = np.random.default_rng(0).integers(1, 1 << 63, 512, np.uint64) * np.uint64(2) + np.uint64(1)
+"""One for each word of a key."""
 _ROWS = 1 << 16
 """As many keys are compared at a time."""
+_BUFFERS = 512
+"""As many are walked at a time: wide enough for a step to be worth it, and what is read of them stays in the caches."""
 _FEW = 64
 """As many kinds are told apart one by one; for more, hashes are sorted."""
 
@@ -61,15 +65,34 @@ class NumpyScanner:
         counting: bool = True,
     ) -> Scanned:
         """See Scanner."""
+        parts = [
+            self._scan(raw, begin[at : at + _BUFFERS], end[at : at + _BUFFERS], at, fallback, keep, counting)
+            for at in range(0, max(len(begin), 1), _BUFFERS)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return Scanned(np.concatenate([part.facts for part in parts]), np.concatenate([part.heads for part in parts]))
+
+    def _scan(
+        self,
+        raw: NDArray[np.uint8],
+        begin: NDArray[np.int64],
+        end: NDArray[np.int64],
+        before: int,
+        fallback: int,
+        keep: Keep,
+        counting: bool,
+    ) -> Scanned:
+        """Some buffers; `before` come before them."""
         walked = walk(raw, begin, np.minimum(end, len(raw)))
         headers = read_headers(raw, walked)
         heads = headers.heads
-        heads["buffer"] = np.repeat(np.arange(len(begin), dtype=np.uint32), walked.counts)
+        heads["buffer"] = np.repeat(np.arange(before, before + len(begin), dtype=np.uint32), walked.counts)
         for start in range(0, len(heads), _ROWS):
             rows = slice(start, start + _ROWS)
             heads["kind"][rows] = self._number(raw, headers, rows)
         own = _carry_times(heads, fallback)
-        facts = _facts(walked, heads, own)
+        facts = _facts(walked, heads, own, before)
         kept = self._kept(heads["kind"], keep)
         if counting:
             empty = heads["payload"] == heads["size"]
@@ -86,7 +109,7 @@ class NumpyScanner:
             parts = [keys[mine, 1:]]
             for place, size in ((headers.schema, shape >> 16 & 0xFFFF), (headers.traits, shape >> 32 & 0xFFFF)):
                 if size:
-                    parts.append(_gather_words(raw, place.offset[rows][mine], size))
+                    parts.append(_gather_masked(raw, place.offset[rows][mine], size))
             for first, same in _distinct(np.concatenate(parts, axis=1)):
                 row = int(mine[first])
                 key = [keys[row].tobytes(), *(_bytes_at(raw, place, rows.start + row) for place in
@@ -131,12 +154,11 @@ def _bytes_at(raw: NDArray[np.uint8], places: Places, row: int) -> bytes:
     return raw[at : at + int(places.length[row])].tobytes()
 
 
-def _gather_words(raw: NDArray[np.uint8], offset: NDArray[np.int64], size: int) -> NDArray[np.uint64]:
+def _gather_masked(raw: NDArray[np.uint8], offset: NDArray[np.int64], size: int) -> NDArray[np.uint64]:
     """`size` bytes from each offset, as words of which the last one ends with zeros."""
     count = -(-size // 8)
-    whole = raw[: len(raw) & ~7]
-    if not (offset & 7).any() and raw.ctypes.data % 8 == 0 and int(offset.max()) + 8 * count <= len(whole):
-        words: NDArray[np.uint64] = np.lib.stride_tricks.sliding_window_view(whole.view(np.uint64), count)[offset >> 3]
+    if int(offset.max()) + 8 * count <= len(raw):
+        words = gather_words(raw, offset, count)
         if size % 8:
             words[:, -1] &= np.uint64((1 << 8 * (size % 8)) - 1)
         return words
@@ -146,17 +168,15 @@ def _gather_words(raw: NDArray[np.uint8], offset: NDArray[np.int64], size: int) 
 
 
 def _distinct(keys: NDArray[np.uint64]) -> list[tuple[int, NDArray[np.int64]]]:
-    """Rows that are equal: the first of each kind, and all. They are compared whole, not by a hash."""
-    hashed = np.zeros(len(keys), np.uint64)
-    for column in keys.T:
-        hashed = (hashed ^ column) * _FACTOR
-        hashed ^= hashed >> np.uint64(32)
+    """Rows that are equal: the first of each kind, and all. They are compared whole; a sum says which with which."""
+    hashed = keys @ _FACTORS[: keys.shape[1]] if keys.shape[1] <= len(_FACTORS) else keys.sum(axis=1)
     found: list[tuple[int, NDArray[np.int64]]] = []
     left = np.arange(len(keys))
     while len(left) and len(found) < _FEW:
         mine = hashed[left] == hashed[left[0]]
         same = left if mine.all() else left[mine]
-        if not (keys[same] == keys[same[0]]).all():
+        rows = keys if len(same) == len(keys) else keys[same]
+        if not (rows == keys[same[0]]).all():
             break  # different keys with one hash: damage can be made so, chance does not make it
         found.append((int(same[0]), same))
         left = left[~mine]
@@ -185,7 +205,7 @@ def _carry_times(heads: NDArray[np.void], fallback: int) -> NDArray[np.int64]:
     return own
 
 
-def _facts(walked: Walked, heads: NDArray[np.void], own: NDArray[np.int64]) -> NDArray[np.void]:
+def _facts(walked: Walked, heads: NDArray[np.void], own: NDArray[np.int64], before: int) -> NDArray[np.void]:
     facts = np.zeros(len(walked.counts), FACTS_DTYPE)
     facts["count"] = walked.counts
     for name in ("stop", "stop_at", "stop_type", "stop_size"):
@@ -205,7 +225,7 @@ def _facts(walked: Walked, heads: NDArray[np.void], own: NDArray[np.int64]) -> N
     facts["inversions"][full] = np.add.reduceat(back, starts)
     bad = np.flatnonzero(heads["flags"] & HeadFlag.BAD)
     if len(bad):
-        buffer = heads["buffer"][bad]
+        buffer = heads["buffer"][bad] - before
         hit, first = np.unique(buffer, return_index=True)
         facts["bad"] = np.bincount(buffer, minlength=len(facts))
         facts["bad_at"][hit] = heads["offset"][bad[first]]
