@@ -42,7 +42,7 @@ _ARTIFACT = re.compile(r"Test unit written to (\S+)")
 _SUMMARY = re.compile(r"^SUMMARY: (.*)", re.MULTILINE)
 _PACKAGE = "libclang-rt-14-dev"
 _SELECT = {Compression.LZNT1: 0, Compression.XPRESS: 1, Compression.XPRESS_HUFFMAN: 2}
-_SCAN = 3
+_SCAN, _DECODE = 3, 4
 
 
 @dataclass(slots=True)
@@ -96,10 +96,10 @@ def build(kernel: Path = native.FOLDER) -> Path:
 
 
 def write_seeds(samples: list[Sample], folder: Path) -> int:
-    """Inputs to begin with: compressed streams of each kind, and buffers of the samples; returns how many."""
+    """Inputs to begin with: compressed streams of each kind, buffers and payloads of the samples; returns how many."""
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    for seed in (*_streams(samples), *_buffers(samples)):
+    for seed in (*_streams(samples), *_buffers(samples), *_payloads(samples)):
         (folder / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
         count += 1
     return count
@@ -141,6 +141,16 @@ def _buffers(samples: list[Sample]) -> Iterator[bytes]:
             choices = chance.randrange(32)
             arguments = struct.pack("<B5H2H", choices, *ends, chance.randrange(65536), chance.randrange(65536))
             yield bytes([_SCAN]) + arguments + bytes(piece)
+
+
+def _payloads(samples: list[Sample]) -> Iterator[bytes]:
+    chance = random.Random(3)
+    for sample in samples:
+        table = parse_etl(sample.data).events
+        for _ in range(6):
+            plan, first = chance.randbytes(chance.randrange(8, 40)), chance.randrange(len(table))
+            rows = b"".join(table.payload(row) for row in range(first, min(first + 4, len(table))))
+            yield bytes([_DECODE, len(plan)]) + plan + rows[:_PIECE]
 
 
 def run_fuzzer(

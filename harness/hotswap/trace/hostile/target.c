@@ -3,6 +3,7 @@
  * rest is its data. Every buffer is exactly as large as the caller says, so that the address sanitizer sees one byte too many;
  * what the functions promise of their results is checked here. A test compares this file with the functions that there are.
  */
+#include "decode.c"
 #include "order.c"
 #include "scan.c"
 
@@ -196,13 +197,167 @@ static void fuzz_scan(const uint8_t *data, size_t bytes)
     free(kinds.slots);
 }
 
+#define NODES 12
+#define COLUMNS (2 * NODES)
+#define ROWS 4
+
+/* A plan as plan.py makes them, of whatever the input says. */
+typedef struct PLAN {
+    HS_NODE nodes[NODES];
+    uint64_t sizes[COLUMNS]; /* of a value; 0: texts, data or a list */
+    uint8_t lists[COLUMNS];
+    uint32_t node_count;
+    uint32_t column_count;
+    int32_t registers;
+    int32_t visible[NODES]; /* registers of fields before, of this struct and of those around it */
+    unsigned visible_count;
+    const uint8_t *said;
+    uint32_t left;
+} PLAN;
+
+static unsigned next_choice(PLAN *plan, unsigned among)
+{
+    if (plan->left == 0) {
+        return 0;
+    }
+    plan->left--;
+    return *plan->said++ % among;
+}
+
+static int32_t new_column(PLAN *plan, uint64_t size, int is_list)
+{
+    plan->sizes[plan->column_count] = size;
+    plan->lists[plan->column_count] = (uint8_t)is_list;
+    return (int32_t)plan->column_count++;
+}
+
+static void make_fields(PLAN *plan, unsigned depth);
+
+static void make_field(PLAN *plan, unsigned depth)
+{
+    static const uint8_t SIZES[] = { 1, 2, 4, 8, 16, 3 };
+    static const uint8_t PLAIN[] = { HsOne, HsOne, HsOne, HsConstant, HsPrefixed, HsRest, HsCounted };
+    uint32_t at = plan->node_count++;
+    HS_NODE *node = &plan->nodes[at];
+    unsigned op = next_choice(plan, 8);
+
+    memset(node, 0, sizeof(*node));
+    node->list = node->column = node->to = node->count_from = node->length_from = -1;
+    node->op = op == 0 && depth < 3 ? HsStruct : op == 1 ? HsNever : op < 5 ? HsFixed : HsData;
+    node->many = PLAIN[next_choice(plan, sizeof(PLAIN))];
+    if (node->many == HsCounted && plan->visible_count == 0) {
+        node->many = HsOne;
+    }
+    node->count = next_choice(plan, 5);
+    if (node->many == HsCounted) {
+        node->count_from = plan->visible[next_choice(plan, plan->visible_count)];
+    }
+    if (node->many != HsOne) {
+        node->list = new_column(plan, 0, 1);
+    }
+    if (node->op == HsStruct) {
+        unsigned around = plan->visible_count;
+
+        make_fields(plan, depth + 1);
+        plan->visible_count = around;
+    } else if (node->op == HsFixed) {
+        node->size = SIZES[next_choice(plan, sizeof(SIZES))];
+        node->swap = node->size == 2 && next_choice(plan, 2);
+        node->is_signed = (uint8_t)next_choice(plan, 2);
+        node->column = new_column(plan, node->size, 0);
+        if (node->many == HsOne && node->size <= 8 && node->size != 3 && next_choice(plan, 2)) {
+            node->to = plan->visible[plan->visible_count++] = plan->registers++;
+        }
+    } else {
+        node->how = (uint8_t)next_choice(plan, HsWbemSid + 1);
+        node->text = (uint8_t)next_choice(plan, HsUtf8 + 1);
+        node->width = node->text == HsWide ? 2 : 1;
+        node->ends_at_nul = (uint8_t)next_choice(plan, 2);
+        node->size = node->how == HsWbemSid ? 16 : next_choice(plan, 5);
+        if (node->how == HsLengthFrom && plan->visible_count == 0) {
+            node->how = HsAllLeft;
+        }
+        if (node->how == HsLengthFrom) {
+            node->length_from = plan->visible[next_choice(plan, plan->visible_count)];
+        }
+        node->column = new_column(plan, 0, 0);
+    }
+    node->next = plan->node_count;
+}
+
+/* Neighbours of fixed size are a run. */
+static void make_fields(PLAN *plan, unsigned depth)
+{
+    unsigned count = next_choice(plan, 5);
+    HS_NODE *run = NULL;
+
+    for (; count != 0 && plan->node_count < NODES; count--) {
+        HS_NODE *node = &plan->nodes[plan->node_count];
+
+        make_field(plan, depth);
+        if (node->op == HsFixed && node->many == HsOne && node->to < 0) {
+            run = run == NULL ? node : run;
+            run->run += node->size;
+        } else {
+            run = NULL;
+        }
+    }
+}
+
+/* Arguments: how many bytes make the plan, then these; the rest is cut into the payloads of some rows. */
+static void fuzz_decode(const uint8_t *data, size_t bytes)
+{
+    PLAN plan = { .node_count = 0 };
+    HS_COLUMN columns[COLUMNS] = { { NULL, NULL, 0, 0 } };
+    HS_COLUMN measured[COLUMNS];
+    HS_COLUMN saved[COLUMNS];
+    int64_t registers[NODES + 1] = { 0 };
+    int64_t offset[ROWS];
+    int64_t length[ROWS];
+    uint8_t whole[ROWS];
+    HS_PAYLOADS rows = { NULL, offset, length, ROWS };
+    uint64_t found = 0;
+    uint32_t i;
+
+    if (bytes == 0 || bytes - 1 < data[0]) {
+        return;
+    }
+    plan.said = data + 1;
+    plan.left = data[0];
+    rows.data = data + 1 + data[0];
+    bytes -= 1 + (size_t)data[0];
+    make_fields(&plan, 0);
+    check(plan.node_count <= NODES && plan.column_count <= COLUMNS);
+    for (i = 0; i < ROWS; i++) {
+        offset[i] = (int64_t)(bytes / ROWS * i);
+        length[i] = (int64_t)(i + 1 < ROWS ? bytes / ROWS : bytes - (size_t)offset[i]);
+    }
+    found = hs_measure(&rows, plan.nodes, plan.node_count, columns, plan.column_count, saved, registers, whole);
+    check(found <= ROWS);
+    memcpy(measured, columns, sizeof(columns));
+    for (i = 0; i < plan.column_count; i++) {
+        uint64_t size = plan.sizes[i];
+
+        columns[i].values = grown(NULL, 0, size != 0 ? columns[i].count * size : plan.lists[i] ? 0 : columns[i].bytes, 0);
+        columns[i].offsets = grown(NULL, 0, (columns[i].count + 1) * sizeof(int32_t), 0);
+        columns[i].count = columns[i].bytes = 0;
+    }
+    hs_fill(&rows, plan.nodes, plan.node_count, columns, registers, whole);
+    for (i = 0; i < plan.column_count; i++) {
+        check(columns[i].count == measured[i].count && columns[i].bytes == measured[i].bytes);
+        check(plan.sizes[i] != 0 || (uint64_t)columns[i].offsets[columns[i].count] == columns[i].bytes);
+        free(columns[i].values);
+        free(columns[i].offsets);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     if (bytes == 0) {
         return 0;
     }
     check(hs_kernel_sources() != NULL);
-    switch (data[0] & 3) {
+    switch (data[0] % 5) {
     case 0:
         fuzz_inflate(hs_inflate_lznt1, data + 1, bytes - 1);
         break;
@@ -212,8 +367,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     case 2:
         fuzz_inflate(hs_inflate_huffman, data + 1, bytes - 1);
         break;
-    default:
+    case 3:
         fuzz_scan(data + 1, bytes - 1);
+        break;
+    default:
+        fuzz_decode(data + 1, bytes - 1);
         break;
     }
     return 0;
