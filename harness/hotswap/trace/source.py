@@ -11,7 +11,7 @@ import numpy as np
 from hotswap.trace.chunks import CHUNK_BUFFERS
 from hotswap.trace.etl import EtlFile
 from hotswap.trace.owners import Owners
-from hotswap.trace.payload import ragged
+from hotswap.trace.payload_numpy import ragged
 from hotswap.trace.select import Rows, Selection
 from hotswap.trace.table import EventTable
 
