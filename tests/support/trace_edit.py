@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,7 +83,11 @@ class TraceEdit:
             taken, tick=tick, tid=tid, ns=clock.nanoseconds(tick), filetime=clock.filetimes(tick), offset=offset,
             payload_offset=payload, data=bytes(data), _decoded={},
         )  # fmt: skip
-        return dataclasses.replace(self.etl, events=changed.take(order))
+        result = copy.copy(self.etl)
+        # What the file says as a whole stays, and is known already; these are its events now.
+        assert result.index.events == len(table)
+        result.__dict__["events"] = changed.take(order)
+        return result
 
 
 @dataclass(frozen=True)
