@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hotswap.trace.writer.arrow import arrow_batch
 from hotswap.trace.writer.batch import Batch
-from hotswap.trace.writer.file import EtlWriter, append_etl, build_etl, write_etl
+from hotswap.trace.writer.file import EtlWriter
 from hotswap.trace.writer.records import event_info_row, manifest_rows, map_info_row
 from hotswap.trace.writer.rows import (
     ClassicRow,
@@ -24,6 +24,7 @@ from hotswap.trace.writer.rows import (
 )
 from hotswap.trace.writer.session import Layout, Session
 from hotswap.trace.writer.table import table_batch
+from hotswap.trace.writer.whole import append_etl, build_etl, write_etl
 
 __all__ = [
     "Batch",
