@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hotswap.errors import UsageError
 from hotswap.trace.clock import ClockType
 from hotswap.trace.compression import Compression
+from hotswap.trace.decode import decode_payload
 from hotswap.trace.etl import EtlFile, parse_etl, read_etl
 from hotswap.trace.framing import BufferFlag, HeaderType
 from hotswap.trace.modes import (
@@ -25,6 +26,7 @@ from hotswap.trace.modes import (
     MODE_NO_PER_PROCESSOR,
     MODE_PREALLOCATE,
 )
+from hotswap.trace.schema import EventSchema, Field, InType, Shape
 from hotswap.trace.writer import (
     EtlWriter,
     EventRow,
@@ -132,6 +134,36 @@ def test_what_is_written_is_read(
     for cpu in range(3):
         assert [data for at, data in found if at == cpu] == [row.encode() for row in rows if row.cpu == cpu]
     assert (etl.header.pointer_size, etl.header.processors) == (pointer_size, 3)
+
+
+EVERY_VALUE: dict[InType, object] = {
+    InType.UNICODESTRING: "wide ä中𝄞", InType.ANSISTRING: "narrow ä", InType.INT8: -128, InType.UINT8: 255,
+    InType.INT16: -32768, InType.UINT16: 65535, InType.INT32: -(2**31), InType.UINT32: 2**32 - 1,
+    InType.INT64: -(2**63), InType.UINT64: 2**64 - 1, InType.FLOAT: 1.5, InType.DOUBLE: -2.25, InType.BOOL32: 1,
+    InType.BINARY: b"binary", InType.GUID: bytes(range(16)), InType.POINTER: 0xFFFF0000, InType.FILETIME: FILETIME,
+    InType.SYSTEMTIME: bytes(range(16)), InType.SID: bytes([1, 2, 0, 0, 0, 0, 0, 5]) + bytes(8),
+    InType.HEXINT32: 0xC0000001, InType.HEXINT64: 2**63, InType.COUNTEDSTRING: "counted ä",
+    InType.COUNTEDANSISTRING: "counted narrow", InType.COUNTEDBINARY: b"",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pointer_size", [4, 8])
+@pytest.mark.parametrize("shape", [Shape.SCALAR, Shape.CONSTANT, Shape.VARIABLE])
+def test_every_in_type_of_trace_logging_comes_back(pointer_size: int, shape: Shape) -> None:
+    """Alone, in arrays, and in an array of structs that have a struct in them."""
+    assert set(EVERY_VALUE) == {kind for kind in InType if kind < 300} - {InType.STRUCT}
+    kinds = [kind for kind in EVERY_VALUE if shape == Shape.SCALAR or kind != InType.BINARY]
+    fields = tuple(Field(kind.name, kind, shape=shape, count=2 if shape == Shape.CONSTANT else 1) for kind in kinds)
+    one = {kind.name: EVERY_VALUE[kind] if shape == Shape.SCALAR else [EVERY_VALUE[kind]] * 2 for kind in kinds}
+    inner = Field("Inner", InType.STRUCT, fields=fields)
+    schema = EventSchema("Every", (*fields, Field("Many", InType.STRUCT, shape=Shape.VARIABLE, fields=(inner,))))
+    values = {**one, "Many": [{"Inner": one}, {"Inner": one}]}
+    row = EventRow(1000, 0, 1, 2, PROVIDER, schema, values, pointer_size=pointer_size)
+    etl = parse_etl(build_etl([row], replace(SESSION, buffer_size=1 << 16)))
+    assert etl.problems == ()
+    assert decode_payload(etl.events.schema_of(1) or schema, etl.events.payload(1), pointer_size) == values
+    assert etl.events.schema_of(1) == schema
+    assert etl.events.row(1)["problem"] is None
 
 
 # ---- Clocks ----
