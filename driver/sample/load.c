@@ -73,13 +73,15 @@ static VOID LoadSignalOne(LOAD_THREAD *Thread)
  */
 static ULONG64 LoadDue(const LOAD_THREAD *Thread, LONG64 Elapsed, LONG64 Frequency, ULONG64 Done, ULONG64 *Forgiven)
 {
-    ULONG64 most = Thread->RatePerSecond / LOAD_ARREARS_PER_SECOND + 1;
+    ULONG64 rate = Thread->RatePerSecond;
+    ULONG64 most = rate / LOAD_ARREARS_PER_SECOND + 1;
     ULONG64 due;
 
-    if (Thread->RatePerSecond == 0) {
+    if (rate == 0) {
         return Done + LOAD_FLAT_OUT;
     }
-    due = (ULONG64)(Elapsed * Thread->RatePerSecond / Frequency) - *Forgiven;
+    /* In two parts: ticks times a rate of 32 bits pass 64 bits within minutes. */
+    due = (ULONG64)(Elapsed / Frequency) * rate + (ULONG64)(Elapsed % Frequency) * rate / (ULONG64)Frequency - *Forgiven;
     if (due > Done + most) {
         *Forgiven += due - Done - most;
         due = Done + most;
