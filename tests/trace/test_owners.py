@@ -6,9 +6,11 @@ import struct
 from collections.abc import Sequence
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 
 from hotswap.trace.etl import parse_etl
+from hotswap.trace.owners import Known, find_owners
 from hotswap.trace.select import Selection
 from hotswap.trace.table import EventTable
 from support.raw_events import NO_ID, classic, event, file_of, perfinfo, system
@@ -129,3 +131,18 @@ def test_the_table_has_owners_of_all_rows() -> None:
     read = table([switch(10, 77, 0), dpc(20)])
     assert len(read.owner_pid) == len(read.owner_tid) == len(read)
     assert read.to_arrow()["owner_tid"].type == pa.int64()
+
+
+def test_parts_of_a_trace_know_what_the_parts_before_said() -> None:
+    events = [thread(5, THREAD_START, 7, 77), switch(10, 77, 0), dpc(20), dpc(30), switch(40, 78, 77), dpc(50), dpc(60)]
+    whole = table(events)
+    known = Known()
+    parts = [find_owners(whole.take(np.array([row])), known) for row in range(len(whole))]
+    assert [part.thread[0] for part in parts] == whole.owner_tid.tolist()
+    assert [part.process[0] for part in parts] == whole.owner_pid.tolist()
+    assert owners(whole) == [(7, 77), (7, 77), (7, 77), (7, 77), (-1, 78), (-1, 78), (-1, 78)]
+
+
+def test_events_of_the_session_are_of_nobody_else() -> None:
+    read = table([event(10, GUID, 1, pid=7, tid=8)])
+    assert (read.owner_pid is read.pid, read.owner_tid is read.tid) == (True, True)

@@ -8,12 +8,13 @@ Events of the kernel have short headers, and what they tell of is often not who 
 * Else it is the thread that the payload names, and else the one that ran on the processor, as context switches tell.
 
 The process of a thread is what starts, rundowns and headers say: the last of them before it, else the first after.
+Of a trace that is read part by part, `Known` takes along what the parts before said; those after cannot be asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
     from hotswap.trace.table import EventTable
 
 Ints = NDArray[np.int64]
+Said = tuple[Ints, Ints]
+"""Keys, and what was said of each."""
 
 _PROCESSES = ("ProcessId", "PID", "StackProcess", "HRPid")
 _THREADS = ("TThreadId", "NewThreadId", "ThreadId", "IssuingThreadId", "TTID", "StackThread")
 _SWITCH = "Thread/CSwitch"
+_SESSION = "EventTrace"
+"""Events of the session itself: nobody else is meant."""
 _STRANGERS = frozenset({"Dispatcher/ReadyThread"})
 """Events whose thread is not the one that they happen in."""
 _LIFE = frozenset(f"Thread/{name}" for name in ("Start", "Stop", "DCStart", "DCStop"))
@@ -47,9 +52,21 @@ class Owners:
     """Whether any event is about another than its header says."""
 
 
-def find_owners(table: EventTable) -> Owners:
-    """Who every event of a table is about."""
-    kernel = [index for index, kind in enumerate(table.kinds) if kind.family in ("kernel", "classic")]
+@dataclass
+class Known:
+    """What the parts of a trace before said: who runs on each processor, and the process of each thread."""
+
+    running: Said = field(default_factory=lambda: (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+    processes: Said = field(default_factory=lambda: (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+
+
+def find_owners(table: EventTable, known: Known | None = None) -> Owners:
+    """Who every event of a table is about. `known` is of the parts before, and takes in what this one says."""
+    kernel = [
+        index
+        for index, kind in enumerate(table.kinds)
+        if kind.family in ("kernel", "classic") and not kind.name.startswith(_SESSION)
+    ]
     if not kernel:
         return Owners(table.pid, table.tid)
     process, thread = table.pid.copy(), table.tid.copy()
@@ -71,11 +88,17 @@ def find_owners(table: EventTable) -> Owners:
             thread[rows] = told
             unnamed[rows] = False
     lost = np.flatnonzero(unnamed & (thread < 0) & (process < 0))
-    if len(lost) and (running := _running(table)) is not None:
+    if len(lost) or known is not None:
+        running = _Facts.of(_running(table), known.running if known else None)
         thread[lost] = running.at(table.cpu[lost], lost)
+        if known is not None:
+            known.running = running.last()
     orphans = np.flatnonzero((process < 0) & (thread >= 0))
-    if len(orphans):
-        process[orphans] = _Facts.of(_life(table)).at(thread[orphans], orphans)
+    if len(orphans) or known is not None:
+        processes = _Facts.of(_life(table), known.processes if known else None)
+        process[orphans] = processes.at(thread[orphans], orphans)
+        if known is not None:
+            known.processes = processes.last()
     return Owners(process, thread, not (np.array_equal(process, table.pid) and np.array_equal(thread, table.tid)))
 
 
@@ -121,9 +144,12 @@ class _Facts:
     keys: Ints
 
     @classmethod
-    def of(cls, parts: Iterator[tuple[Ints, Ints, Ints]]) -> _Facts:
-        """From keys, rows and values."""
+    def of(cls, parts: Iterable[tuple[Ints, Ints, Ints]], before: Said | None = None) -> _Facts:
+        """From keys, rows and values, and from what was said before the first row."""
         empty = np.zeros(0, np.int64)
+        parts = list(parts)
+        if before is not None:
+            parts.append((before[0], np.full(len(before[0]), -1, np.int64), before[1]))
         columns = list(zip(*parts, strict=True)) or [(empty,), (empty,), (empty,)]
         key, row, value = (np.concatenate([empty, *column]) for column in columns)
         order = np.lexsort((row, key))
@@ -146,6 +172,10 @@ class _Facts:
         found = np.maximum(found, self.begins[group])
         return np.where(known, self.value[found], -1)
 
+    def last(self) -> Said:
+        """What was said last of each key."""
+        return self.keys, self.value[self.begins[1:] - 1]
+
 
 def _life(table: EventTable) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Threads, rows and processes that are named together."""
@@ -163,16 +193,14 @@ def _life(table: EventTable) -> Iterator[tuple[Ints, Ints, Ints]]:
     yield tid[news], rows[order][news], pid[news]
 
 
-def _running(table: EventTable) -> _Facts | None:
-    """Which thread ran on each processor; None where no context switch tells."""
-    parts: list[tuple[Ints, Ints, Ints]] = []
+def _running(table: EventTable) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Processors, rows and the threads that ran there from then on, as context switches tell."""
     for index, kind in enumerate(table.kinds):
         if kind.name == _SWITCH and _named(kind, _THREADS):
             rows, new = _column(table, index, "NewThreadId")
             _, old = _column(table, index, "OldThreadId")
             cpu = table.cpu[rows]
-            parts.append((cpu, rows, new))
+            yield cpu, rows, new
             cpus, first = np.unique(cpu, return_index=True)
             # Before the first switch the thread ran that it took off the processor.
-            parts.append((cpus.astype(np.int64), np.full(len(cpus), -1, np.int64), old[first]))
-    return _Facts.of(iter(parts)) if parts else None
+            yield cpus.astype(np.int64), np.full(len(cpus), -1, np.int64), old[first]

@@ -10,7 +10,7 @@ import numpy as np
 
 from hotswap.trace.chunks import CHUNK_BUFFERS
 from hotswap.trace.etl import EtlFile
-from hotswap.trace.owners import Owners
+from hotswap.trace.owners import Known, Owners, find_owners
 from hotswap.trace.payload_numpy import ragged
 from hotswap.trace.select import Rows, Selection
 from hotswap.trace.table import EventTable
@@ -28,10 +28,12 @@ def is_large(etl: EtlFile) -> bool:
 
 def tables_of(etl: EtlFile) -> Iterator[EventTable]:
     """All events in time order, in one table or in several that follow each other."""
-    if is_large(etl):
-        yield from etl.chunks(PART_BUFFERS)
-    else:
+    if not is_large(etl):
         yield etl.events
+        return
+    known = Known()
+    for table in etl.chunks(PART_BUFFERS):
+        yield _of_owners(table, find_owners(table, known))
 
 
 def subset(table: EventTable, rows: Rows) -> EventTable:
@@ -71,8 +73,12 @@ def _owned(part: EventTable, table: EventTable, rows: Rows) -> EventTable:
 
 def _with_owners(table: EventTable, process: Rows, thread: Rows) -> EventTable:
     differ = not (np.array_equal(process, table.pid) and np.array_equal(thread, table.tid))
+    return _of_owners(table, Owners(process, thread, differ))
+
+
+def _of_owners(table: EventTable, owners: Owners) -> EventTable:
     # What a part alone could not tell: who ran on a processor.
-    table.__dict__["_owners"] = Owners(process, thread, differ)
+    table.__dict__["_owners"] = owners
     return table
 
 
