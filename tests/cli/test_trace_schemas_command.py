@@ -219,3 +219,17 @@ def test_a_file_that_is_not_there_is_bad_input(trace: Path, runs: Path, tmp_path
         done = hotswap("trace", "info", trace, option, tmp_path / "none", runs=runs)
         assert done.code == 2
         assert str(tmp_path / "none") in done.complaint()
+
+
+def test_rules_are_asked_of_events_that_a_manifest_describes(
+    trace: Path, manifest: Path, formats: Path, runs: Path, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.py"
+    rules.write_text(
+        "from hotswap.trace.rules import each, event\n"
+        'answered = each(event("Request/Start", Reason=2)).followed_by("worker_c175", within="1 s")\n'
+        'named = each("Request/Start").satisfies(Name="näme")\n',
+        encoding="utf-8",
+    )
+    done = hotswap("trace", "check", rules, trace, "--manifest", manifest, "--tmf", formats, runs=runs)
+    assert done.code == 0, done.out + done.err

@@ -10,7 +10,16 @@ import typer
 
 from hotswap.cli.output import VERDICT_EXITS, VERDICT_STYLES, Exit, JsonTarget, Terminal
 from hotswap.cli.trace_follow import Follow, For, check_follow, followed
-from hotswap.cli.trace_select import Colour, JsonOption, Quiet, progress_of, say_what_is_missing
+from hotswap.cli.trace_select import (
+    Colour,
+    Formats,
+    JsonOption,
+    Manifests,
+    Quiet,
+    given_schemas,
+    progress_of,
+    say_what_is_missing,
+)
 from hotswap.errors import DeadlineExpired, UsageError
 from hotswap.trace.printable import printable
 
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     from hotswap.trace.rules.answer import Answer
     from hotswap.trace.rules.load import RulesFile
     from hotswap.trace.rules.rule import Rule
+    from hotswap.trace.schemas.files import GivenSchemas
 
 Rules = Annotated[
     Path,
@@ -39,6 +49,8 @@ def check(
     colour: Colour = None,
     follow: Follow = False,
     seconds: For = None,
+    manifest: Manifests = None,
+    tmf: Formats = None,
     quiet: Quiet = False,
 ) -> None:
     """Ask rules about a trace. Exit code 0: all hold, 1: one fails, 3: one cannot be told.
@@ -65,7 +77,8 @@ def check(
         raise UsageError("FILE is missing; give the .etl to ask about, or --list")
     check_follow(follow, seconds, [])
     progress = progress_of(quiet)
-    if follow and (failures := _first_failures(file, known, chosen, seconds, progress)):
+    given = given_schemas(manifest, tmf)
+    if follow and (failures := _first_failures(file, known, chosen, seconds, given, progress)):
         _tell_live(file, known, failures, svg, target, colour)
         raise typer.Exit(Exit.FAIL)
     with progress.live():
@@ -73,7 +86,7 @@ def check(
         from hotswap.trace.rules.check import answers_json, check_rules, write_pictures
         from hotswap.trace.rules.trace_file import open_trace
 
-        trace = open_trace(file)
+        trace = open_trace(file, given=given)
         progress("asking")
         answers = list(check_rules(known, chosen, trace))
         if svg is not None:
@@ -87,13 +100,18 @@ def check(
 
 
 def _first_failures(
-    file: Path, known: RulesFile, chosen: Sequence[Rule], seconds: float | None, progress: Progress
+    file: Path,
+    known: RulesFile,
+    chosen: Sequence[Rule],
+    seconds: float | None,
+    given: GivenSchemas,
+    progress: Progress,
 ) -> list[Answer]:
     """What fails while the trace is written; empty when it ends, or the time is over, before anything does."""
     from hotswap.trace.rules.check import ask_rules
     from hotswap.trace.rules.live import watch
 
-    with progress.live(), followed(file, seconds) as follower:
+    with progress.live(), followed(file, seconds, given) as follower:
         progress(f"following {file.name}")
         try:
             return watch(follower, lambda view: list(ask_rules(known, chosen, view)))

@@ -11,6 +11,7 @@ from hotswap.trace.rules.answer import Answer
 from hotswap.trace.rules.evidence import Evidence, Loss
 from hotswap.trace.rules.matched import View
 from hotswap.trace.rules.rule import Rule
+from hotswap.trace.schemas.files import NOTHING_GIVEN, GivenSchemas
 from hotswap.trace.table import EventTable
 
 
@@ -42,6 +43,9 @@ class TraceFile:
         return f"<trace {self.etl.path}>"
 
 
-def open_trace(path: Path | str, *, losses: Iterable[Loss] = ()) -> TraceFile:
-    """Read an `.etl`. `losses` are those that only others know of. UsageError for a file that is none."""
-    return TraceFile(read_etl(Path(path)), losses)
+def open_trace(path: Path | str, *, losses: Iterable[Loss] = (), given: GivenSchemas = NOTHING_GIVEN) -> TraceFile:
+    """Read an `.etl`. UsageError for a file that is none.
+
+    `losses` are those that only others know of, `given` describes events that the trace does not (`read_schemas`).
+    """
+    return TraceFile(read_etl(Path(path), given), losses)
