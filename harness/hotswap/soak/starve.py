@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from random import Random
 from threading import Event, Thread
 
@@ -17,6 +18,7 @@ from hotswap.machine.proc import task_ids
 
 _EVERY_SECONDS = 0.003
 _AT_A_TIME = 6
+_LOOK_AGAIN = 16
 _BUSY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
@@ -47,10 +49,14 @@ def starved(pid: int, seed: int, *, busy: int) -> Iterator[None]:
 
 
 def _choose(pid: int, random: Random, stop: Event) -> None:
-    while not stop.wait(_EVERY_SECONDS):
-        threads = sorted(task_ids(pid))
+    threads: list[int] = []
+    for number in count():
+        if number % _LOOK_AGAIN == 0:  # threads come and go, but to look takes as long as a step of a test
+            threads = sorted(task_ids(pid))
         for tid in random.sample(threads, min(_AT_A_TIME, len(threads))):
             _schedule(tid, random.choice((os.SCHED_IDLE, os.SCHED_OTHER)))
+        if stop.wait(_EVERY_SECONDS):
+            return
 
 
 def _schedule(tid: int, policy: int) -> None:
