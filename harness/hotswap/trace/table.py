@@ -503,7 +503,7 @@ def _plain(fields: Fields, name: str, described: Field) -> tuple[Column, str]:
     if values.dtype.kind == "f":
         return values, "float"
     if described.shape != Shape.SCALAR or described.in_type == InType.STRUCT:
-        return _objects([json.dumps(plain(described, value), default=jsonable) for value in values.tolist()]), "text"
+        return _objects([_JSON.encode(plain(described, value)) for value in values.tolist()]), "text"
     if as_text:
         distinct, index = np.unique(_objects(values.tolist()), return_inverse=True)
         return _objects([_text(described, value) for value in distinct.tolist()])[index], "text"
@@ -538,6 +538,9 @@ _ARROW_FAMILIES = {pa.string(): "text", pa.binary(): "binary"}
 def jsonable(value: object) -> str:
     """What JSON does not have: binary data as hexadecimal digits, the rest as text."""
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+_JSON = json.JSONEncoder(default=jsonable)
 
 
 def _scatter(count: int, parts: Sequence[tuple[NDArray[np.int64], Column]], family: str) -> pa.Array:

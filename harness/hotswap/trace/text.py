@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from hotswap.trace.schema import EventSchema, Field, InType, OutType, Shape, Value, unique_names
+from hotswap.trace.schema import FIXED_DTYPES, EventSchema, Field, InType, OutType, Shape, Value, unique_names
 
 if TYPE_CHECKING:
     from hotswap.trace.table import EventTable
@@ -59,6 +59,9 @@ _EPOCH = dt.datetime(1601, 1, 1)
 _HEXADECIMAL = {InType.HEXINT32: 8, InType.HEXINT64: 16, InType.POINTER: 16}
 _CHARACTERS = (InType.UNICODECHAR, InType.ANSICHAR)
 _SIGNED_BITS = {InType.INT8: 8, InType.INT16: 16, InType.INT32: 32, InType.INT64: 64}
+_NUMBERS = frozenset(
+    {*(kind for kind, code in FIXED_DTYPES.items() if not code.startswith("V")), InType.POINTER, InType.SIZET}
+)
 _SHOWN_ELEMENTS = 8
 _AF_INET, _AF_INET6 = 2, 23
 
@@ -97,7 +100,8 @@ def plain_fields(fields: Iterable[Field], values: Mapping[str, Value]) -> dict[s
 def plain(item: Field, value: Value) -> object:
     """One value for JSON; binary data stay bytes."""
     if isinstance(value, list):
-        return [plain(item, element) for element in value]
+        plainly = item.in_type in _NUMBERS and item.out_type != OutType.IPV4
+        return value if plainly else [plain(item, element) for element in value]
     if isinstance(value, dict):
         return plain_fields(item.fields, value)
     if isinstance(value, bytes) and item.shape != Shape.CUSTOM:
