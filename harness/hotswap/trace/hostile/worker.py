@@ -28,6 +28,8 @@ from hotswap.trace.kinds import count_kinds
 from hotswap.trace.table import EventTable
 
 _ROWS = 20
+_VALUES = 200
+"""Of a column of texts, lists or structs, so many go into the digest."""
 _CHUNKS = (1, 7)
 _ADDRESS_SPACE = 6 << 30
 """Beyond what the process has when it begins: more than any file may need, less than would hurt the computer."""
@@ -76,7 +78,13 @@ def _read(path: Path) -> str:
     for index in range(len(table.kinds)):
         decoded = table.kind_events(index)
         for name in decoded.fields:
-            _ = decoded.fields[name]
+            column, values = decoded.fields.column(name), decoded.fields[name]
+            told = (
+                values.tobytes()
+                if isinstance(column, np.ndarray)
+                else repr(column.slice(0, _VALUES).to_pylist()).encode()
+            )
+            digest.update(told)
         digest.update(f"{table.kinds[index]} {len(decoded)} {decoded.malformed}".encode())
     table.to_arrow()
     _by_rows(etl)
