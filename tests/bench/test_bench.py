@@ -127,7 +127,7 @@ def test_exports_are_measured_beside_what_others_write(
 def test_traces_are_read_beside_other_readers_and_beside_the_limits(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(command.BENCHMARKS, "etl", lambda: etl.run(wanted=600, others=300))
+    monkeypatch.setitem(command.BENCHMARKS, "etl", lambda: etl.run(wanted=600, others=300, compressed=300))
     assert command.main(["etl", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     rows = content["rows"]
@@ -135,7 +135,7 @@ def test_traces_are_read_beside_other_readers_and_beside_the_limits(
     for kernel in kernels:
         assert sum(f"{kernel} kernel" in row["what"] for row in rows) >= 3
     assert all(row["ours"] > 0 for row in rows)
-    assert {row["unit"] for row in rows} == {"M events/s", "MB/s"}
+    assert {row["unit"] for row in rows} == {"M events/s", "MB/s", "MB/s inflated"}
 
 
 def test_a_made_up_file_is_read_whole_by_us_and_by_dissect(tmp_path: Path) -> None:
@@ -146,7 +146,18 @@ def test_a_made_up_file_is_read_whole_by_us_and_by_dissect(tmp_path: Path) -> No
     assert (file.recorded, file.problems, file.loss.any, file.closed) == (60_000, (), False, True)
     assert file.events.events("Work")["Worker"].max() == 63
     assert len(set(file.events.tick[1:].tolist())) == 60_000
-    assert etl_others.dissect_headers(path)[0] == 60_001
+    assert etl_others.dissect_headers(path)["events"] == 60_001
+
+
+def test_a_made_up_file_is_the_same_compressed(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "plain.etl", tmp_path / "packed.etl"
+    etl_made_up.write_made_up(plain, 3000)
+    inflated = etl_made_up.write_compressed(plain, packed)
+    one, other = read_etl(plain), read_etl(packed)
+    assert (other.recorded, other.problems, other.closed) == (3000, (), True)
+    assert other.events.tick.tolist() == one.events.tick.tolist()
+    assert inflated == int(other.buffers["filled"][1:].sum())
+    assert packed.stat().st_size < plain.stat().st_size / 2
 
 
 def test_rules_are_measured_beside_loops_that_agree_with_them() -> None:

@@ -1,4 +1,4 @@
-"""A made-up TraceLogging file of any size: some buffers, written again and again, later each time."""
+"""A made-up TraceLogging file of any size: some buffers, written again and again, later each time; also compressed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from hotswap.trace.compression import Compression, compress
 from hotswap.trace.etl import parse_etl
-from hotswap.trace.framing import HeaderType
+from hotswap.trace.framing import BUFFER_HEADER_SIZE, BufferFlag, HeaderType
+from hotswap.trace.modes import MODE_COMPRESSED
 from hotswap.trace.schema import EventSchema, Field, InType, OutType
 from hotswap.trace.tracelogging import Provider
 from hotswap.trace.writer import EventRow, Session, build_etl
 
 _BLOCK_EVENTS = 20_000
 _STEP = 400
+_STATE_AT = 0x2C
+_MODE_AT = BUFFER_HEADER_SIZE + 32 + 0x20
 """Ticks between events."""
 WORK = EventSchema(
     "Work",
@@ -74,3 +78,24 @@ def write_made_up(path: Path, events: int) -> int:
         stream.seek(72 + 32 + 0x24)
         stream.write((turns * buffers + 1).to_bytes(4, "little"))
     return turns * block_events
+
+
+def write_compressed(plain: Path, path: Path) -> int:
+    """Write a plain file again with its buffers compressed by XPRESS; returns the bytes that they inflate to."""
+    data = bytearray(plain.read_bytes())
+    size = int.from_bytes(data[:4], "little")
+    mode = int.from_bytes(data[_MODE_AT : _MODE_AT + 4], "little") | MODE_COMPRESSED
+    data[_MODE_AT : _MODE_AT + 4] = mode.to_bytes(4, "little")
+    data[_STATE_AT : _STATE_AT + 2] = Compression.XPRESS.to_bytes(2, "little")
+    inflated = 0
+    with path.open("wb") as stream:
+        stream.write(data[:size])
+        for begin in range(size, len(data), size):
+            head = bytearray(data[begin : begin + BUFFER_HEADER_SIZE])
+            filled = int.from_bytes(head[0x30:0x34], "little")
+            stored = compress(Compression.XPRESS, bytes(data[begin + BUFFER_HEADER_SIZE : begin + filled]))
+            head[:4] = (BUFFER_HEADER_SIZE + len(stored)).to_bytes(4, "little")
+            head[0x34] |= BufferFlag.COMPRESSED
+            stream.write(head + stored)
+            inflated += filled
+    return inflated

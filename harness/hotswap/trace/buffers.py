@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
@@ -76,11 +77,14 @@ class BufferFile(ABC):
 
     def release(self, chosen: Ints) -> None:
         """These buffers are not needed soon: their pages need no memory of this process."""
-        if isinstance(self.data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and len(chosen):
-            offsets, page = self.buffers["offset"], mmap.PAGESIZE
-            begin = int(offsets[chosen].min()) // page * page
-            after = int(chosen.max()) + 1
+        if len(chosen):
+            offsets, after = self.buffers["offset"], int(chosen.max()) + 1
             end = int(offsets[after]) if after < len(offsets) else len(self.data)
+            self._release(int(offsets[chosen].min()), end)
+
+    def _release(self, begin: int, end: int) -> None:
+        if isinstance(self.data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            begin -= begin % mmap.PAGESIZE
             self.data.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
     def file_offset(self, image: Image, chosen: Ints, position: int) -> int:
@@ -103,6 +107,8 @@ def table_of(data: Bytes, offsets: Ints) -> NDArray[np.void]:
     return buffers
 
 
+_BATCH = 1024
+"""Buffers that are looked at before their pages are given back."""
 _MOST_PLAIN = 1 << 26
 """Distance of plain buffers: larger than that is damage."""
 
@@ -124,9 +130,13 @@ class PlainFile(BufferFile):
         if int(offsets[-1]) + BUFFER_HEADER_SIZE > len(self.data):
             self._report("cut", "the file ends inside a buffer header", offsets[-1])
             offsets = offsets[:-1]
+        parts, tables = [np.zeros(0, np.bool_)], [np.zeros(0, TABLE_DTYPE)]
         heads = np.lib.stride_tricks.sliding_window_view(self._raw, BUFFER_HEADER_SIZE)
-        written: NDArray[np.bool_] = np.any(heads[offsets], axis=1)
-        self.buffers = table_of(self.data, offsets[written])
+        for some in self._in_batches(offsets):
+            parts.append(np.any(heads[some], axis=1))
+            tables.append(table_of(self.data, some[parts[-1]]))
+        written = np.concatenate(parts)
+        self.buffers = np.concatenate(tables)
         self.buffers["place"] = self.buffers["offset"]
         # A run of empty ones that goes to the end is what was preallocated.
         begins = np.flatnonzero(~written & np.concatenate([[True], written[:-1]]))
@@ -165,10 +175,17 @@ class PlainFile(BufferFile):
         """Whether something else than filler comes right after the valid bytes."""
         found = np.zeros(len(after), np.bool_)
         limit = np.minimum(limit, len(self.data))
-        for step in range(4):
-            there = after + step < limit
-            found[there] |= self._raw[after[there] + step] != 0xFF
+        for rows in self._in_batches(np.arange(len(after))):
+            for step in range(4):
+                there = rows[after[rows] + step < limit[rows]]
+                found[there] |= self._raw[after[there] + step] != 0xFF
         return found
+
+    def _in_batches(self, buffers: Ints) -> Iterator[Ints]:
+        """Some of the buffers at a time: whoever looks at one gets the pages around it into his memory."""
+        for begin in range(0, len(buffers), _BATCH):
+            yield buffers[begin : begin + _BATCH]
+            self._release(begin * self._stride, min((begin + _BATCH) * self._stride, len(self.data)))
 
     def _report(self, code: str, message: str, offset: int) -> None:
         self.problems.append(Problem(code, message, int(offset)))
