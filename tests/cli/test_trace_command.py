@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from command import hotswap, on_terminal
 
+from hotswap.cli.main import run
 from hotswap.trace.compression import Compression
 from hotswap.trace.schema import EventSchema, Field, InType
 from hotswap.trace.tracelogging import Provider
@@ -150,6 +151,35 @@ def test_content_without_an_event_is_bad_input(trace: Path, runs: Path) -> None:
     assert done.code == 2
     assert "no event but the file header" in done.complaint()
     assert "no-events" in {problem["code"] for problem in json.loads(done.out)["problems"]}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", "FILE"],
+        ["stats", "FILE"],
+        ["export", "FILE", "FOLDER/out.csv"],
+        ["sql", "FILE", "select 1"],
+        ["diff", "FILE", "FILE"],
+        ["report", "FILE"],
+        ["check", "FOLDER/rules.py", "FILE"],
+    ],
+)
+def test_no_command_answers_from_content_without_an_event(
+    trace: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(trace.read_bytes())
+    for start in range(2048, len(data), 2048):
+        data[start + 72 : start + 76] = bytes(4)
+    trace.write_bytes(data)
+    (tmp_path / "rules.py").write_text("from hotswap.trace.rules import event, never\nnone = never(event('Number'))\n")
+    before = sorted(tmp_path.iterdir())
+    arguments = [part.replace("FILE", str(trace)).replace("FOLDER", str(tmp_path)) for part in command]
+    assert run(["trace", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "no event but the file header" in shown.err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_help_needs_no_reader(runs: Path) -> None:

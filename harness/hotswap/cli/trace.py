@@ -63,9 +63,7 @@ def info(
     target.write(content)
     if not target.is_standard_output:
         _print(Terminal(), etl, kinds, limit)
-    without = next((problem for problem in etl.problems if problem.code == "no-events"), None)
-    if without:
-        raise UsageError(f"{file}: {without.message}")
+    etl.need_events()
 
 
 def _trace_and_target(file: Path | None, json_: str | None) -> tuple[Path, JsonTarget]:

@@ -83,9 +83,9 @@ def diff(
 
         selection = chosen.selection()
         schemas = chosen.schemas()
-        etl_a = read_etl(a, schemas)
+        etl_a = read_etl(a, schemas).need_events()
         progress(f"reading {b.name}")
-        etl_b = read_etl(b, schemas)
+        etl_b = read_etl(b, schemas).need_events()
         side_a, side_b = (_side(etl.events, selection) for etl in (etl_a, etl_b))
         progress("comparing")
         fickle = frozenset(Fickle(name) for name in included if name != "cpu")

@@ -134,7 +134,7 @@ def open_chosen(file: Path, chosen: Chosen, progress: Progress, *, traced: bool 
     from hotswap.trace.source import ChosenEvents
 
     selection, share = chosen.selection(), Share(progress, f"reading {file.name}")
-    return ChosenEvents(open_etl(file, chosen.schemas(), share), selection, traced, share)
+    return ChosenEvents(open_etl(file, chosen.schemas(), share).need_events(), selection, traced, share)
 
 
 class Share:

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hotswap.errors import UsageError
 from hotswap.trace.buffers import BufferFile, Bytes
 from hotswap.trace.chunks import CHUNK_BUFFERS, read_chunks, whole_table
 from hotswap.trace.event_kind import EventKind
@@ -77,6 +79,14 @@ class EtlFile:
     def closed(self) -> bool:
         """Whether the session was stopped and the file is all there."""
         return not {"unclosed", "cut", "missing-buffers"} & {problem.code for problem in self.problems}
+
+    def need_events(self) -> Self:
+        """The file itself, if there is an event in it. UsageError for one that has content of which nothing could be
+        read: no answer about its events would be one."""
+        without = next((problem for problem in self.problems if problem.code == "no-events"), None)
+        if without is not None:
+            raise UsageError(f"{self.path}: {without.message}")
+        return self
 
     @property
     def recorded(self) -> int:

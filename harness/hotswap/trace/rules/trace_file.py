@@ -44,8 +44,8 @@ class TraceFile:
 
 
 def open_trace(path: Path | str, *, losses: Iterable[Loss] = (), given: GivenSchemas = NOTHING_GIVEN) -> TraceFile:
-    """Read an `.etl`. UsageError for a file that is none.
+    """Read an `.etl`. UsageError for a file that is none, or of which no event can be read.
 
     `losses` are those that only others know of, `given` describes events that the trace does not (`read_schemas`).
     """
-    return TraceFile(read_etl(Path(path), given), losses)
+    return TraceFile(read_etl(Path(path), given).need_events(), losses)
