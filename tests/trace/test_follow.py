@@ -325,6 +325,8 @@ def test_a_trace_that_never_begins_runs_into_the_deadline(tmp_path: Path) -> Non
         pass
     with pytest.raises(UsageError, match="No such file"):
         FileSource(tmp_path / "never.etl")
+    with pytest.raises(UsageError, match="it is no file"):
+        FileSource(tmp_path)
 
 
 def test_damage_is_told_once_and_where_it_is() -> None:

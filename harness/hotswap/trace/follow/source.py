@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import stat
 import sys
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Protocol, Self
 
-from hotswap.errors import UsageError
+from hotswap.errors import LabFault, UsageError
 
 _IN_MODIFY = 0x2
 _IN_ATTRIB = 0x4
@@ -57,9 +58,11 @@ class FileSource:
     """A file of this computer. Use `with`, or `close`."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UsageError for a file that cannot be read."""
+        """Raises UsageError for a file that cannot be read, and for what is no file."""
         self.path = path
         try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise UsageError(f"following {path}: it is no file")
             self._file = os.open(path, os.O_RDONLY | _IN_CLOEXEC)
         except OSError as error:
             raise UsageError(f"following {path}: {error.strerror or error}") from error
@@ -86,7 +89,10 @@ class FileSource:
         """As TraceSource says."""
         parts = []
         while size:
-            part = os.pread(self._file, size, offset)
+            try:
+                part = os.pread(self._file, size, offset)
+            except OSError as error:
+                raise LabFault(f"following {self.path}: reading {size} bytes at {offset}: {error.strerror}") from error
             if not part:
                 break
             parts.append(part)
