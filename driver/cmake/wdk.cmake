@@ -56,7 +56,7 @@ function(hs_add_driver name)
   target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:C>:${HS_KERNEL_COMPILE_OPTIONS}>")
   target_link_options(${name} PRIVATE
     /DRIVER /SUBSYSTEM:NATIVE,10.00 /ENTRY:GsDriverEntry /NODEFAULTLIB /DYNAMICBASE /NXCOMPAT /DEBUG /RELEASE /INCREMENTAL:NO
-    /MANIFEST:NO /OPT:REF /OPT:ICF /PDBALTPATH:%_PDB%)
+    /MANIFEST:NO /OPT:REF /OPT:NOICF /PDBALTPATH:%_PDB%) # folded, endpoints of equal code would have one address between them
   foreach(driver IN LISTS ARG_IMPORTS)
     target_link_libraries(${name} PRIVATE ${driver})
   endforeach()

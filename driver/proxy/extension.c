@@ -279,14 +279,16 @@ _Use_decl_annotations_ NTSTATUS NTAPI HsSetDriverProxyOptions(PDRIVER_PROXY_EXTE
 {
     HS_PROXY_OPTIONS options = { 0 };
     DP_RUNDOWN *rundown;
+    ULONG size;
 
     if (DriverProxyExtension == NULL || Options == NULL) {
         return STATUS_INVALID_PARAMETER;
     }
-    if (Options->Size != sizeof(*Options) && Options->Size != HS_PROXY_OPTIONS_SIZE_1) {
+    size = (ULONG)DpRead32((const volatile LONG *)&Options->Size); /* once: see DpWorkerCreate */
+    if (size != sizeof(*Options) && size != HS_PROXY_OPTIONS_SIZE_1) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
-    RtlCopyMemory(&options, Options, Options->Size);
+    RtlCopyMemory(&options, Options, size);
     options.Size = sizeof(options);
     if (options.DrainTimeoutMs == 0) {
         options.DrainTimeoutMs = DP_DRAIN_TIMEOUT_MS;

@@ -53,10 +53,10 @@ _Use_decl_annotations_ VOID DpOwnerForget(PDRIVER_PROXY_EXTENSION Extension)
 }
 
 /* FALSE: the counter is not zero at the limit. */
-static BOOLEAN DpAwaitZero(const volatile LONG *Counter, LONG Mask, ULONG LimitMs)
+static BOOLEAN DpAwaitZero(const volatile LONG *Counter, LONG Mask, ULONG64 LimitMs)
 {
     LARGE_INTEGER poll = { .QuadPart = DP_POLL_100NS };
-    LONG64 limit = HsTick() + (LONG64)LimitMs * HsTickFrequency() / 1000;
+    LONG64 limit = HsTick() + DpTicks(LimitMs);
 
     while ((DpRead32(Counter) & Mask) != 0) {
         if (HsTick() >= limit) {
@@ -75,7 +75,7 @@ _IRQL_requires_(PASSIVE_LEVEL) static VOID DpOwnerGoes(PDRIVER_PROXY_EXTENSION E
 
     InterlockedOr(&Extension->Users, DP_CLOSED);
     InterlockedExchange(&Extension->Going, TRUE);
-    left = DpAwaitZero(&Extension->Users, ~DP_CLOSED, 2 * limit); /* a swap may be draining, and then again */
+    left = DpAwaitZero(&Extension->Users, ~DP_CLOSED, 2ull * limit); /* a swap may be draining, and then again */
     if (left) {
         DpWritePointer(&Extension->Rundown->Notify, NULL); /* this is no swap, and it may be in the image that goes */
         DpRundownPrepare(Extension->Rundown);

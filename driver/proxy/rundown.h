@@ -69,6 +69,14 @@ C_ASSERT(FIELD_OFFSET(DP_CALL, StackBytes) == 0x08 && FIELD_OFFSET(DP_CALL, Kind
 C_ASSERT(FIELD_OFFSET(DP_CALL, Rundown) == 0x10);
 C_ASSERT(FIELD_OFFSET(DP_CALL, Slot) == 0x18 && FIELD_OFFSET(DP_CALL, Wrapper) == 0x20 && sizeof(DP_CALL) == 0x30);
 
+/* In two parts: a limit of weeks times a fast counter passes 64 bits. */
+static __inline LONG64 DpTicks(ULONG64 Milliseconds)
+{
+    LONG64 frequency = HsTickFrequency();
+
+    return (LONG64)(Milliseconds / 1000) * frequency + (LONG64)(Milliseconds % 1000) * frequency / 1000;
+}
+
 /* wrapper.asm. Unlike that of every other thread; of an interrupt or a DPC, that of the thread below. IRQL: any. */
 LONG64 DpThreadKey(void);
 

@@ -11,7 +11,7 @@
 _Use_decl_annotations_ VOID DpRundownPrepare(DP_RUNDOWN *Rundown)
 {
     LARGE_INTEGER none = { .QuadPart = 0 };
-    LONG64 limit = HsTick() + DP_FAIR_MS * HsTickFrequency() / 1000;
+    LONG64 limit = HsTick() + DpTicks(DP_FAIR_MS);
 
     while (DpRead32(&Rundown->Held) != 0 && HsTick() < limit) {
         KeDelayExecutionThread(KernelMode, FALSE, &none);
@@ -69,7 +69,7 @@ _Use_decl_annotations_ NTSTATUS DpRundownDrain(DP_RUNDOWN *Rundown, ULONG Timeou
     DP_DRAIN drain = {
         .Spin = begin + DP_DRAIN_SPIN_US * frequency / 1000000,
         .Yield = begin + DP_DRAIN_YIELD_US * frequency / 1000000,
-        .Limit = begin + (LONG64)TimeoutMs * frequency / 1000,
+        .Limit = begin + DpTicks(TimeoutMs),
     };
     ULONG i;
 

@@ -235,6 +235,15 @@ _REGISTRATION_MUTANTS = (
         "    if (unload == NULL || unload != (PVOID)(ULONG_PTR)DpOwnerUnload) {",
         "R4-goes-with-its-owner",
     ),
+    Mutant(
+        "limit-of-weeks-wraps",
+        "R4",
+        "twice a drain limit of weeks is no time at all",
+        "proxy/owner.c",
+        "2ull * limit);",
+        "2 * limit);",
+        "R4-swap-under-way-and-a-limit-of-weeks-0x80000000",
+    ),
 )
 
 _WORKER_MUTANTS = (

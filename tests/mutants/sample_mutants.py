@@ -60,7 +60,7 @@ SAMPLE_MUTANTS = (
         "W61",
         "a worker is given up without waiting for its thread",
         "sample/worker.c",
-        "    status = HsThreadJoin(Worker->ThreadObject, WORKER_JOIN_MS);",
+        "    status = HsThreadJoin(Worker->ThreadObject, HsJoinTimeoutMs);",
         "    status = STATUS_SUCCESS;",
         f"{_HOST}test_counters_show_what_is_held_and_are_zero_after_the_shutdown",
     ),

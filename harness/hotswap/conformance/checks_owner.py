@@ -267,6 +267,20 @@ def swap_under_way(c: ConformanceDriver, phase: int) -> None:
     expect_held(c, before, "after the owner's unload")
 
 
+@check("R4", "a drain limit of weeks does not end the wait at once", on=COMPAT, each=(0x80000000, 0xFFFFFFFF))
+def swap_under_way_and_a_limit_of_weeks(c: ConformanceDriver, limit_ms: int) -> None:
+    """The unload waits for twice the limit: that passes 32 bits."""
+    extension = owned(c)
+    extension.set_options(drain_timeout_ms=limit_ms)
+    swap = extension.begin_swap(2, callback=in_phase(0, Phase(gate=0)), lane=2)
+    c.wait(Condition.at_gate(0))
+    unload = begin_unload(c)
+    expect_under_way(c, unload, "a swap is under way")
+    c.open_gate(0)
+    expect_status(swap.result().status, SUCCESS, "the swap")
+    expect_status(unload.result().status, SUCCESS, "unloading the owner")
+
+
 @check("R4", "an owner without DriverUnload stays, and so does its extension", on=COMPAT)
 def resident_owner(c: ConformanceDriver) -> None:
     """It cannot be unloaded, so nothing is taken over; the extension can be deleted, and made again."""
