@@ -17,8 +17,26 @@ static double CallDouble(ULONG64 Bits)
     return bits.Number;
 }
 
-static ULONG64 CallOnce(PVOID Function, ULONG Kind, const ULONG64 *a)
+static ULONG64 CallIntegers(PVOID Function, const ULONG64 *a)
 {
+    return ((CF_INTEGERS *)(ULONG_PTR)Function)(A4(0), A4(4), A4(8), A4(12), A4(16), A4(20), A4(24), A4(28));
+}
+
+typedef struct _CF_CAUGHT {
+    PVOID Function;
+    const ULONG64 *Arguments;
+} CF_CAUGHT;
+
+static ULONG64 CallBody(PVOID Context)
+{
+    const CF_CAUGHT *caught = Context;
+
+    return CallIntegers(caught->Function, caught->Arguments);
+}
+
+static ULONG64 CallOnce(PVOID Function, ULONG Kind, const ULONG64 *a, NTSTATUS *Status)
+{
+    CF_CAUGHT caught = { Function, a };
     CF_BITS result;
 
     switch (Kind) {
@@ -30,8 +48,10 @@ static ULONG64 CallOnce(PVOID Function, ULONG Kind, const ULONG64 *a)
         return ((CF_MIXED *)(ULONG_PTR)Function)(a[0], CallDouble(a[1]), a[2], CallDouble(a[3]), CallDouble(a[4]), a[5]);
     case ConformanceCallRoutine:
         return ((CF_RAW_ROUTINE *)(ULONG_PTR)Function)(a[0], a[1]);
+    case ConformanceCallCaught:
+        return CatchCall(CallBody, &caught, Status);
     default:
-        return ((CF_INTEGERS *)(ULONG_PTR)Function)(A4(0), A4(4), A4(8), A4(12), A4(16), A4(20), A4(24), A4(28));
+        return CallIntegers(Function, a);
     }
 }
 
@@ -69,18 +89,24 @@ static VOID CallCount(CF_COUNT *Count, const CONFORMANCE_CALL *Request, const UL
     }
 }
 
-static VOID CallRepeatedly(const CONFORMANCE_CALL *Request, PVOID Function, const ULONG64 *Arguments, CONFORMANCE_CALLED *Called)
+/* The exception that ended it, or STATUS_SUCCESS. */
+static NTSTATUS CallRepeatedly(const CONFORMANCE_CALL *Request, PVOID Function, const ULONG64 *Arguments, CONFORMANCE_CALLED *Called)
 {
+    NTSTATUS status = STATUS_SUCCESS;
     BOOLEAN repeats = Request->Repeat != 0 || Request->StopGate != 0;
     CF_COUNT count = { 0 };
 
     do {
         Called->SeenKind = ConformanceFunctionNull;
         count.Begin = HsTick();
-        Called->Value = CallOnce(Function, Request->Kind, Arguments);
+        Called->Value = CallOnce(Function, Request->Kind, Arguments, &status);
+        if (status != STATUS_SUCCESS) {
+            return status;
+        }
         CallCount(&count, Request, Arguments, Called->Value, Called);
     } while (repeats && !CfEnding && (Request->Repeat == 0 || Called->Calls < Request->Repeat) &&
              (Request->StopGate == 0 || !GateIsOpen(Request->StopGate - 1)));
+    return STATUS_SUCCESS;
 }
 
 _Use_decl_annotations_ NTSTATUS CallFunction(const VOID *Input, VOID *Output)
@@ -99,7 +125,7 @@ _Use_decl_annotations_ NTSTATUS CallFunction(const VOID *Input, VOID *Output)
     if (!NT_SUCCESS(status)) {
         return status;
     }
-    if (function == NULL || request->Kind > ConformanceCallRoutine || request->ArgumentCount > CONFORMANCE_MAX_ARGUMENTS ||
+    if (function == NULL || request->Kind > ConformanceCallCaught || request->ArgumentCount > CONFORMANCE_MAX_ARGUMENTS ||
         request->StopGate > CONFORMANCE_GATES) {
         return STATUS_INVALID_PARAMETER;
     }
@@ -115,8 +141,8 @@ _Use_decl_annotations_ NTSTATUS CallFunction(const VOID *Input, VOID *Output)
     called->ThreadId = (ULONG)(ULONG_PTR)PsGetCurrentThreadId();
     thread->Seen = &seen;
     ApiBegin(&api, &request->Caller, request->Irql, &called->Result);
-    CallRepeatedly(request, function, arguments, called);
-    ApiEnd(&api, STATUS_SUCCESS);
+    status = CallRepeatedly(request, function, arguments, called);
+    ApiEnd(&api, status);
     thread->Seen = outer;
     return STATUS_SUCCESS;
 }

@@ -103,6 +103,14 @@ typedef union _CF_BITS {
     double Number;
 } CF_BITS;
 
+/* ---- catch.c ---- */
+
+typedef ULONG64 CF_CATCH_BODY(_In_opt_ PVOID Context);
+
+/* What Body returns; 0, and *Caught written, when it raises. */
+ULONG64 CatchCall(_In_ CF_CATCH_BODY *Body, _In_opt_ PVOID Context, _Inout_ NTSTATUS *Caught);
+VOID CatchFault(void); /* raises STATUS_ACCESS_VIOLATION */
+
 /* ---- functions.c: the endpoints at their addresses ---- */
 
 PVOID FunctionAddress(_In_ ULONG Kind, _In_ ULONG Version, _In_ ULONG Endpoint);

@@ -123,6 +123,10 @@ static VOID EndpointAct(CF_ENDPOINT *Endpoint, const CONFORMANCE_BEHAVIOUR *b, C
         EndpointLeave(Endpoint, Thread, Frame, Kind);
         PsTerminateSystemThread(STATUS_SUCCESS);
     }
+    if (b->Action == ConformanceActionRaise) {
+        EndpointLeave(Endpoint, Thread, Frame, Kind);
+        CatchFault();
+    }
     until = b->SpinMicroseconds == 0 ? 0 : HsTick() + (LONG64)b->SpinMicroseconds * HsTickFrequency() / 1000000;
     while (until != 0 && HsTick() < until && !CfEnding) {
         YieldProcessor();
@@ -258,7 +262,7 @@ _Use_decl_annotations_ NTSTATUS EndpointSetBehaviour(const VOID *Input, VOID *Ou
         (behaviour->Endpoint >= CONFORMANCE_ENDPOINTS && behaviour->Endpoint != CONFORMANCE_NONE) ||
         behaviour->GateBefore > CONFORMANCE_GATES || behaviour->GateAfter > CONFORMANCE_GATES ||
         behaviour->SetEvent > CONFORMANCE_EVENT_OBJECTS || behaviour->ClearEvent > CONFORMANCE_EVENT_OBJECTS ||
-        behaviour->Action > ConformanceActionTerminateThread || behaviour->Prepared >= CONFORMANCE_PREPARED) {
+        behaviour->Action > ConformanceActionRaise || behaviour->Prepared >= CONFORMANCE_PREPARED) {
         return STATUS_INVALID_PARAMETER;
     }
     for (version = 1; version <= CONFORMANCE_VERSIONS; version++) {

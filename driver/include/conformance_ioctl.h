@@ -388,7 +388,8 @@ typedef enum _CONFORMANCE_CALL_KIND {
     ConformanceCallIntegers = 0, /* ULONG64 (ULONG64 x 32) */
     ConformanceCallFloats = 1,   /* double (double x 6): Arguments are bits of doubles */
     ConformanceCallMixed = 2,    /* ULONG64 (ULONG64, double, ULONG64, double, double, ULONG64) */
-    ConformanceCallRoutine = 3   /* BOOLEAN (PVOID, NTSTATUS) */
+    ConformanceCallRoutine = 3,  /* BOOLEAN (PVOID, NTSTATUS) */
+    ConformanceCallCaught = 4    /* as Integers; an exception is caught, ends the repetition, and its code is the status */
 } CONFORMANCE_CALL_KIND;
 
 /*
@@ -430,7 +431,8 @@ typedef struct _CONFORMANCE_CALLED {
 typedef enum _CONFORMANCE_ACTION {
     ConformanceActionNone = 0,
     ConformanceActionPrepared = 1,       /* run a prepared request here */
-    ConformanceActionTerminateThread = 2 /* PsTerminateSystemThread: what a routine must not do (W58) */
+    ConformanceActionTerminateThread = 2, /* PsTerminateSystemThread: what a routine must not do (W58) */
+    ConformanceActionRaise = 3           /* STATUS_ACCESS_VIOLATION, for a caller that catches it */
 } CONFORMANCE_ACTION;
 
 /*

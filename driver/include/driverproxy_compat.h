@@ -83,8 +83,8 @@ HsIofGetDriverProxyWrapperFromEndpoint(_In_ PDRIVER_PROXY_EXTENSION DriverProxyE
  * (W2) and there is no thread. BOOLEANs that are not 0 are TRUE. The thread is one of IoCreateSystemThread where the system has
  * that, which keeps the owner's image in memory as long as it runs; its options are those of the moment of this call.
  *
- * A routine that does not return (PsTerminateSystemThread, an exception caught outside) leaves its call counted for good: every
- * swap ends with the drain limit, and the extension can not be deleted (W58).
+ * A routine that ends its thread itself (PsTerminateSystemThread) leaves its call counted for good: every swap ends with the
+ * drain limit, and the extension can not be deleted (W58). An exception that leaves an endpoint ends the call as a return does.
  */
 _IRQL_requires_(PASSIVE_LEVEL) HSPROXY NTSTATUS NTAPI
 HsIoDriverProxyCreateHotSwappableWorkerThread(_In_ PDRIVER_PROXY_EXTENSION DriverProxyExtension, _Out_ PHANDLE ThreadHandle,

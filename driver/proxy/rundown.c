@@ -14,8 +14,9 @@
  * looks at State itself, after a fence of its own, and parks the slot while it waits: what is below it is not inside yet. So
  * what is below must read whatever a stall protects after it has set the mark, also whether its extension is still there.
  *
- * Leaving is a plain write. A call that leaves through an exception does not come here: its slot stays taken, its thread
- * counts as inside for good, and each swap of the extension ends with the drain limit. A thread that finds all its window
+ * Leaving is a plain write, also when an exception leaves the endpoint (DpWrapperUnwind). A thread that ends inside
+ * (PsTerminateSystemThread) does not come here: its slot stays taken, it counts as inside for good, and each swap of the
+ * extension ends with the drain limit. A thread that finds all its window
  * taken (16 slots of 256 by 16 other threads that are inside) is counted in a shared word; a call nested in that one waits
  * while calls are held, and the swap ends with the drain limit instead of hanging.
  *

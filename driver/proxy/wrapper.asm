@@ -6,6 +6,7 @@
 
 EXTERN DpWrapperEnter:PROC
 EXTERN DpWrapperLeave:PROC
+EXTERN DpWrapperUnwind:PROC
 EXTERN DpWrappers:BYTE
 
 DP_HASH EQU 9E3779B97F4A7C15h ; as in rundown.c
@@ -63,7 +64,15 @@ DpWrapperGone ENDP
 ;
 ; The fast path is DpRundownEnter and DpRundownLeave for the outermost call of a thread whose home slot is free, while nothing
 ; is stalled or traced (State is 0); the order of its reads and writes is theirs. All else goes through C.
-DpWrapperCall PROC FRAME
+;
+; CALL_KIND says at each call out of here what is to be given back should it raise: DpWrapperUnwind reads it.
+IFDEF HS_LLVM_ML ; knows no handler of a FRAME: wrapper.c has the unwind data, byte for byte of this prologue
+DpWrapperCall PROC
+    push    rbp
+    sub     rsp, 0A0h
+    lea     rbp, [rsp+0A0h]
+ELSE
+DpWrapperCall PROC FRAME:DpWrapperUnwind
     push    rbp
     .pushreg rbp
     sub     rsp, 0A0h
@@ -71,6 +80,7 @@ DpWrapperCall PROC FRAME
     lea     rbp, [rsp+0A0h]
     .setframe rbp, 0A0h
     .endprolog
+ENDIF
 
     mov     [rbp-CALL_WRAPPER], r10
     mov     r11, qword ptr [r10+WRAPPER_RUNDOWN]
@@ -103,6 +113,7 @@ DpWrapperCall PROC FRAME
     cmp     r11, [rbp-CALL_RUNDOWN] ; once inside: or its extension has gone meanwhile
     jne     GiveSlot
 
+    mov     dword ptr [rbp-CALL_KIND], 0 ; DpCallOutermost
     mov     r10, qword ptr [rax+WRAPPER_FUNCTION]
     mov     eax, dword ptr [rax+WRAPPER_STACK_BYTES]
     test    eax, eax
@@ -113,7 +124,7 @@ FastCall:
     mov     r10, [rbp-CALL_SLOT]
     mov     r11, [rbp-CALL_RUNDOWN]
     cmp     qword ptr [r11], 0
-    jne     FastThenSlow
+    jne     SlowLeave
     mov     qword ptr [r10], 0
     lea     rsp, [rbp]
     pop     rbp
@@ -132,10 +143,6 @@ FastCopyNext:
     jnz     FastCopyNext
     jmp     FastCall
 
-FastThenSlow:
-    mov     dword ptr [rbp-CALL_KIND], 0 ; DpCallOutermost
-    jmp     SlowLeave
-
 GiveSlot:
     mov     qword ptr [r10], 0
 SlowEnter:
@@ -148,6 +155,7 @@ SlowEnter:
     movaps  xmmword ptr [rbp-30h], xmm2
     movaps  xmmword ptr [rbp-40h], xmm3
 
+    mov     dword ptr [rbp-CALL_KIND], 4 ; DpCallGone: nothing is counted yet
     lea     rcx, [rbp-CALL_BLOCK]
     call    DpWrapperEnter
 

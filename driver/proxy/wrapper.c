@@ -6,6 +6,8 @@ extern UCHAR DpWrapperPool[DP_WRAPPER_COUNT * DP_WRAPPER_STRIDE];
 VOID DpWrapperGone(VOID);
 VOID DpWrapperEnter(_Inout_ DP_CALL *Call);
 VOID DpWrapperLeave(_In_ const DP_CALL *Call);
+EXCEPTION_DISPOSITION NTAPI DpWrapperUnwind(_In_ PEXCEPTION_RECORD Record, _In_ PVOID Frame, _Inout_ PCONTEXT Context,
+                                            _In_ PVOID Dispatcher);
 
 DP_WRAPPER DpWrappers[DP_WRAPPER_COUNT];
 static volatile LONG DpWrapperNext; /* where the search for a free one begins: an address comes back as late as can be */
@@ -67,6 +69,40 @@ _Use_decl_annotations_ VOID DpWrapperLeave(const DP_CALL *Call)
         DpTellCall(Call->Rundown, HsProxyStepCallLeft, Call->Wrapper);
     }
 }
+
+#define DP_FRAME_CALL 0x20  /* of the DP_CALL, from what the unwinder calls the frame: rsp after DpWrapperCall's prologue */
+#define DP_UNWINDING 0x06u /* EXCEPTION_UNWINDING, EXCEPTION_EXIT_UNWIND: the search for a handler calls here as well, before it */
+
+/* An exception leaves the endpoint for a handler of the caller: the call ends as one that returns (R28). */
+_Use_decl_annotations_ EXCEPTION_DISPOSITION NTAPI DpWrapperUnwind(PEXCEPTION_RECORD Record, PVOID Frame, PCONTEXT Context,
+                                                                   PVOID Dispatcher)
+{
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Dispatcher);
+    if ((Record->ExceptionFlags & DP_UNWINDING) != 0) {
+        DpWrapperLeave((const DP_CALL *)((const UCHAR *)Frame + DP_FRAME_CALL));
+    }
+    return ExceptionContinueSearch;
+}
+
+#if defined(__MINGW32__)
+/* UNWIND_INFO and RUNTIME_FUNCTION of DpWrapperCall, which llvm-ml cannot give a handler. The pool of stubs follows it. */
+__asm__(".section .xdata,\"dr\"\n"
+        ".p2align 2\n"
+        "DpWrapperCallUnwind:\n"
+        ".byte 0x11\n"          /* version 1, UNW_FLAG_UHANDLER */
+        ".byte 16, 4, 0xA5\n"   /* bytes of the prologue, codes, rbp is the frame and 0xA0 above it */
+        ".byte 16, 0x03\n"      /* UWOP_SET_FPREG */
+        ".byte 8, 0x01\n"       /* UWOP_ALLOC_LARGE: 0xA0 */
+        ".short 0xA0 / 8\n"
+        ".byte 1, 0x50\n"       /* UWOP_PUSH_NONVOL rbp */
+        ".rva DpWrapperUnwind\n"
+        ".section .pdata,\"dr\"\n"
+        ".rva DpWrapperCall\n"
+        ".rva DpWrapperPool\n"
+        ".rva DpWrapperCallUnwind\n"
+        ".text\n");
+#endif
 
 _Use_decl_annotations_ DP_WRAPPER *DpWrapperAllocate(PVOID Function, ULONG Id, ULONG ParameterCount, ULONG StackBytes)
 {

@@ -169,6 +169,16 @@ _SWAP_MUTANTS = (
         "            count += 1;",
         "R28-nested-counts-each-2",
     ),
+    Mutant(
+        "call-counted-after-an-exception",
+        "R28",
+        "a call that an exception ends is counted for good",
+        "proxy/wrapper.c",
+        "    if ((Record->ExceptionFlags & DP_UNWINDING) != 0) {",
+        "    if ((Record->ExceptionFlags & DP_UNWINDING) == DP_UNWINDING) {",
+        "R28-exception-ends-the-call-stack",
+        "active calls after the exception",
+    ),
 )
 
 _REGISTRATION_MUTANTS = (

@@ -151,6 +151,7 @@ class CallKind(IntEnum):
     FLOATS = 1
     MIXED = 2
     ROUTINE = 3
+    CAUGHT = 4
 
 
 class Action(IntEnum):
@@ -159,6 +160,7 @@ class Action(IntEnum):
     NONE = 0
     PREPARED = 1
     TERMINATE_THREAD = 2
+    RAISE = 3
 
 
 class BenchKind(IntEnum):

@@ -70,6 +70,11 @@ typedef struct _KWAIT_BLOCK {
     char Bytes[0x30];
 } KWAIT_BLOCK, *PKWAIT_BLOCK;
 typedef VOID (*PKSTART_ROUTINE)(PVOID);
+typedef struct _EXCEPTION_RECORD {
+    ULONG ExceptionFlags;
+} *PEXCEPTION_RECORD;
+typedef struct _CONTEXT *PCONTEXT;
+typedef enum _EXCEPTION_DISPOSITION { ExceptionContinueExecution, ExceptionContinueSearch } EXCEPTION_DISPOSITION;
 
 #define STATUS_SUCCESS ((NTSTATUS)0)
 #define STATUS_TIMEOUT ((NTSTATUS)0x102)
