@@ -81,6 +81,9 @@ def _run(arguments: list[str]) -> int:
             return Exit.USAGE
         return _complain(error.format_message(), Exit.USAGE)
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            # typer's way to end a command whose reader went away.
+            return _unheard()
         # Of completion, which ends by itself and has said why: for it 1 means a shell that it does not know.
         return Exit.USAGE if error.code == 1 else Exit.PASS
     except UsageError as error:
@@ -92,9 +95,7 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of help or a list went away, as `head` does; nothing more can be said to it.
-        forget_output(sys.stdout)
-        return Exit.PASS
+        return _unheard()
     except OSError as error:
         forget_output(sys.stdout)
         code = errno.errorcode.get(error.errno or 0, "EIO")
@@ -104,6 +105,14 @@ def _run(arguments: list[str]) -> int:
         # A defect of ours. Python's own exit code for it would say that the driver failed.
         traceback.print_exc()
         return _complain("internal error; please report it with the lines above", Exit.LAB_FAULT)
+
+
+def _unheard() -> int:
+    """The reader of help, of a list or of events went away, as `head` does; nothing more can be said to it."""
+    # typer has put wrappers around both streams, which have no descriptor.
+    if sys.__stdout__ is not None:
+        forget_output(sys.__stdout__)
+    return Exit.PASS
 
 
 def _whole(error: HotswapError) -> str:

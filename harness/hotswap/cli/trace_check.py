@@ -76,6 +76,8 @@ def check(
     if file is None:
         raise UsageError("FILE is missing; give the .etl to ask about, or --list")
     check_follow(follow, seconds, [])
+    if svg is not None and svg.exists() and not svg.is_dir():
+        raise UsageError(f"--svg {svg} is a file; give a folder for the pictures")
     progress = progress_of(quiet)
     given = given_schemas(manifest, tmf)
     if follow and (failures := _first_failures(file, known, chosen, seconds, given, progress)):

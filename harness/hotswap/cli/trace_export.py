@@ -41,7 +41,7 @@ def export(
     hotswap trace export trace.etl swaps.csv -e 'Swap*'
     hotswap trace export trace.etl out.perfetto-trace --pair SignalBegin:IterationBegin:Worker
     """
-    from hotswap.trace.export import TIMELINES, export_tables, export_timeline, format_of
+    from hotswap.trace.export import TIMELINES, check_target, export_tables, export_timeline, format_of
     from hotswap.trace.losses import losses_of
     from hotswap.trace.span_kinds import Pair
 
@@ -51,6 +51,7 @@ def export(
     pairs = [Pair.parse(text) for text in pair or ()]
     if target.exists() and file.exists() and target.samefile(file):
         raise UsageError(f"{target} is the trace itself and would be written over; give another file")
+    check_target(target)
     progress = progress_of(quiet)
     with progress.live():
         source = open_chosen(file, chosen, progress, traced=kind in TIMELINES)
@@ -60,5 +61,6 @@ def export(
             count = export_timeline(source.tables, target, kind, unix_ns=unix_ns, pairs=pairs, losses=losses)
         else:
             count = export_tables(source.numbered, target, kind)
-    Terminal().print(f"{count} events in {target}", markup=False)
+    # What is no file may be standard output itself.
+    Terminal(stderr=not target.is_file()).print(f"{count} events in {target}", markup=False)
     say_what_is_missing(source.etl)

@@ -31,8 +31,8 @@ def check_follow(follow: bool, seconds: float | None, others: Sequence[tuple[str
     """Raise UsageError for options that do not go together; `others` do not go with --follow."""
     if seconds is not None and not follow:
         raise UsageError("--for is for --follow")
-    if seconds is not None and seconds <= 0:
-        raise UsageError(f"--for is {seconds:g}; it must be more than 0")
+    if seconds is not None and not 0 < seconds <= _A_YEAR:
+        raise UsageError(f"--for is {seconds:g}; it must be more than 0 and no more than a year")
     for name, given in others:
         if follow and given:
             raise UsageError(f"{name} is for a trace that is complete, not for --follow")

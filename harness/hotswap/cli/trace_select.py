@@ -12,6 +12,7 @@ import typer
 
 from hotswap.cli.output import Terminal
 from hotswap.cli.progress import Progress
+from hotswap.errors import UsageError
 
 if TYPE_CHECKING:
     from hotswap.trace.etl import EtlFile
@@ -40,6 +41,8 @@ Formats = Annotated[
     list[Path] | None,
     typer.Option("--tmf", metavar="FILE", help="A .tmf that describes WPP messages of the trace; repeatable."),
 ]
+_MOST_SECONDS = 9e9
+"""What 64 bits hold of nanoseconds."""
 _OPTIONS: dict[str, Any] = {
     "event": Annotated[
         list[str] | None, typer.Option("--event", "-e", metavar="NAME", help="Only events of this name (* and ?).")
@@ -92,10 +95,18 @@ class Chosen:
             self.pid or (),
             self.tid or (),
             self.cpu or (),
-            None if self.after is None else round(self.after * 1e9),
-            None if self.before is None else round(self.before * 1e9),
+            _nanoseconds("--after", self.after),
+            _nanoseconds("--before", self.before),
             [Condition.parse(text) for text in self.where or ()],
         )
+
+
+def _nanoseconds(option: str, seconds: float | None) -> int | None:
+    if seconds is None:
+        return None
+    if not abs(seconds) < _MOST_SECONDS:
+        raise UsageError(f"{option} is {seconds:g}; give seconds since the session started")
+    return round(seconds * 1e9)
 
 
 def selects(command: Callable[..., None]) -> Callable[..., None]:

@@ -169,18 +169,57 @@ def export_timeline(
         return written
 
 
+def check_target(path: Path) -> None:
+    """Raise UsageError where nothing can be written under this name, so that it is said before there is work."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give a file to write")
+    if _in_place(path):
+        return
+    temporary = _temporary(_pointed_to(path))
+    try:
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when it is whole."""
-    temporary = path.with_name(f".{path.name}.{token_hex(4)}")
+    """A file that gets its name when it is whole. A pipe or a device is written to as it is, and never replaced.
+
+    Raises LabFault; BrokenPipeError when whoever reads has read enough.
+    """
+    temporary: Path | None = None
     try:
+        if _in_place(path):
+            with path.open("wb") as stream:
+                yield stream
+            return
+        target = _pointed_to(path)
+        temporary = _temporary(target)
         with temporary.open("xb") as stream:
             yield stream
-        temporary.replace(path)
+        temporary.replace(target)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise LabFault(f"writing {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _in_place(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _pointed_to(path: Path) -> Path:
+    """What a link points to is replaced, not the link."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{token_hex(4)}")
 
 
 def arrow_tables(tables: Numbered) -> tuple[pa.Schema, Arrow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import stat
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def map_file(path: Path) -> Bytes:
     """
     try:
         with path.open("rb") as stream:
-            status = path.stat()
+            status = os.fstat(stream.fileno())
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                raise UsageError(f"reading {path}: it is a device, not a file")
             if not stat.S_ISREG(status.st_mode) or not status.st_size:
                 return stream.read()
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

@@ -39,7 +39,7 @@ def run_query(tables: Numbered, query: str) -> Answer:
             connection.execute("set enable_external_access=false; set lock_configuration=true")
             relation = connection.sql(query)
             if relation is None:
-                return Answer([], [])
+                raise UsageError(f"the query {query!r} asks for nothing; try: select * from events limit 10")
             answer: pa.Table = relation.to_arrow_table()
         columns = [_values(column) for column in answer.columns]
         return Answer(answer.column_names, list(zip(*columns, strict=True)))

@@ -32,8 +32,13 @@ class Keys:
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> Keys:
-        """From `Worker,Iteration` or several such."""
-        return cls(tuple(name.strip() for text in texts for name in text.split(",") if name.strip()))
+        """From `Worker,Iteration` or several such. Raises UsageError for one that names nothing."""
+        names = [name.strip() for text in texts for name in text.split(",")]
+        if not all(names):
+            raise UsageError(
+                f"{','.join(texts)!r} is no key: give a field, several with commas, or {', '.join(PLACES)}"
+            )
+        return cls(tuple(names))
 
     def check(self, table: EventTable, kinds: Sequence[int], option: str = "--per") -> None:
         """Raise UsageError for a key that no event of these kinds has. `option` is what asked for it."""

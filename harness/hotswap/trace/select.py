@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from hotswap.errors import UsageError
 from hotswap.trace.event_kind import EventKind
-from hotswap.trace.schema import Field, unique_names
+from hotswap.trace.schema import EventSchema, Field, InType, OutType, Shape, unique_names
 from hotswap.trace.table import EventTable
-from hotswap.trace.text import value_text
+from hotswap.trace.text import status_code, value_text
 
 Rows = NDArray[np.int64]
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -28,6 +29,14 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+_NUMBERS = frozenset(
+    {
+        *(InType.INT8, InType.UINT8, InType.INT16, InType.UINT16, InType.INT32, InType.UINT32, InType.INT64),
+        *(InType.UINT64, InType.HEXINT32, InType.HEXINT64, InType.FLOAT, InType.DOUBLE, InType.POINTER, InType.SIZET),
+    }
+)
+_PLAIN = frozenset({OutType.DEFAULT, OutType.HEX, OutType.PID, OutType.TID, OutType.SIGNED, OutType.UNSIGNED})
+"""Numbers that are shown as such are shown by no name."""
 _CONDITION = re.compile(r"(?P<field>[^=!<>]+)(?P<operator>!=|>=|<=|=|>|<)(?P<value>.*)", re.DOTALL)
 
 
@@ -65,6 +74,18 @@ class Condition:
             equal = np.array([self._equals(value, described) for value in values.tolist()], np.bool_)
         return equal if self.operator == "=" else ~equal
 
+    def __str__(self) -> str:
+        return f"{self.field}{self.operator}{self.value}"
+
+    def why_never(self, described: Field) -> str | None:
+        """Why no value of a field can be equal to this text; None when one may be."""
+        if not isinstance(self.value, str) or self.operator not in ("=", "!=") or described.shape != Shape.SCALAR:
+            return None
+        number = described.in_type in _NUMBERS and described.map is None
+        if number and described.out_type == OutType.NTSTATUS:
+            return None if status_code(self.value) is not None else f"{self.value!r} is no NTSTATUS known by this name"
+        return f"it is a number, and {self.value!r} is none" if number and described.out_type in _PLAIN else None
+
     def _equals(self, value: object, described: Field) -> bool:
         text = str(self.value)
         return value == text if isinstance(value, str) else text in (str(value), value_text(described, value))
@@ -77,12 +98,16 @@ def _as_signed(value: int | float, dtype: np.dtype[np.generic]) -> int | float:
 
 
 def _value(text: str) -> int | float | str:
-    for read in (lambda: int(text, 0), lambda: float(text)):
-        try:
-            return read()
-        except ValueError:
-            continue
-    return text
+    try:
+        number = int(text, 0)
+        # No field holds more, and numpy compares no more with floating-point numbers.
+        return number if abs(number) < 1 << 65 else math.inf if number > 0 else -math.inf
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +162,7 @@ class Selection:
         everything = {name for names in known.values() for name in names}
         if wanted - everything:
             raise UsageError(unknown("field", sorted(wanted - everything)[0], sorted(everything)))
+        self._check_values(table, [index for index, names in known.items() if wanted <= set(names)])
         for index in np.unique(table.kind[chosen]).tolist():
             if not wanted <= set(known[index]):
                 continue
@@ -146,6 +172,19 @@ class Selection:
                 holds &= condition.holds(events.fields[condition.field], events.schema[condition.field])
             fits[events.rows[holds]] = True
         return fits
+
+    def _check_values(self, table: EventTable, kinds: Sequence[int]) -> None:
+        """Raise UsageError for a condition that no value of the field can fulfil: a name that is misspelt."""
+        for condition in self.conditions:
+            schemas = [table.kinds[index].schema for index in kinds]
+            fields = [_described(schema, condition.field) for schema in schemas if schema is not None]
+            reasons = [condition.why_never(described) for described in fields]
+            if reasons and all(reasons):
+                raise UsageError(f"the condition {condition}: {reasons[0]}")
+
+
+def _described(schema: EventSchema, name: str) -> Field:
+    return schema.fields[unique_names(schema.fields).index(name)]
 
 
 def field_names(kind: EventKind) -> list[str]:
