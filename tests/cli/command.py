@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -10,8 +11,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
+import pytest
+
+from hotswap.cli.main import run
 from hotswap.deadline import Deadline
 from hotswap.machine.lease import Lease, leases
 from hotswap.machine.proc import ProcessId
@@ -127,6 +132,22 @@ class Machine:
 def hotswap(*arguments: str | Path, runs: Path, env: Mapping[str, str] | None = None) -> Done:
     """Run it to its end."""
     return Command(*arguments, runs=runs, env=env).done()
+
+
+def called(*arguments: str | Path, runs: Path, env: Mapping[str, str] | None = None) -> Done:
+    """The same command in this process, which has imported all of it already. Its streams are no terminal."""
+    out, err = StringIO(), StringIO()
+    given = list(map(str, arguments))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        for name, value in {"HOTSWAP_RUNS": str(runs), **(env or {})}.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["hotswap", *given])
+        code = run(given)
+    return Done(int(code), out.getvalue(), err.getvalue())
 
 
 def on_terminal(arguments: list[str], runs: Path, env: Mapping[str, str], *, answer: str | None = None) -> str:

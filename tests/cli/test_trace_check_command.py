@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from command import hotswap
+from command import called, hotswap
 
 from support.swap_trace import good_run
 
@@ -50,7 +50,7 @@ def test_rules_that_hold_are_a_pass(trace: Path, tmp_path: Path, runs: Path) -> 
 
 def test_a_failure_shows_its_events_and_draws_them(trace: Path, tmp_path: Path, runs: Path) -> None:
     pictures = tmp_path / "pictures"
-    done = hotswap(
+    done = called(
         "trace",
         "check",
         rules(tmp_path, BAD),
@@ -77,13 +77,13 @@ def test_a_failure_shows_its_events_and_draws_them(trace: Path, tmp_path: Path, 
 
 
 def test_an_open_question_is_inconclusive(trace: Path, tmp_path: Path, runs: Path) -> None:
-    done = hotswap("trace", "check", rules(tmp_path, BAD), trace, "--only", "open-one", runs=runs)
+    done = called("trace", "check", rules(tmp_path, BAD), trace, "--only", "open-one", runs=runs)
     assert done.code == 3
     assert done.out.splitlines()[-1].startswith("inconclusive: open-one: the trace has no Nothing")
 
 
 def test_json_has_the_verdict_of_all_and_each_answer_with_its_events(trace: Path, tmp_path: Path, runs: Path) -> None:
-    done = hotswap("trace", "check", rules(tmp_path, BAD), trace, "--json", runs=runs)
+    done = called("trace", "check", rules(tmp_path, BAD), trace, "--json", runs=runs)
     content = json.loads(done.out)
     assert done.code == 1
     assert content["verdict"] == "fail"
@@ -99,11 +99,11 @@ def test_json_has_the_verdict_of_all_and_each_answer_with_its_events(trace: Path
 
 def test_the_rules_are_listed_without_a_trace(tmp_path: Path, runs: Path) -> None:
     path = rules(tmp_path, GOOD)
-    done = hotswap("trace", "check", path, "--list", runs=runs)
+    done = called("trace", "check", path, "--list", runs=runs)
     assert done.code == 0
     assert "released         Each SwapStalled is followed by a SwapReleased of the same Swap within 50 ms." in done.out
     assert "one-start        The host starts once." in done.out
-    listed = json.loads(hotswap("trace", "check", path, "--list", "--json", runs=runs).out)["rules"]
+    listed = json.loads(called("trace", "check", path, "--list", "--json", runs=runs).out)["rules"]
     assert [item["id"] for item in listed] == [
         "way-of-a-worker", "released", "held", "more-1", "one-start", "hold time",
     ]  # fmt: skip
@@ -133,7 +133,7 @@ def test_an_error_in_a_rules_file_is_one_line_with_its_place(
     trace: Path, tmp_path: Path, runs: Path, text: str, message: str
 ) -> None:
     path = rules(tmp_path, text)
-    done = hotswap("trace", "check", path, trace, runs=runs)
+    done = called("trace", "check", path, trace, runs=runs)
     assert done.code == 2
     assert done.complaint(progress=False).startswith(f"{path}{message}")
 
@@ -153,7 +153,7 @@ def test_bad_usage_is_one_line(
     trace: Path, tmp_path: Path, runs: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     names = {"RULES": str(rules(tmp_path, BAD)), "TRACE": str(trace)}
-    done = hotswap("trace", "check", *(names.get(item, item) for item in arguments), runs=runs)
+    done = called("trace", "check", *(names.get(item, item) for item in arguments), runs=runs)
     assert done.code == (4 if "writing" in message else 2)
     assert message in done.complaint(progress=False)
 
@@ -161,7 +161,7 @@ def test_bad_usage_is_one_line(
 def test_the_rules_that_come_along_hold_of_a_correct_swap_and_catch_a_broken_one(
     trace: Path, tmp_path: Path, runs: Path
 ) -> None:
-    done = hotswap("trace", "check", "swap", trace, runs=runs)
+    done = called("trace", "check", "swap", trace, runs=runs)
     assert done.code == 0, done.out
     broken = good_run()
     work = broken.find("EndpointWork", Worker=1)[-1]
@@ -169,12 +169,12 @@ def test_the_rules_that_come_along_hold_of_a_correct_swap_and_catch_a_broken_one
     broken.remove(broken.find("SignalEnd", Worker=2)[3])
     bad = tmp_path / "bad.etl"
     bad.write_bytes(broken.to_bytes())
-    content = json.loads(hotswap("trace", "check", "swap", bad, "--json", runs=runs).out)
+    content = json.loads(called("trace", "check", "swap", bad, "--json", runs=runs).out)
     failed = {item["id"] for item in content["results"] if item["verdict"] == "fail"}
     assert failed == {"versions", "same-version", "signals-return", "signals-accounted"}
 
 
 def test_rules_that_do_not_come_along_are_told(trace: Path, runs: Path) -> None:
-    done = hotswap("trace", "check", "swop", trace, runs=runs)
+    done = called("trace", "check", "swop", trace, runs=runs)
     assert done.code == 2
     assert done.complaint(progress=False).endswith("no rules of that name come along; those that do: swap")

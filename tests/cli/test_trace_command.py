@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import hotswap, on_terminal
+from command import called, on_terminal
 
 from hotswap.cli.main import run
 from hotswap.trace.compression import Compression
@@ -46,7 +46,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 def info(path: Path, runs: Path) -> dict[str, Any]:
-    done = hotswap("trace", "info", path, "--json", runs=runs)
+    done = called("trace", "info", path, "--json", runs=runs)
     assert (done.code, done.err) == (0, "")
     content = json.loads(done.out)
     assert isinstance(content, dict)
@@ -83,7 +83,7 @@ def test_a_compressed_trace_has_the_same_numbers(
 
 
 def test_text_tells_session_clock_loss_and_kinds(trace: Path, runs: Path) -> None:
-    done = hotswap("trace", "info", trace, runs=runs)
+    done = called("trace", "info", trace, runs=runs)
     assert (done.code, done.err) == (0, "")
     assert "session  made up, closed" in done.out
     assert "clock    performance counter, 10000000 ticks a second" in done.out
@@ -91,7 +91,7 @@ def test_text_tells_session_clock_loss_and_kinds(trace: Path, runs: Path) -> Non
     assert "events   201 on 2 CPUs" in done.out
     assert "      180  EVENT64     HotSwap.Tests/Number\n" in done.out
     assert "\x1b" not in done.out  # whatever the traced driver calls its events
-    few = hotswap("trace", "info", trace, "--limit", "1", runs=runs)
+    few = called("trace", "info", trace, "--limit", "1", runs=runs)
     assert "… and 21 events of 2 more kinds; --limit 0 shows all" in few.out
 
 
@@ -107,16 +107,16 @@ def test_loss_and_damage_are_seen_on_a_terminal(trace: Path, runs: Path) -> None
 def test_json_goes_where_it_is_asked_to(trace: Path, runs: Path, tmp_path: Path) -> None:
     """With one name only it is the trace's, also behind --json: the form that the design gives."""
     target = tmp_path / "info.json"
-    to_file = hotswap("trace", "info", trace, "--json", target, runs=runs)
+    to_file = called("trace", "info", trace, "--json", target, runs=runs)
     assert to_file.code == 0
     assert "session  made up" in to_file.out
-    before = hotswap("trace", "info", "--json", trace, runs=runs)
+    before = called("trace", "info", "--json", trace, runs=runs)
     assert json.loads(before.out) == json.loads(target.read_text()) == info(trace, runs)
 
 
 def test_the_trace_is_never_written_over(trace: Path, runs: Path) -> None:
     content = trace.read_bytes()
-    done = hotswap("trace", "info", trace, "--json", trace, runs=runs)
+    done = called("trace", "info", trace, "--json", trace, runs=runs)
     assert done.code == 2
     assert "is the trace itself" in done.complaint()
     assert trace.read_bytes() == content
@@ -137,7 +137,7 @@ def test_bad_input_is_one_line(trace: Path, runs: Path, tmp_path: Path) -> None:
         ([trace, "--limit", "-1"], "--limit"),
         ([trace, "--json", tmp_path / "no" / "where.json"], "cannot be written"),
     ):
-        done = hotswap("trace", "info", *arguments, runs=runs)
+        done = called("trace", "info", *arguments, runs=runs)
         assert (done.code, done.out) == (2, ""), arguments
         assert complaint in done.complaint(), arguments
 
@@ -147,7 +147,7 @@ def test_content_without_an_event_is_bad_input(trace: Path, runs: Path) -> None:
     for start in range(2048, len(data), 2048):
         data[start + 72 : start + 76] = bytes(4)
     trace.write_bytes(data)
-    done = hotswap("trace", "info", trace, "--json", runs=runs)
+    done = called("trace", "info", trace, "--json", runs=runs)
     assert done.code == 2
     assert "no event but the file header" in done.complaint()
     assert "no-events" in {problem["code"] for problem in json.loads(done.out)["problems"]}

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import hotswap
+from command import called
 
 from support.swap_trace import good_run
 
@@ -30,14 +30,14 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_traces_that_mean_the_same_are_equal(traces: Path, runs: Path) -> None:
-    done = hotswap("trace", "diff", traces / "a.etl", traces / "same.etl", runs=runs)
+    done = called("trace", "diff", traces / "a.etl", traces / "same.etl", runs=runs)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1].startswith("equal in all ")
     assert "not compared for they hold ids: WorkerCreate.WorkerThreadId" in done.out
 
 
 def test_the_first_difference_is_shown_between_what_is_around_it(traces: Path, runs: Path) -> None:
-    done = hotswap("trace", "diff", traces / "a.etl", traces / "b.etl", "-C", "2", "--per", "Worker", runs=runs)
+    done = called("trace", "diff", traces / "a.etl", traces / "b.etl", "-C", "2", "--per", "Worker", runs=runs)
     assert done.code == 1
     shown = done.out.splitlines()
     first = next(at for at, line in enumerate(shown) if line.startswith("first difference, Worker "))
@@ -50,13 +50,13 @@ def test_the_first_difference_is_shown_between_what_is_around_it(traces: Path, r
     assert " → " in shown[second + 6]
     assert "HotSwap.Host/EndpointWork" in done.out
     assert shown[-1].endswith("events 2 only in A, 1 only in B")
-    one = hotswap("trace", "diff", traces / "a.etl", traces / "b.etl", "--limit", "1", runs=runs)
+    one = called("trace", "diff", traces / "a.etl", traces / "b.etl", "--limit", "1", runs=runs)
     assert "… and 1 more difference; --limit 0 shows all" in one.out
 
 
 def test_json_tells_all_that_differs(traces: Path, runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "diff.json"
-    done = hotswap("trace", "diff", traces / "a.etl", traces / "b.etl", "--limit", "0", "--json", out, runs=runs)
+    done = called("trace", "diff", traces / "a.etl", traces / "b.etl", "--limit", "0", "--json", out, runs=runs)
     assert done.code == 1
     told = json.loads(out.read_text())
     assert (told["equal"], told["differences"]) == (False, 2)
@@ -66,7 +66,7 @@ def test_json_tells_all_that_differs(traces: Path, runs: Path, tmp_path: Path) -
     assert told["a"]["events"] - told["b"]["events"] == 1
     (count,) = told["counts"]
     assert count == {"event": "HotSwap.Host/EndpointWork", "a": count["b"] + 1, "b": count["b"]}
-    equal = hotswap("trace", "diff", traces / "a.etl", traces / "same.etl", "--json", runs=runs)
+    equal = called("trace", "diff", traces / "a.etl", traces / "same.etl", "--json", runs=runs)
     assert json.loads(equal.out)["equal"] is True
 
 
@@ -84,7 +84,7 @@ def test_json_tells_all_that_differs(traces: Path, runs: Path, tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_compared_is_one_line(traces: Path, runs: Path, options: list[str], says: str) -> None:
-    done = hotswap("trace", "diff", traces / "a.etl", traces / "b.etl", *options, runs=runs)
+    done = called("trace", "diff", traces / "a.etl", traces / "b.etl", *options, runs=runs)
     assert done.code == 2
     assert says in done.complaint()
     assert done.out == ""
@@ -93,27 +93,27 @@ def test_what_cannot_be_compared_is_one_line(traces: Path, runs: Path, options: 
 def test_a_file_that_is_no_trace_is_one_line(traces: Path, runs: Path, tmp_path: Path) -> None:
     (tmp_path / "no.etl").write_bytes(b"no trace")
     for a, b in ((traces / "a.etl", tmp_path / "no.etl"), (tmp_path / "gone.etl", traces / "a.etl")):
-        done = hotswap("trace", "diff", a, b, runs=runs)
+        done = called("trace", "diff", a, b, runs=runs)
         assert done.code == 2
         assert done.complaint()
 
 
 def test_what_is_compared_can_be_chosen(traces: Path, runs: Path) -> None:
     pair = (traces / "a.etl", traces / "b.etl")
-    assert hotswap("trace", "diff", *pair, "-e", "Signal*", runs=runs).code == 0
-    assert hotswap("trace", "diff", *pair, "-e", "EndpointWork", "--ignore", "Result", runs=runs).code == 1
-    assert hotswap("trace", "diff", traces / "a.etl", traces / "same.etl", "--with", "ids", runs=runs).code == 1
-    timed = hotswap("trace", "diff", traces / "a.etl", traces / "same.etl", "--with", "time", runs=runs)
+    assert called("trace", "diff", *pair, "-e", "Signal*", runs=runs).code == 0
+    assert called("trace", "diff", *pair, "-e", "EndpointWork", "--ignore", "Result", runs=runs).code == 1
+    assert called("trace", "diff", traces / "a.etl", traces / "same.etl", "--with", "ids", runs=runs).code == 1
+    timed = called("trace", "diff", traces / "a.etl", traces / "same.etl", "--with", "time", runs=runs)
     assert timed.code == 0, "the same distances in time"
 
 
 def test_colours_only_where_they_are_asked_for(traces: Path, runs: Path) -> None:
     pair = (traces / "a.etl", traces / "b.etl")
-    assert "\x1b" not in hotswap("trace", "diff", *pair, runs=runs).out
-    coloured = hotswap("trace", "diff", *pair, "--color", runs=runs, env={"NO_COLOR": "1"})
+    assert "\x1b" not in called("trace", "diff", *pair, runs=runs).out
+    coloured = called("trace", "diff", *pair, "--color", runs=runs, env={"NO_COLOR": "1"})
     assert "\x1b[31m- " in coloured.out
     assert "\x1b[36m+ " in coloured.out
-    assert "\x1b" not in hotswap("trace", "diff", *pair, "--no-color", runs=runs, env={"FORCE_COLOR": "1"}).out
+    assert "\x1b" not in called("trace", "diff", *pair, "--no-color", runs=runs, env={"FORCE_COLOR": "1"}).out
 
 
 def test_a_reader_that_goes_away_is_no_error(traces: Path, runs: Path) -> None:

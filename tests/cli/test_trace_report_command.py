@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from command import Command, hotswap, on_terminal
+from command import Command, called, on_terminal
 
 from hotswap.deadline import Deadline
 from support.swap_trace import good_run
@@ -21,13 +21,13 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_page_is_written_beside_the_trace_or_where_it_is_asked_for(trace: Path, runs: Path, tmp_path: Path) -> None:
-    done = hotswap("trace", "report", trace, runs=runs)
+    done = called("trace", "report", trace, runs=runs)
     assert (done.code, done.out, done.err) == (0, f"{trace.with_suffix('.html')}\n", "")
     html = trace.with_suffix(".html").read_text("utf-8")
     assert html.startswith("<!doctype html>")
     assert f"hotswap trace report {trace}" in html, "how to make it again"
     out = tmp_path / "swaps.html"
-    done = hotswap("trace", "report", trace, "-o", out, "-e", "Swap*", "--pair", "SwapBegin:SwapEnd:Swap", runs=runs)
+    done = called("trace", "report", trace, "-o", out, "-e", "Swap*", "--pair", "SwapBegin:SwapEnd:Swap", runs=runs)
     assert (done.code, done.out) == (0, f"{out}\n")
     html = out.read_text("utf-8")
     assert "SwapBegin \\u2192 SwapEnd" in html
@@ -51,7 +51,7 @@ def test_what_cannot_be_drawn_is_one_line(
 ) -> None:
     before = trace.read_bytes()
     given = [option.format(trace=trace, folder=tmp_path) for option in options]
-    done = hotswap("trace", "report", trace, *given, runs=runs)
+    done = called("trace", "report", trace, *given, runs=runs)
     assert (done.code, done.out) == (2, "")
     assert says in done.complaint()
     assert trace.read_bytes() == before
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_trace_is_one_line(runs: Path, tmp_path: Path, command
     path = tmp_path / "no.etl"
     for content in (b"", b"no trace at all", bytes(4096)):
         path.write_bytes(content)
-        done = hotswap("trace", *(part.format(path) for part in command), runs=runs)
+        done = called("trace", *(part.format(path) for part in command), runs=runs)
         assert (done.code, done.out) == (2, "")
         assert str(path) in done.complaint()
     assert [one.name for one in tmp_path.iterdir()] == ["no.etl"]
@@ -106,4 +106,4 @@ def test_who_is_interrupted_leaves_nothing_and_says_so(runs: Path, tmp_path: Pat
 def test_progress_is_for_terminals_and_can_be_turned_off(trace: Path, runs: Path) -> None:
     assert "reading trace.etl" in on_terminal(["trace", "stats", str(trace)], runs, {})
     assert "reading" not in on_terminal(["trace", "stats", str(trace), "-q"], runs, {})
-    assert hotswap("trace", "stats", trace, runs=runs).err == ""
+    assert called("trace", "stats", trace, runs=runs).err == ""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
-from command import hotswap
+from command import called
 
 from support.raw_events import classic, event, file_of, message, perfinfo
 
@@ -85,7 +85,7 @@ def formats(tmp_path: Path) -> Path:
 
 
 def test_values_are_shown_as_people_know_them(trace: Path, manifest: Path, formats: Path, runs: Path) -> None:
-    done = hotswap("trace", "show", trace, "--manifest", manifest, "--tmf", formats, runs=runs)
+    done = called("trace", "show", trace, "--manifest", manifest, "--tmf", formats, runs=runs)
     assert (done.code, done.err) == (0, "")
     shown = [" ".join(line.split()[5:]) for line in done.out.splitlines()[2:]]
     assert shown == [
@@ -99,11 +99,11 @@ def test_values_are_shown_as_people_know_them(trace: Path, manifest: Path, forma
 
 
 def test_without_them_provider_and_number_are_shown(trace: Path, runs: Path) -> None:
-    done = hotswap("trace", "show", trace, runs=runs)
+    done = called("trace", "show", trace, runs=runs)
     assert done.code == 0
     assert " ".join(done.out.splitlines()[2].split()[5:]) == "id 1 (nothing describes its payload: 22 bytes)"
     assert " ".join(done.out.splitlines()[5].split()[5:]) == "message 11 (nothing describes its payload: 8 bytes)"
-    stats = hotswap("trace", "stats", trace, runs=runs)
+    stats = called("trace", "stats", trace, runs=runs)
     assert str(PROVIDER) in stats.out
     assert str(MESSAGES) in stats.out
 
@@ -124,13 +124,13 @@ def test_without_them_provider_and_number_are_shown(trace: Path, runs: Path) -> 
 def test_conditions_take_values_as_they_are_shown(
     trace: Path, manifest: Path, runs: Path, condition: str, count: int
 ) -> None:
-    done = hotswap("trace", "show", trace, "--manifest", manifest, "-w", condition, runs=runs)
+    done = called("trace", "show", trace, "--manifest", manifest, "-w", condition, runs=runs)
     assert done.code == 0
     assert len(done.out.splitlines()) == count + 1
 
 
 def test_json_has_numbers_and_their_names(trace: Path, manifest: Path, formats: Path, runs: Path) -> None:
-    done = hotswap("trace", "show", trace, "--json", "--manifest", manifest, "--tmf", formats, runs=runs)
+    done = called("trace", "show", trace, "--json", "--manifest", manifest, "--tmf", formats, runs=runs)
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert rows[2]["fields"] == {
         "Reason": 2, "From": "10.0.0.2", "Code": -2147024891, "Length": 4, "Name": "näme"
@@ -147,7 +147,7 @@ def test_exported_columns_have_names_and_messages(
     trace: Path, manifest: Path, formats: Path, runs: Path, tmp_path: Path
 ) -> None:
     into = tmp_path / "events.parquet"
-    done = hotswap("trace", "export", trace, into, "--manifest", manifest, "--tmf", formats, runs=runs)
+    done = called("trace", "export", trace, into, "--manifest", manifest, "--tmf", formats, runs=runs)
     assert done.code == 0, done.err
     columns = pq.read_table(into).slice(1).to_pydict()
     assert columns["Reason"] == [1, 2, 9, None, None, None]
@@ -160,13 +160,13 @@ def test_exported_columns_have_names_and_messages(
 
 def test_sql_asks_for_names(trace: Path, manifest: Path, runs: Path) -> None:
     query = "select count(*) as n from events where Reason_name = 'Power' and \"From\" = '10.0.0.1'"
-    done = hotswap("trace", "sql", trace, query, "--json", "--manifest", manifest, runs=runs)
+    done = called("trace", "sql", trace, query, "--json", "--manifest", manifest, runs=runs)
     assert done.code == 0, done.err
     assert json.loads(done.out)["rows"] == [[1]]
 
 
 def test_info_says_what_describes_the_events(trace: Path, manifest: Path, formats: Path, runs: Path) -> None:
-    done = hotswap("trace", "info", trace, "--json", "--manifest", manifest, "--tmf", formats, runs=runs)
+    done = called("trace", "info", trace, "--json", "--manifest", manifest, "--tmf", formats, runs=runs)
     assert json.loads(done.out)["described"] == {str(manifest): 3, "built-in": 2, str(formats): 1, "": 1}
 
 
@@ -176,8 +176,8 @@ def test_the_first_manifest_that_describes_an_event_counts(
     other = tmp_path / "other.man"
     other.write_text(MANIFEST.replace('name="From"', 'name="Source"'))
     both = ("--manifest", manifest, "--manifest", other)
-    assert "From=" in hotswap("trace", "show", trace, *both, runs=runs).out
-    assert "Source=" in hotswap("trace", "show", trace, *both[2:], *both[:2], runs=runs).out
+    assert "From=" in called("trace", "show", trace, *both, runs=runs).out
+    assert "Source=" in called("trace", "show", trace, *both[2:], *both[:2], runs=runs).out
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_what_is_no_manifest_is_bad_input_with_its_line(
     trace: Path, manifest: Path, runs: Path, old: str, new: str, line: int, said: str
 ) -> None:
     manifest.write_text(MANIFEST.replace(old, new))
-    done = hotswap("trace", "show", trace, "--manifest", manifest, runs=runs)
+    done = called("trace", "show", trace, "--manifest", manifest, runs=runs)
     assert (done.code, done.out) == (2, "")
     assert done.complaint().startswith(f"{manifest}:{line}: ")
     assert said in done.complaint()
@@ -201,7 +201,7 @@ def test_what_is_no_manifest_is_bad_input_with_its_line(
 def test_an_event_that_makes_no_sense_is_told_and_the_others_are_read(trace: Path, manifest: Path, runs: Path) -> None:
     wrong = '<event value="2" version="2" template="nothing"/></events>'
     manifest.write_text(MANIFEST.replace("</events>\n  </provider>", f"\n{wrong}\n  </provider>"))
-    done = hotswap("trace", "show", trace, "--manifest", manifest, runs=runs)
+    done = called("trace", "show", trace, "--manifest", manifest, runs=runs)
     assert done.code == 0
     assert "Reason=Power" in done.out
     assert f"{manifest}:19: " in done.err
@@ -209,14 +209,14 @@ def test_an_event_that_makes_no_sense_is_told_and_the_others_are_read(trace: Pat
 
 def test_what_is_no_format_is_bad_input_with_its_line(trace: Path, formats: Path, runs: Path) -> None:
     formats.write_text("hello")
-    done = hotswap("trace", "show", trace, "--tmf", formats, runs=runs)
+    done = called("trace", "show", trace, "--tmf", formats, runs=runs)
     assert (done.code, done.out) == (2, "")
     assert done.complaint().startswith(f"{formats}:1: ")
 
 
 def test_a_file_that_is_not_there_is_bad_input(trace: Path, runs: Path, tmp_path: Path) -> None:
     for option in ("--manifest", "--tmf"):
-        done = hotswap("trace", "info", trace, option, tmp_path / "none", runs=runs)
+        done = called("trace", "info", trace, option, tmp_path / "none", runs=runs)
         assert done.code == 2
         assert str(tmp_path / "none") in done.complaint()
 
@@ -231,5 +231,5 @@ def test_rules_are_asked_of_events_that_a_manifest_describes(
         'named = each("Request/Start").satisfies(Name="näme")\n',
         encoding="utf-8",
     )
-    done = hotswap("trace", "check", rules, trace, "--manifest", manifest, "--tmf", formats, runs=runs)
+    done = called("trace", "check", rules, trace, "--manifest", manifest, "--tmf", formats, runs=runs)
     assert done.code == 0, done.out + done.err
