@@ -116,7 +116,7 @@ def test_a_killed_machine_says_so_and_keeps_the_first_cause(
             machine.processes()
         files = {path.name for path in machine.diagnose(tmp_path / "evidence")}
         assert {"machine.json", "qemu.log", "console.log"} <= files
-        assert "ended with -9" in json.loads((tmp_path / "evidence/machine.json").read_text())["machine"]
+        assert "ended with -9" in json.loads((tmp_path / "evidence/machine.json").read_text())["cause"]
 
 
 def test_a_start_that_fails_leaves_nothing(build: DriverBuild) -> None:

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "control.h"
 
+#include "fault.h"
 #include "machine.h"
 #include "process.h"
 
@@ -9,11 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -221,6 +222,24 @@ static void ReadAnswer(const char *id, const char *path, long most)
     close(file);
 }
 
+/* What the kernel has said since its start, the last `most` bytes of it. */
+static void KernelLogAnswer(const char *id, long most)
+{
+    int size = klogctl(10 /* SYSLOG_ACTION_SIZE_BUFFER */, NULL, 0);
+    char *text = size > 0 ? malloc((size_t)size) : NULL;
+    int got = text != NULL ? klogctl(3 /* SYSLOG_ACTION_READ_ALL */, text, size) : -1;
+    if (got < 0) {
+        ReplyError(id, "kernel-log", errno);
+    } else {
+        Reply("%s ok ", id);
+        for (long at = got > most ? got - most : 0; at < got; at++) {
+            Reply("%02x", (unsigned char)text[at]);
+        }
+        Reply("\n");
+    }
+    free(text);
+}
+
 static void WatchBegin(const char *id, pid_t pid, uint64_t started)
 {
     for (unsigned at = 0; at < CONTROL_WATCHES; at++) {
@@ -355,13 +374,18 @@ static void Answer(char **words, unsigned count, const char *extra, size_t extra
     } else if (IS("forget", 1)) {
         WatchForget(words[2]);
         Reply("%s ok\n", id);
-    } else if (IS("kill", 2)) {
-        int process = (int)syscall(SYS_pidfd_open, atoi(words[2]), 0);
-        if (process >= 0 && ProcessStarted(atoi(words[2])) == strtoull(words[3], NULL, 10)) {
-            syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
-        }
-        close(process);
-        Reply("%s ok\n", id);
+    } else if (IS("signal", 3)) {
+        ReplyDone(id, FaultSignal(atoi(words[2]), strtoull(words[3], NULL, 10), atoi(words[4])), "signal");
+    } else if (IS("set", 2)) {
+        ReplyDone(id, FaultSet(words[2], words[3]), words[2]);
+    } else if (IS("fill", 2)) {
+        ReplyDone(id, FaultFill(words[2], strtoull(words[3], NULL, 10)), words[2]);
+    } else if (IS("remove", 1)) {
+        ReplyDone(id, unlink(words[2]) == 0 ? 0 : errno, words[2]);
+    } else if (IS("kernel-log", 1)) {
+        KernelLogAnswer(id, strtol(words[2], NULL, 10));
+    } else if (IS("hang", 0)) {
+        ReplyDone(id, FaultHang(), "hang");
     } else if (IS("sync", 0)) {
         sync();
         Reply("%s ok\n", id);

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from hotswap.deadline import Deadline
-from hotswap.errors import UsageError
+from hotswap.errors import HotswapError, UsageError
 
 if TYPE_CHECKING:
     from hotswap.transport.base import Reconnection, Transport
@@ -54,6 +54,19 @@ class Machine(ABC):
     @abstractmethod
     def diagnose(self, folder: Path, deadline: Deadline | None = None) -> list[Path]:
         """Collect evidence into `folder`, in every state of the guest, and return the files. Never raises."""
+
+    def blame(self, deadline: Deadline) -> HotswapError | None:
+        """What has become of the machine itself: GuestFault when its guest did it (a panic, a hang), else LabFault.
+
+        None: nothing that this kind of machine can see; what went wrong is then for others to say.
+        """
+        return None
+
+    def keep_evidence(self, folder: Path) -> None:  # noqa: B027 - most kinds have nothing of the past
+        """Say before `start` where evidence will go: a start that fails leaves it there, before it cleans up.
+
+        From then on the machine keeps what a later `diagnose` can only show of the past: its screen.
+        """
 
     @abstractmethod
     def connect_agent(self, agent_exe: Path, deadline: Deadline) -> Transport:

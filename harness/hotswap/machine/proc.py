@@ -120,6 +120,22 @@ def _stat(task: int | str) -> tuple[str, int] | None:
     return fields[0], int(fields[19])
 
 
+def state_letter(pid: int) -> str | None:
+    """What the kernel says of a process: R runs or wants to, S and D wait, T is stopped; None: there is none."""
+    facts = _stat(pid)
+    return facts[0] if facts else None
+
+
+def processor_seconds(pid: int) -> float | None:
+    """How long a process has run, all its threads together, in seconds; None when there is none."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot (field 22 of stat); None when there is no such process."""
     facts = _stat(pid)

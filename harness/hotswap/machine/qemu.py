@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
+from weakref import WeakSet
 
 from hotswap.deadline import Deadline
-from hotswap.errors import LabFault, UsageError
+from hotswap.errors import HotswapError, LabFault, UsageError
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.machine.clock_check import ClockCheck, check_clock, read_clocks
 from hotswap.machine.lease import Lease, new_id
@@ -23,7 +23,9 @@ from hotswap.machine.qemu_folder import QemuFolder, machines_home, remove_machin
 from hotswap.machine.qemu_live import Record, read_record, write_record
 from hotswap.machine.qemu_process import QemuProcess, make_overlay
 from hotswap.machine.qemu_profile import QemuProfile, qemu_profile
+from hotswap.machine.qemu_screen import ScreenRecorder, take_screen
 from hotswap.machine.qemu_snapshot import load_snapshot, save_snapshot
+from hotswap.machine.qemu_state import GuestState, look
 from hotswap.machine.qemu_template import Template, template_of
 from hotswap.machine.qmp import Qmp
 from hotswap.machine.standin_control import StandinControl
@@ -78,6 +80,12 @@ class QemuMachine(StandinView, Machine):
         self._process: QemuProcess | None = None
         self._control: StandinControl | None = None
         self._winrm: StandinWinRm | None = None
+        self._recorder: ScreenRecorder | None = None
+        self._streams: WeakSet[Transport] = WeakSet()
+        self._events_at_start = 0
+        self._wrong: GuestState | None = None
+        self._evidence: Path | None = None
+        self._collected: list[Path] | None = None
         self._ended: str | None = "not started"
 
     @property
@@ -124,6 +132,12 @@ class QemuMachine(StandinView, Machine):
                 self._fork(template, deadline)
             give_identity(self.control, self.identity, deadline)
             self.clock = self.check_clock(deadline)
+            self._events_at_start = len(self.qmp.events)
+            self._begin_recording()
+        except LabFault:
+            self._failed_start()
+            self.stop(Deadline.after(STOP_SECONDS))
+            raise
         except OSError as error:
             self.stop(Deadline.after(STOP_SECONDS))
             raise os_fault("starting a QEMU machine", self.folder.path, error) from error
@@ -144,6 +158,7 @@ class QemuMachine(StandinView, Machine):
         if self._lease is None:
             raise LabFault(f"booting machine {self.id}: {self._ended}")
         self._let_go()
+        self._wrong, self._events_at_start = None, 0
         if fresh_disk:
             self.folder.disk.unlink(missing_ok=True)
         self._ended = None
@@ -168,14 +183,11 @@ class QemuMachine(StandinView, Machine):
 
     def screenshot(self, target: Path, deadline: Deadline) -> None:
         """The guest's screen as a PNG file."""
-        partial = self.folder.path / "screen.png"
-        self.qmp.execute("screendump", {"filename": partial.name, "format": "png"}, deadline=deadline)
+        picture = take_screen(self.qmp, self.folder.path, deadline)
         try:
-            shutil.copyfile(partial, target)
+            target.write_bytes(picture)
         except OSError as error:
             raise os_fault("writing a screenshot", target, error) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def ssh(self, deadline: Deadline) -> SshTarget:
         """The guest's SSH server, started with keys that were made for this machine, on a port of 127.0.0.1."""
@@ -262,7 +274,7 @@ class QemuMachine(StandinView, Machine):
         """From the image to a guest that answers on its control port."""
         if not folder.disk.exists():
             make_overlay(folder.disk, self.image.disk, "raw", deadline)
-        self._process = QemuProcess(folder, self.command(sources), deadline)
+        self._process = QemuProcess(folder, self.command(sources), deadline, on_panic=self._hang_up)
         self._process.resume(deadline)
         self._control = StandinControl(folder.path / STANDIN_SOCKET, deadline, self._process.alive)
         self._control.clock(deadline=deadline)
@@ -270,7 +282,7 @@ class QemuMachine(StandinView, Machine):
     def _fork(self, template: Template, deadline: Deadline) -> None:
         make_overlay(self.folder.disk, template.disk, "qcow2", deadline)
         sources = QemuSources(self.image.kernel, self.image.ram_disk, template.ram, incoming=True)
-        self._process = QemuProcess(self.folder, self.command(sources), deadline)
+        self._process = QemuProcess(self.folder, self.command(sources), deadline, on_panic=self._hang_up)
         self._process.load(template.state, deadline)
         self._process.resume(deadline)
         self._control = StandinControl(self.folder.path / STANDIN_SOCKET, deadline, self._process.alive)
@@ -338,6 +350,11 @@ class QemuMachine(StandinView, Machine):
         """The way that the profile names; there is no other when it fails."""
         if (gone := self.alive()) is not None:
             raise LabFault(f"connecting to the agent in machine {self.id}: {gone}")
+        stream = self._connect_as_told(deadline)
+        self._streams.add(stream)
+        return stream
+
+    def _connect_as_told(self, deadline: Deadline) -> Transport:
         match self.profile.agent:
             case "virtio-serial":
                 return self._stream(self.folder, deadline)
@@ -351,7 +368,14 @@ class QemuMachine(StandinView, Machine):
 
     def reconnection(self) -> Reconnection:
         """The agent stays when its stream breaks: the next client of the port finds it, and its journal."""
-        return Reconnection(self._connect, seconds=20.0 * self.slowdown, ask_after=self.slowdown)
+        return Reconnection(self._connect, seconds=20.0 * self.slowdown, ask_after=self.slowdown, gone=self._alive_now)
+
+    def _hang_up(self) -> None:
+        """The guest has panicked: whoever waits for an answer of it need not."""
+        for stream in list(self._streams):
+            stream.close()
+        if self._control is not None:
+            self._control.close()
 
     def _stream(
         self, folder: QemuFolder, deadline: Deadline, port: str = AGENT_SOCKET, chunk_bytes: int = FILE_CHUNK_BYTES
@@ -404,11 +428,64 @@ class QemuMachine(StandinView, Machine):
         """UsageError: the guest sees nothing of this host."""
         raise UsageError(f"a guest of machine {self.name!r} cannot see {host}: copy it there with the agent's `put`")
 
-    def diagnose(self, folder: Path, deadline: Deadline | None = None) -> list[Path]:
-        """Logs of QEMU and of the console, and QMP's events."""
-        from hotswap.machine.qemu_evidence import collect
+    def state(self, deadline: Deadline) -> GuestState:
+        """What has become of guest and QEMU, and by whom."""
+        if self._wrong is None:
+            found = look(
+                self._process,
+                self._control,
+                self.alive(),
+                deadline,
+                since=self._events_at_start,
+                slowdown=self.slowdown,
+            )
+            if found.of_guest is None:
+                return found
+            # The first cause stays: what is done to the machine from now on is our own doing.
+            self._wrong = found
+        return self._wrong
 
-        return collect(folder, self.folder, self._process, self.alive(), self._control, deadline)
+    def blame(self, deadline: Deadline) -> HotswapError | None:
+        """As Machine.blame: panics, hangs, resets and ends are told apart by QMP's events and QEMU's process."""
+        return self.state(deadline).error()
+
+    def keep_evidence(self, folder: Path) -> None:
+        """As Machine.keep_evidence."""
+        self._evidence = folder
+
+    def _begin_recording(self) -> None:
+        if self._evidence is not None:
+            self._recorder = ScreenRecorder(self.qmp, self.folder.path)
+
+    def _failed_start(self) -> None:
+        if self._process is not None and self._evidence is not None:
+            self._collected = self.diagnose(self._evidence)
+
+    def diagnose(self, folder: Path, deadline: Deadline | None = None, *, memory: bool | None = None) -> list[Path]:
+        """As Machine.diagnose; `evidence.json` lists all of it. `memory`: as in qemu_evidence.collect."""
+        from hotswap.machine.qemu_evidence import SECONDS, Subject, collect
+
+        if self._collected is not None and folder == self._evidence:
+            # By the start that failed: there is nothing left to look at.
+            return self._collected
+        deadline = deadline or Deadline.after(SECONDS)
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
+        subject = Subject(
+            name=self.id,
+            machine=self.folder,
+            process=self._process,
+            control=self._control,
+            state=self.state(deadline.within(deadline.remaining / 2)),
+            qemu=self.qemu.version,
+            accelerator=self.accelerator.name if "accelerator" in vars(self) else "not chosen",
+            memory_mib=self.profile.memory_mib,
+            standin=self.profile.boot == "standin",
+            clock=self.clock,
+            pictures=recorder.pictures if recorder is not None else (),
+        )
+        return collect(folder, subject, deadline, memory=memory)
 
     def kill(self) -> None:
         """SIGKILL to QEMU: a power cut."""
@@ -433,6 +510,9 @@ class QemuMachine(StandinView, Machine):
         self._lease = None
 
     def _let_go(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
         if self._process is not None:
             self._process.kill()
         if self._control is not None:

@@ -63,6 +63,16 @@ class QemuFolder:
         """What the guest wrote to its first serial port."""
         return self.path / "console.log"
 
+    @property
+    def debug(self) -> Path:
+        """What firmware and boot code wrote to the debug port."""
+        return self.path / "debug.log"
+
+    @property
+    def events(self) -> Path:
+        """QMP's events, one a line."""
+        return self.path / "qmp-events.jsonl"
+
     def processes(self) -> list[ProcessId]:
         """What of this machine runs now."""
         wanted = os.fsencode(self.path)

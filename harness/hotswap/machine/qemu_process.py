@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
-from hotswap.machine.proc import ProcessId
+from hotswap.machine.proc import ProcessId, state_letter
 from hotswap.machine.qemu_folder import MARK, QemuFolder
-from hotswap.machine.qmp import Qmp
+from hotswap.machine.qemu_panic import panic_of
+from hotswap.machine.qmp import Qmp, QmpEvent
 from hotswap.machine.storage import os_fault
 from hotswap.machine.unix_socket import connect_unix, listen_unix
 
@@ -27,28 +28,55 @@ class QemuProcess:
     """A QEMU that waits for `cont`; `qmp` is its control socket. Ends with `quit` or `kill`."""
 
     def __init__(
-        self, folder: QemuFolder, argv: Sequence[str], deadline: Deadline, *, attach: ProcessId | None = None
+        self,
+        folder: QemuFolder,
+        argv: Sequence[str],
+        deadline: Deadline,
+        *,
+        attach: ProcessId | None = None,
+        on_panic: Callable[[], None] | None = None,
     ) -> None:
         """Start it and connect, or connect to one that runs already (`attach`).
 
-        LabFault with QEMU's own words when it does not come up; it is gone then.
+        `on_panic` is called, on a thread of its own, when the guest panics. LabFault with QEMU's own words when it does
+        not come up; it is gone then.
         """
         self.folder = folder
         self.cause: str | None = None
+        self.panic: QmpEvent | None = None
+        """The guest's panic, if there was one: from then on its processors stand still."""
+        self._on_panic = on_panic
         self._child = _spawn(folder, argv) if attach is None else None
         self.id = attach or ProcessId.of(self._child.pid if self._child else 0)
         try:
-            self.qmp = Qmp(folder.control, deadline, self.alive)
+            self.qmp = Qmp(folder.control, deadline, self.ended, journal=folder.events, heard=self._heard)
         except BaseException:
             if attach is None:
                 self.kill()
             raise
 
+    def _heard(self, event: QmpEvent) -> None:
+        if event.name == "GUEST_PANICKED" and self.panic is None:
+            self.panic = event
+            if self._on_panic is not None:
+                Thread(target=self._on_panic, name="qemu-panic", daemon=True).start()
+
     def alive(self) -> str | None:
-        """None while it runs, else the first cause of its end."""
+        """None while it and its guest run, else the first cause of their end."""
+        if self.panic is not None:
+            return f"the guest of machine {self.folder.path.name} panicked{panic_of(self.panic.data).told}"
+        return self.ended()
+
+    def ended(self) -> str | None:
+        """None while the process is there, else the first cause of its end."""
         if self.cause is None and (how := self._end()) is not None:
             self.cause = f"QEMU of machine {self.folder.path.name} {how}{self._said()}"
         return self.cause
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a signal has stopped it, so that it answers nothing."""
+        return self.ended() is None and state_letter(self.id.pid) in ("T", "t")
 
     def _end(self) -> str | None:
         if self._child is None:
@@ -128,7 +156,7 @@ class QemuProcess:
 
     def quit(self, deadline: Deadline) -> None:
         """End it in an orderly way, its disks complete, else by force."""
-        if self.alive() is None:
+        if self.ended() is None and not self.frozen:
             # The connection may break before the answer comes.
             with contextlib.suppress(LabFault):
                 self.qmp.execute("quit", deadline=deadline)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812 - `socket` is the path here
-from time import time
+from time import monotonic_ns, time, time_ns
 from typing import Any, TypeVar
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
@@ -39,12 +42,32 @@ class QmpEvent:
     name: str
     data: Mapping[str, Any]
 
+    def line(self) -> bytes:
+        """As a line of JSON with the members of a run's timeline: `utc`, `ns` (monotonic), `event`, and `data`."""
+        ns = monotonic_ns() - (time_ns() - int(self.time * 1e9))
+        utc = datetime.fromtimestamp(self.time, UTC).isoformat()
+        return (json.dumps({"utc": utc, "ns": ns, "event": self.name, "data": self.data}) + "\n").encode()
+
 
 class Qmp:
     """A connection to one QEMU. Safe for any number of threads; `close` when done. Keeps every event that came."""
 
-    def __init__(self, socket: Path, deadline: Deadline, alive: Callable[[], str | None]) -> None:
-        """Connect, waiting for the socket. Raises DeadlineExpired, also when `alive` says that QEMU has ended."""
+    def __init__(
+        self,
+        socket: Path,
+        deadline: Deadline,
+        alive: Callable[[], str | None],
+        *,
+        journal: Path | None = None,
+        heard: Callable[[QmpEvent], None] | None = None,
+    ) -> None:
+        """Connect, waiting for the socket. Raises DeadlineExpired, also when `alive` says that QEMU has ended.
+
+        `journal` is a file that each event is added to as it comes; `heard` is told of it on a thread that must not
+        wait.
+        """
+        self._heard = heard or (lambda _event: None)
+        self._journal = -1 if journal is None else os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._alive = self.alive = alive
         self._events: list[QmpEvent] = []
         self._came = threading.Condition()
@@ -81,6 +104,10 @@ class Qmp:
             with self._came:
                 self._events.append(event)
                 self._came.notify_all()
+            with contextlib.suppress(OSError):  # a full disk must not cost the connection
+                if self._journal >= 0:
+                    os.write(self._journal, event.line())
+            self._heard(event)
 
     @property
     def events(self) -> tuple[QmpEvent, ...]:
@@ -120,6 +147,8 @@ class Qmp:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._journal >= 0:
+            os.close(self._journal)
 
     async def _end(self) -> None:
         if self._listening is not None:

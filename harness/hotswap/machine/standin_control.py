@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
+from signal import SIGKILL
 from time import time_ns
 
 from hotswap.deadline import Deadline
@@ -170,9 +171,18 @@ class StandinControl:
         """The threads of a process; empty when it is gone."""
         return frozenset(int(word) for word in self.ask("tasks", pid, deadline=deadline))
 
+    def kernel_log(self, most: int, *, deadline: Deadline) -> bytes:
+        """The last bytes of what the Linux kernel has said since its start."""
+        words = self.ask("kernel-log", most, deadline=deadline)
+        return bytes.fromhex(words[0]) if words else b""
+
+    def signal(self, process: GuestProcess, number: int, *, deadline: Deadline) -> None:
+        """Send a signal to this very process; nothing when it is gone."""
+        self.ask("signal", process.pid, process.started, int(number), deadline=deadline)
+
     def kill(self, process: GuestProcess, *, deadline: Deadline) -> None:
         """SIGKILL to this very process; nothing when it is gone."""
-        self.ask("kill", process.pid, process.started, deadline=deadline)
+        self.signal(process, SIGKILL, deadline=deadline)
 
     def watch(self, process: GuestProcess) -> EndWatch:
         """Be told when a process ends."""
@@ -187,6 +197,10 @@ class StandinControl:
                 other, _ = self._send("forget", (id,), b"")
                 with self._matching:
                     self._waiting.pop(other, None)
+
+    def hang(self) -> None:
+        """Let nothing in the guest run any more. Nothing is answered."""
+        self._send("hang", (), b"")
 
     def end(self, how: str) -> None:
         """`power-off`, `reset` or `panic`: nothing is answered."""

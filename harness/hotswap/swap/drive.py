@@ -23,7 +23,10 @@ _IOCTL_SIGNALS = 64
 _CALL_SECONDS = 30.0
 
 Interference = Callable[[str, Lab], None]
-"""Called at named points of the test (`load-running`, `update-begun`): for tests that break things on purpose."""
+"""Called at named points of the test, POINTS: for tests that break things on purpose."""
+POINTS = (
+    "machine-starting", "machine-started", "agent-connected", "driver-open", "load-running", "update-begun", "stopping",
+)  # fmt: skip
 
 
 def drive(
@@ -33,21 +36,17 @@ def drive(
     deadline: Deadline,
     *,
     host_fault: str = "",
-    interfere: Interference | None = None,
 ) -> None:
     """The whole test, from the first endpoint driver to the shutdown. Raises GuestFault when the guest gives up."""
-    _Drive(lab, plan, seen, deadline, interfere).run(host_fault)
+    _Drive(lab, plan, seen, deadline).run(host_fault)
 
 
 class _Drive:
-    def __init__(
-        self, lab: Lab, plan: SwapPlan, seen: Observations, deadline: Deadline, interfere: Interference | None
-    ) -> None:
+    def __init__(self, lab: Lab, plan: SwapPlan, seen: Observations, deadline: Deadline) -> None:
         self.lab = lab
         self.plan = plan
         self.seen = seen
         self.deadline = deadline
-        self.interfere = interfere or (lambda _point, _lab: None)
         self.first, *self.rest = lab.package.endpoints
         self.load = 0
 
@@ -147,7 +146,7 @@ class _Drive:
     def _begin_update(self, image: DeployedImage) -> PendingReply:
         assert image.service is not None
         pending = self.lab.device.begin("update", service_name=image.service, deadline=self._call())
-        self.interfere("update-begun", self.lab)
+        self.lab.interfere("update-begun")
         return pending
 
     def _end_update(self, pending: PendingReply, image: DeployedImage, *, exercised: bool) -> None:
@@ -220,7 +219,7 @@ class _Drive:
         with self.lab.step("run load"):
             if self.plan.load == "steady" or len(self.seen.updates) == 1:
                 self._signal_all()
-            self.interfere("load-running", self.lab)
+            self.lab.interfere("load-running")
             self.lab.pause(self.plan.seconds)
 
     def _signal_all(self) -> None:
@@ -234,6 +233,7 @@ class _Drive:
                     raise GuestFault(f"signalling an event by IOCTL: {reply.status}")
 
     def _stop_workers(self) -> None:
+        self.lab.interfere("stopping")
         self.seen.middle_counters = counters(self.lab.device.query_counters(deadline=self._call()))
         with self.lab.step("stop workers"):
             self.lab.device.stop_load(load_id=self.load, deadline=self._call())

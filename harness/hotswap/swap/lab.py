@@ -41,6 +41,9 @@ SESSION = "hotswap"
 _DRAIN_INTERVAL_MS = 5
 _CLOSE_SECONDS = 5.0
 _PING_SECONDS = 3.0
+_LOOK_SECONDS = 10.0
+EVIDENCE_SECONDS = 60.0
+"""What a collection of evidence may take."""
 _SETTLE_SECONDS = 2.0
 _DUMP_SECONDS = 15.0
 _LIVE_SECONDS = 0.1
@@ -86,6 +89,9 @@ class Lab:
         self._agent_answers = True
         self._crash: Crash | None = None
         self._deployed = self._started = self._tracing = self._shut_down = False
+        self._blame: HotswapError | None = None
+        self.interfere: Callable[[str], None] = lambda _point: None
+        """Called at named points: for tests that break things on purpose."""
         self.live: LiveCheck | None = None
         """Asks about the trace while it is written."""
         self.tenants: list[Callable[[Lab], None]] = []
@@ -121,15 +127,19 @@ class Lab:
 
     def start_guest(self, deadline: Deadline) -> None:
         """Machine, agent, deployment."""
+        self.interfere("machine-starting")
         with self.step("start machine"):
             self.machine.expect_agent(self.build.agent)
+            self.machine.keep_evidence(self.run.evidence)
             self.machine.start(deadline)
+        self.interfere("machine-started")
         with self.step("connect agent"):
             transport = self.machine.connect_agent(self.build.agent, deadline)
             contract = AgentContract.load(self.build.agent_contract)
             self._agent = Agent(transport, contract, self.build.codes, reconnection=self.machine.reconnection())
             self.hello = self.agent.hello(deadline=deadline)
             self.run.timeline.event("agent", hello=self.hello, clock=self.agent.clock(deadline=deadline))
+        self.interfere("agent-connected")
         with self.step("deploy drivers"):
             self._deployed = True
             deploy(self.agent, self.package.images, deadline=deadline)
@@ -157,6 +167,7 @@ class Lab:
             self._tracing = True
             # Each of its calls has a limit of its own: the deadline of this start is over when they come.
             self._device = HostDevice(self.agent, self.build.ioctl).open(deadline=deadline)
+        self.interfere("driver-open")
 
     def _after(self, seconds: float) -> Deadline:
         """A limit that is about this lab, and not about the driver: longer where everything takes longer."""
@@ -168,12 +179,21 @@ class Lab:
         assert service is not None
         return service
 
+    def blame(self) -> HotswapError | None:
+        """What has become of the machine, as the error that it is; None: nothing. Ask when something went wrong.
+
+        When it is something, the guest is not asked for anything any more.
+        """
+        if self._blame is None:
+            self._blame = self.machine.blame(self._after(_LOOK_SECONDS))
+        return self._blame
+
     def driver_hangs(self) -> bool:
         """Whether it is the driver that did not answer in time: guest, agent and driver host live.
 
         The agent may hang with it: Wine lets the sender of a request wait until the driver has taken it.
         """
-        if self.host is None or not self.host.alive or self.machine.alive() is not None:
+        if self._blame is not None or self.host is None or not self.host.alive or self.machine.alive() is not None:
             return False
         connection = self.agent.connection
         if connection.transport.alive() is not None:
@@ -218,7 +238,7 @@ class Lab:
 
     def host_ends_within(self, seconds: float) -> bool:
         """Whether the driver host ends in this time. One that has faulted is given the time that its dump takes."""
-        if self.host is None:
+        if self.host is None or self._blame is not None:
             return False
         if self.host.ended_within(seconds):
             return True
@@ -230,6 +250,7 @@ class Lab:
         """What ended the driver host, by its minidump; None where there is none: it was killed, or still lives."""
         if (
             self._crash is None
+            and self._blame is None
             and self.host is not None
             and not self.host.alive
             and isinstance(self.machine, CrashDumps)
@@ -320,7 +341,7 @@ class Lab:
 
     def close(self) -> Closed:
         """Stop the trace and the driver and take the trace out. Goes on after failures and returns them."""
-        if not self._agent_answers:
+        if not self._agent_answers or self._blame is not None:
             return self._close_without_agent()
         trouble = _Trouble([], [])
         stats: TraceStats | None = None
@@ -351,16 +372,22 @@ class Lab:
     def _close_without_agent(self) -> Closed:
         """Nothing can be asked any more, and each question would wait for its deadline: leave it to the machine's stop.
 
-        The agent writes what it drained to its file within a second, so what came before the hang is there.
+        The agent writes what it drained to its file within a second, so what came before the hang is there; on the disk
+        of a guest that is gone is what its system had written back by then.
         """
         self._deployed = self._started = self._tracing = False
         problems = []
-        if isinstance(self.machine, GuestFiles):
-            try:
+        try:
+            if self._blame is not None:
+                found = self.run.evidence / "guest" / PureWindowsPath(GUEST_TRACE).name
+                if found.exists():
+                    self.run.write("trace.etl", found.read_bytes())
+            elif isinstance(self.machine, GuestFiles):
                 self.run.write("trace.etl", self.machine.host_path(GUEST_TRACE).read_bytes())
-            except (OSError, LabFault) as error:
-                problems.append(f"taking the trace out: {error}")
-        return Closed(None, "the agent did not answer any more", (), tuple(problems))
+        except (OSError, LabFault) as error:
+            problems.append(f"taking the trace out: {error}")
+        why = "the agent did not answer any more" if self._blame is None else str(self._blame)
+        return Closed(None, why, (), tuple(problems))
 
     def shutdown(self, *, deadline: Deadline) -> Counters:
         """Ask the driver to give up all it holds; returns its last counters."""
@@ -405,7 +432,7 @@ class Lab:
     def diagnose(self) -> None:
         """Collect evidence of the guest as it is now into the run folder."""
         with self.step("collect evidence"):
-            files = self.machine.diagnose(self.run.evidence, self._after(_CLOSE_SECONDS))
+            files = self.machine.diagnose(self.run.evidence, Deadline.after(EVIDENCE_SECONDS))
             if (crash := self.crash()) is not None:
                 files.append(self.run.write("evidence/crash.txt", crash.text))
                 files.append(self.run.write("evidence/crash.json", json.dumps(crash.to_json(), indent=1) + "\n"))
@@ -427,7 +454,9 @@ class Lab:
 
     def _leave_guest(self) -> None:
         try:
-            if self._agent is not None:
+            if self._agent is not None and self._blame is not None:
+                self._agent.connection.close()
+            elif self._agent is not None:
                 self._agent.disconnect()
         finally:
             if self.host is not None:

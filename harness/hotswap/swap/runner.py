@@ -27,7 +27,7 @@ from hotswap.run import RunFolder, mark_killed_runs
 from hotswap.swap.check_swap import refusals
 from hotswap.swap.drive import RUNTIMES, Interference, drive
 from hotswap.swap.expectations import SWAP_EXPECTATIONS, judge
-from hotswap.swap.lab import Lab, Progress
+from hotswap.swap.lab import EVIDENCE_SECONDS, Lab, Progress
 from hotswap.swap.live import LiveCheck, live_question
 from hotswap.swap.observe import Observations
 from hotswap.swap.plan import SwapPlan
@@ -41,7 +41,6 @@ from hotswap.trace.writer import build_etl
 
 # Beyond the load itself: a cold template takes half a minute, a loaded machine several times that.
 _BASE_SECONDS = 180.0
-_EVIDENCE_SECONDS = 20.0
 # The guest answers for a driver host that dies before its process has ended here.
 _DEATH_SECONDS = 2.0
 
@@ -142,9 +141,10 @@ class _Test:
         self.host_fault = host_fault
         self.folder = run
         self.command = command
-        self.interfere = interfere
         self.seen = Observations()
         self.lab = Lab(machine, build, package, run, progress)
+        if interfere is not None:
+            self.lab.interfere = lambda point: interfere(point, self.lab)
         self.lab.steps.update(steps)
         self.info: dict[str, Any] = {}
         self.refusals: tuple[str, ...] = ()
@@ -190,29 +190,18 @@ class _Test:
         deadline = Deadline.after(base + len(self.plan.updates) * self.plan.seconds * 2)
         with self.lab:
             try:
-                self.lab.open(deadline.within(deadline.remaining, reserve=_EVIDENCE_SECONDS))
+                self.lab.open(deadline.within(deadline.remaining, reserve=EVIDENCE_SECONDS))
                 self.info = self._guest_facts(deadline)
                 self._check_live(deadline)
                 drive(
                     self.lab,
                     self.plan,
                     self.seen,
-                    deadline.within(deadline.remaining, reserve=_EVIDENCE_SECONDS),
+                    deadline.within(deadline.remaining, reserve=EVIDENCE_SECONDS),
                     host_fault=self.host_fault,
-                    interfere=self.interfere,
                 )
-            except GuestFault as fault:
-                self.seen.faults.append(str(fault))
-            except LabFault as fault:
-                # The lab's trouble may be the driver host's end seen from here: then it is the guest's fault.
-                self.seen.note_host(self.lab, seconds=_DEATH_SECONDS)
-                if self.seen.host_alive is False:
-                    self.seen.faults.append(str(fault))
-                elif isinstance(fault, DeadlineExpired) and self.lab.driver_hangs():
-                    self.seen.faults.append(f"{fault}; guest, agent and driver host live: the driver hangs")
-                else:
-                    self.lab.diagnose()
-                    raise
+            except (GuestFault, LabFault) as fault:
+                self._blame(fault)
             except KeyboardInterrupt:
                 self._close()
                 raise
@@ -220,8 +209,29 @@ class _Test:
             problems = self.seen.closed.problems if self.seen.closed else ()
             if problems and not self.seen.faults and self.seen.host_alive is not False:
                 # With the guest at fault they follow from that; without, the lab did not do its part.
-                self.lab.diagnose()
-                raise LabFault(problems[0])
+                self._blame(LabFault(problems[0]))
+
+    def _blame(self, fault: GuestFault | LabFault) -> None:
+        """Note what is the guest's fault, raise what is the lab's, with evidence. The machine itself is asked first."""
+        blame = self.lab.blame()
+        if isinstance(blame, LabFault):
+            self.lab.diagnose()
+            raise LabFault(f"{blame}; it showed as: {fault}") from fault
+        if isinstance(blame, GuestFault):
+            self.seen.faults += [str(blame), str(fault)]
+            return
+        if isinstance(fault, GuestFault):
+            self.seen.faults.append(str(fault))
+            return
+        # The lab's trouble may be the driver host's end seen from here: then it is the guest's fault.
+        self.seen.note_host(self.lab, seconds=_DEATH_SECONDS)
+        if self.seen.host_alive is False:
+            self.seen.faults.append(str(fault))
+        elif isinstance(fault, DeadlineExpired) and self.lab.driver_hangs():
+            self.seen.faults.append(f"{fault}; guest, agent and driver host live: the driver hangs")
+        else:
+            self.lab.diagnose()
+            raise fault
 
     def _check_live(self, deadline: Deadline) -> None:
         if self.plan.check_live:

@@ -43,6 +43,8 @@ class HostWatch:
         except HotswapError as error:
             if isinstance(error, UsageError) or self.stopped:
                 raise
+            if (blame := self._lab.blame()) is not None:
+                raise type(blame)(f"{what}: {blame}") from error
             if self._host_is_dead(error):
                 self.death_told = True
                 # What the guest said to that call is a guess of what the death looks like from there.

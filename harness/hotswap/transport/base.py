@@ -50,9 +50,11 @@ class Reconnection:
 
     `connect` makes a new stream to the same agent, over the same way (there is no other to fall back to), and raises
     LabFault or DeadlineExpired. A stream that is away for more than `seconds` is lost for good. An answer that has not
-    come for `ask_after` seconds is asked for again, each time after twice as long: a line may lose bytes.
+    come for `ask_after` seconds is asked for again, each time after twice as long: a line may lose bytes. `gone` says
+    what became of the guest when no stream can come back any more; None while one can.
     """
 
     connect: Callable[[Deadline], Transport]
     seconds: float = 20.0
     ask_after: float = 1.0
+    gone: Callable[[], str | None] = lambda: None

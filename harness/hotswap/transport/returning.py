@@ -233,7 +233,7 @@ class ReturningConnection(Connection):
         self.transport = limit.wait_for(
             attempt,
             f"the stream to the agent to come back ({cause})",
-            alive=lambda: "this side closed the stream" if self._closing else None,
+            alive=lambda: "this side closed the stream" if self._closing else self.reconnection.gone(),
             interval=_PAUSE_SECONDS,
             last_seen=lambda: last,
         )
