@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void Spin(int processor, int gate)
+static void Spin(int processor, int ready, int gate)
 {
     struct sched_param highest = {.sched_priority = sched_get_priority_max(SCHED_FIFO)};
     cpu_set_t own;
@@ -20,6 +20,9 @@ static void Spin(int processor, int gate)
     CPU_SET(processor, &own);
     sched_setaffinity(0, sizeof(own), &own);
     sched_setscheduler(0, SCHED_FIFO, &highest);
+    if (write(ready, "", 1) != 1) {
+        _exit(1);
+    }
     while (read(gate, &nothing, 1) < 0 && errno == EINTR) {
     }
     for (;;) {
@@ -30,7 +33,8 @@ static void Spin(int processor, int gate)
 int FaultHang(void)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    int gate[2];
+    int gate[2], ready[2];
+    char nothing;
     /* Else the kernel keeps a twentieth of the time for the others. */
     int code = FaultSet("/proc/sys/kernel/sched_rt_runtime_us", "-1");
     if (code != 0) {
@@ -39,17 +43,30 @@ int FaultHang(void)
     if (pipe2(gate, O_CLOEXEC) != 0) {
         return errno;
     }
+    if (pipe2(ready, O_CLOEXEC) != 0) {
+        code = errno;
+        close(gate[0]);
+        close(gate[1]);
+        return code;
+    }
     for (int processor = 0; processor < processors; processor++) {
         pid_t pid = fork();
         if (pid == 0) {
             close(gate[1]);
-            Spin(processor, gate[0]);
+            Spin(processor, ready[1], gate[0]);
         }
         if (pid < 0) {
             code = errno;
         }
     }
     close(gate[0]);
+    close(ready[1]);
+    for (long processor = 0; code == 0 && processor < processors; processor++) {
+        if (read(ready[0], &nothing, 1) != 1) {
+            code = EIO;
+        }
+    }
+    close(ready[0]);
     /* All of them wake at once: the first alone might keep this process from starting the next. */
     close(gate[1]);
     return code;

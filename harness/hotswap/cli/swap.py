@@ -65,6 +65,14 @@ def swap(
     ring_slots: Annotated[int, typer.Option(help="Size of the trace ring in events; 0: default.")] = 0,
     drain_timeout_ms: Annotated[int, typer.Option(help="Drain limit of a swap; 0: default.")] = 0,
     hold_budget_ms: Annotated[float, typer.Option(help="How long a swap may hold calls.")] = 1000.0,
+    fault: Annotated[
+        str,
+        typer.Option(
+            help="Break something on purpose: NAME, NAME@EVENT[:n], NAME@seed:N; `--fault list` tells what there is.",
+            metavar="NAME[@MOMENT]",
+            show_default=False,
+        ),
+    ] = "",
     disable: Annotated[
         list[str] | None,
         typer.Option(help="Expectation not to ask; may be repeated.", autocompletion=complete.expectations),
@@ -102,6 +110,11 @@ def swap(
 
         list_updates(Progress(console, quiet=quiet), target)
         return
+    if fault == "list":
+        from hotswap.cli.swap_list import list_faults
+
+        list_faults(target)
+        return
     plan = SwapPlan(
         machine=machine,
         updates=(from_, *(to or ["v2"]), from_),
@@ -119,6 +132,7 @@ def swap(
         drain_timeout_ms=drain_timeout_ms,
         hold_budget_ms=hold_budget_ms,
         check_live=check_live,
+        fault=fault,
         disabled=frozenset(disable or ()),
     )
     if repeat is None:

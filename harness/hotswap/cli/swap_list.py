@@ -34,3 +34,16 @@ def _what_happens(name: str) -> str:
     if name in REFUSED:
         return f" (refused with {REFUSED[name]})"
     return f" (caught by {', '.join(CAUGHT_BY[name])})" if name in CAUGHT_BY else ""
+
+
+def list_faults(target: JsonTarget) -> None:
+    """Print or write the faults that can be made on purpose."""
+    from hotswap.faults.catalog import FAULTS
+
+    target.write({"schema": 1, "faults": [{"name": fault.name, "does": fault.told} for fault in FAULTS.values()]})
+    if not target.is_standard_output:
+        console = Terminal()
+        width = max(len(name) for name in FAULTS)
+        for fault in FAULTS.values():
+            console.print(f"{fault.name:<{width}}  {fault.told}", markup=False)
+        console.print("moments: a trace event (@SwapStalled, @IterationBegin:100), @seed:N, or a point of the test")

@@ -40,6 +40,10 @@ class ProcessId:
 
     def kill(self) -> None:
         """SIGKILL to this very process; nothing when it is gone, never to a later one with its id."""
+        self.send(signal.SIGKILL)
+
+    def send(self, number: int) -> None:
+        """As `kill`, any signal."""
         try:
             handle = os.pidfd_open(self.pid)
         except (ProcessLookupError, PermissionError):
@@ -47,7 +51,7 @@ class ProcessId:
         try:
             # The handle pins the process, so a check after opening it cannot be overtaken by reuse of the id.
             if self.alive():
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                signal.pidfd_send_signal(handle, number)
         except (ProcessLookupError, PermissionError):
             return
         finally:

@@ -73,6 +73,8 @@ class QemuMachine(StandinView, Machine):
         self.fork = self.profile.fork if fork is None else fork
         self.clock: ClockCheck | None = None
         """The check of the guest's clock that its start made."""
+        self.reroute: Callable[[int], int] = lambda port: port
+        """What stands between this host and a forwarded port of the guest: a relay's port, say."""
         self._progress = progress or (lambda _message: None)
         self._agent: Path | None = None
         self._agent_in_guest: str | None = None
@@ -194,7 +196,8 @@ class QemuMachine(StandinView, Machine):
         port = next((nic.services["ssh"] for nic in self.profile.nics if "ssh" in nic.services), None)
         if port is None:
             raise UsageError(f"machine {self.name!r}: its profile names no service `ssh`")
-        return start_ssh(self.control, self.qmp, self.folder.path, port, deadline)
+        target = start_ssh(self.control, self.qmp, self.folder.path, port, deadline)
+        return replace(target, port=self.reroute(target.port))
 
     def winrm(self, deadline: Deadline) -> StandinWinRm:
         """WinRM to this guest, started when it is first asked for; ends with the machine."""

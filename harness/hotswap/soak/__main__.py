@@ -16,7 +16,7 @@ from hotswap.cli.progress import Progress
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import ignore_stop_signals, raise_on_stop_signals, uninterrupted
 from hotswap.machine.sweep import remove_own
-from hotswap.soak import contract, etl, etl_large, fuzz, machine, schedules, swaps
+from hotswap.soak import contract, etl, etl_large, faults, fuzz, machine, schedules, swaps
 from hotswap.soak.result import SoakResult, show, to_json
 
 
@@ -35,6 +35,7 @@ SOAKS: Mapping[str, Soak] = {
     ),
     "etl": Soak("damaged and made-up traces for the reader and its native kernel", etl.add_options, etl.run),
     "etl-large": Soak("a trace of 10 GB, read in memory that does not grow", etl_large.add_options, etl_large.run),
+    "faults": Soak("faults in every state of a swap test, and power cuts in mid-swap", faults.add_options, faults.run),
     "fuzz": Soak("hostile IOCTLs by seed, from scripts inside the guest", fuzz.add_options, fuzz.run),
     "machine": Soak("forks of a QEMU guest, and harnesses killed at random", machine.add_options, machine.run),
     "schedules": Soak("every reachable order of two workers and one swap", schedules.add_options, schedules.run),

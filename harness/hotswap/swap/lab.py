@@ -128,10 +128,11 @@ class Lab:
     def start_guest(self, deadline: Deadline) -> None:
         """Machine, agent, deployment."""
         self.interfere("machine-starting")
-        with self.step("start machine"):
-            self.machine.expect_agent(self.build.agent)
-            self.machine.keep_evidence(self.run.evidence)
-            self.machine.start(deadline)
+        if self.machine.alive() is not None:
+            with self.step("start machine"):
+                self.machine.expect_agent(self.build.agent)
+                self.machine.keep_evidence(self.run.evidence)
+                self.machine.start(deadline)
         self.interfere("machine-started")
         with self.step("connect agent"):
             transport = self.machine.connect_agent(self.build.agent, deadline)
@@ -453,14 +454,23 @@ class Lab:
                 self.machine.stop(Deadline.after(STOP_SECONDS))
 
     def _leave_guest(self) -> None:
+        if self._blame is not None:
+            self.abandon()
         try:
-            if self._agent is not None and self._blame is not None:
-                self._agent.connection.close()
-            elif self._agent is not None:
+            if self._agent is not None:
                 self._agent.disconnect()
         finally:
             if self.host is not None:
                 self.host.close()
+
+    def abandon(self) -> None:
+        """Let go of a guest that is gone, without a word to it. What becomes of the machine is its owner's business."""
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            agent.connection.close()
+        if self.host is not None:
+            self.host.close()
+            self.host = None
 
 
 def _elapsed(seconds: float) -> Callable[[], bool]:

@@ -50,6 +50,8 @@ class SwapPlan:
     """Workers poll (time-out 0, W38): each is always in an iteration or about to be in one. For benchmarks."""
     check_live: bool = False
     """Ask what can be asked while the test runs, and end it at the first failure."""
+    fault: str = ""
+    """What is broken on purpose, and when: `NAME@MOMENT` (hotswap.faults); empty: nothing."""
     disabled: frozenset[str] = field(default_factory=frozenset)
     """Expectations that are not asked, by id: to see that a broken driver is caught for its own reason."""
 

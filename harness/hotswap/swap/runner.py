@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,9 @@ from hotswap.trace.expect import ExpectationResult, Verdict, combine, format_sli
 from hotswap.trace.export import export
 from hotswap.trace.writer import build_etl
 
+if TYPE_CHECKING:
+    from hotswap.faults.injector import Injector
+
 # Beyond the load itself: a cold template takes half a minute, a loaded machine several times that.
 _BASE_SECONDS = 180.0
 # The guest answers for a driver host that dies before its process has ended here.
@@ -47,7 +50,7 @@ _DEATH_SECONDS = 2.0
 
 _PLAN_FACTS = (
     "updates", "workers", "waits", "load", "rate", "seconds", "update_at", "seed", "work_us", "load_threads",
-    "ring_slots", "drain_timeout_ms", "hold_budget_ms",
+    "ring_slots", "drain_timeout_ms", "hold_budget_ms", "fault",
 )  # fmt: skip
 
 
@@ -65,8 +68,11 @@ def run_swap(
     progress: Progress | None = None,
     command: str = "",
     interfere: Interference | None = None,
+    machine: Machine | None = None,
 ) -> SwapResult:
     """Run one swap test and return its result; its run folder is complete then.
+
+    `machine` may be given, also one whose guest runs already; it is stopped in the end all the same.
 
     Raises UsageError before anything is made, LabFault when the lab could not do it (the run folder says so), and
     Interrupted after Ctrl-C. A guest that misbehaves is a result, not an exception.
@@ -79,8 +85,9 @@ def run_swap(
         raise UsageError(f"unknown expectation {unknown[0]!r}; known are: {', '.join(sorted(known))}")
     for wanted in plan.updates:
         check_update_file(wanted)
+    injector = _injector(plan, say)
     begun = monotonic()
-    machine = create_machine(plan.machine, say)
+    machine = machine or create_machine(plan.machine, say)
     say("build drivers")
     build = build_drivers(say)
     package = DriverPackage.of(build, plan.updates)
@@ -96,9 +103,23 @@ def run_swap(
         run.write(
             "evidence/preflight.json", json.dumps([asdict(report) for report in reports], indent=1, default=str) + "\n"
         )
-        return _Test(plan, machine, build, package, host_fault, run, say, command, interfere, steps).run()
+        return _Test(plan, machine, build, package, host_fault, run, say, command, interfere, injector, steps).run()
     finally:
+        if injector is not None:
+            injector.close()
         run.close()
+
+
+def _injector(plan: SwapPlan, say: Progress) -> Injector | None:
+    """Who makes the plan's fault."""
+    if not plan.fault:
+        return None
+    # With machines of all kinds behind it: who breaks nothing need not wait for it.
+    from hotswap.faults.injector import FaultPlan, Injector
+
+    planned = FaultPlan.parse(plan.fault, seconds=plan.seconds, seed=plan.seed)
+    say(f"planned: {planned.fault.told} ({planned})")
+    return Injector(planned)
 
 
 def _host_fault(build: DriverBuild, plan: SwapPlan) -> str:
@@ -133,6 +154,7 @@ class _Test:
         progress: Progress,
         command: str,
         interfere: Interference | None,
+        injector: Injector | None,
         steps: dict[str, float],
     ) -> None:
         self.plan = plan
@@ -143,8 +165,9 @@ class _Test:
         self.command = command
         self.seen = Observations()
         self.lab = Lab(machine, build, package, run, progress)
-        if interfere is not None:
-            self.lab.interfere = lambda point: interfere(point, self.lab)
+        self.interferences = [each for each in (interfere, injector) if each is not None]
+        self.lab.interfere = self._interfere
+        self.injector = injector
         self.lab.steps.update(steps)
         self.info: dict[str, Any] = {}
         self.refusals: tuple[str, ...] = ()
@@ -210,13 +233,20 @@ class _Test:
             if problems and not self.seen.faults and self.seen.host_alive is not False:
                 # With the guest at fault they follow from that; without, the lab did not do its part.
                 self._blame(LabFault(problems[0]))
+            if self.injector is not None:
+                self.injector.check()
+
+    def _interfere(self, point: str) -> None:
+        for each in self.interferences:
+            each(point, self.lab)
 
     def _blame(self, fault: GuestFault | LabFault) -> None:
         """Note what is the guest's fault, raise what is the lab's, with evidence. The machine itself is asked first."""
         blame = self.lab.blame()
         if isinstance(blame, LabFault):
             self.lab.diagnose()
-            raise LabFault(f"{blame}; it showed as: {fault}") from fault
+            showed = "" if str(blame) in str(fault) else f"; it showed as: {fault}"
+            raise LabFault(f"{blame}{showed}") from fault
         if isinstance(blame, GuestFault):
             self.seen.faults += [str(blame), str(fault)]
             return
