@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hotswap.deadline import Deadline
 from hotswap.errors import LabFault
+from hotswap.machine.apng import animate
 from hotswap.machine.lease import new_id
 from hotswap.machine.qmp import Qmp
 from hotswap.machine.storage import os_fault
 
 SCREENS = "screens"
 INDEX = "index.json"
+ANIMATION = "screen.png"
 _SECONDS = 1.0
 _TAKE_SECONDS = 5.0
 _MOST = 60
@@ -80,7 +83,10 @@ class ScreenRecorder:
 
 
 def write_screens(folder: Path, pictures: tuple[tuple[str, bytes], ...]) -> list[Path]:
-    """Write pictures as `000.png` and so on, each only once, with an index that says which was seen from when on."""
+    """Write pictures as `000.png` and so on, each only once, with an index that says which was seen from when on.
+
+    Several become a moving one as well (APNG), as fast as it was; not when the screen changed its size meanwhile.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names: dict[str, str] = {}
     index = []
@@ -91,4 +97,19 @@ def write_screens(folder: Path, pictures: tuple[tuple[str, bytes], ...]) -> list
             (folder / names[digest]).write_bytes(picture)
         index.append({"utc": when, "file": names[digest], "sha256": digest})
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
-    return [*(folder / name for name in names.values()), folder / INDEX]
+    files = [*(folder / name for name in names.values()), folder / INDEX]
+    if len(names) > 1:
+        with contextlib.suppress(ValueError):
+            (folder / ANIMATION).write_bytes(animate(_timed(pictures)))
+            files.append(folder / ANIMATION)
+    return files
+
+
+def _timed(pictures: tuple[tuple[str, bytes], ...]) -> list[tuple[int, bytes]]:
+    """With the milliseconds that each was seen; the last one stands a second."""
+    begins = [datetime.fromisoformat(when) for when, _ in pictures]
+    ends = [*begins[1:], begins[-1] + timedelta(seconds=1)]
+    return [
+        (int((end - begin).total_seconds() * 1000), picture)
+        for begin, end, (_, picture) in zip(begins, ends, pictures, strict=True)
+    ]

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from hotswap.report.data import page_data
+from hotswap.report.evidence import evidence_view
 from hotswap.report.facts import environment_facts
 from hotswap.report.format import count, duration, seconds
 from hotswap.report.latency import latency_view
@@ -84,6 +85,7 @@ def write_report(result: SwapResult, etl: EtlFile, witnesses: SwapWitnesses | No
             seconds=seconds,
             count=count,
             command=_command(result),
+            evidence=evidence_view(result.run_folder),
             meta=Markup(json_for_script(page.meta)),
             columns=page.columns,
             **page_parts(STYLES, SCRIPTS),

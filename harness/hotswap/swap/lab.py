@@ -180,14 +180,25 @@ class Lab:
         assert service is not None
         return service
 
-    def blame(self) -> HotswapError | None:
-        """What has become of the machine, as the error that it is; None: nothing. Ask when something went wrong.
+    def blame(self, fault: HotswapError) -> HotswapError | None:
+        """What has become of machine or agent, so that `fault` only follows from it; None: nothing.
 
         When it is something, the guest is not asked for anything any more.
         """
         if self._blame is None:
             self._blame = self.machine.blame(self._after(_LOOK_SECONDS))
+        if self._blame is None and isinstance(fault, GuestFault) and self._another_agent():
+            self._blame = LabFault("another agent answers than before: the first has ended, and its handles with it")
         return self._blame
+
+    def _another_agent(self) -> bool:
+        """Whether the agent was started anew behind a stream that stayed. What it refuses then is nobody's fault."""
+        if self._agent is None or self.hello is None or self._agent.connection.transport.alive() is not None:
+            return False
+        try:
+            return self._agent.hello(deadline=self._after(_PING_SECONDS)).session_id != self.hello.session_id
+        except HotswapError:
+            return False
 
     def driver_hangs(self) -> bool:
         """Whether it is the driver that did not answer in time: guest, agent and driver host live.

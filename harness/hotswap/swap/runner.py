@@ -242,7 +242,7 @@ class _Test:
 
     def _blame(self, fault: GuestFault | LabFault) -> None:
         """Note what is the guest's fault, raise what is the lab's, with evidence. The machine itself is asked first."""
-        blame = self.lab.blame()
+        blame = self.lab.blame(fault)
         if isinstance(blame, LabFault):
             self.lab.diagnose()
             showed = "" if str(blame) in str(fault) else f"; it showed as: {fault}"

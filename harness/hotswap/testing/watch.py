@@ -43,7 +43,7 @@ class HostWatch:
         except HotswapError as error:
             if isinstance(error, UsageError) or self.stopped:
                 raise
-            if (blame := self._lab.blame()) is not None:
+            if (blame := self._lab.blame(error)) is not None:
                 raise type(blame)(f"{what}: {blame}") from error
             if self._host_is_dead(error):
                 self.death_told = True
