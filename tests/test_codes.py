@@ -83,3 +83,12 @@ def test_the_build_knows_the_codes_of_ntstatus_h(status: int, name: str) -> None
 )
 def test_the_build_knows_the_codes_of_winerror_h(code: int, name: str) -> None:
     assert build_drivers().codes.win32(code) == f"{name} ({code})"
+
+
+@pytest.mark.parametrize(("code", "name"), [(0x0A, "IRQL_NOT_LESS_OR_EQUAL"), (0x9F, "DRIVER_POWER_STATE_FAILURE")])
+def test_the_build_knows_the_bug_checks_of_bugcodes_h(code: int, name: str) -> None:
+    assert build_drivers().codes.bug_checks[code] == name
+
+
+def test_a_message_is_no_bug_check() -> None:
+    assert "WINDOWS_NT_BANNER" not in build_drivers().codes.bug_checks.values()

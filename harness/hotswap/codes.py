@@ -17,9 +17,16 @@ class CodeTable:
     ntstatus_names: Mapping[int, str] = field(default_factory=dict)
     win32_names: Mapping[int, str] = field(default_factory=dict)
     values: Mapping[str, int] = field(default_factory=dict, repr=False)
+    bug_checks: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """Names of bug checks, without their parameters."""
 
     @classmethod
-    def of(cls, ntstatus: Iterable[tuple[str, int]], win32: Iterable[tuple[str, int]]) -> CodeTable:
+    def of(
+        cls,
+        ntstatus: Iterable[tuple[str, int]],
+        win32: Iterable[tuple[str, int]],
+        bug_checks: Iterable[tuple[str, int]] = (),
+    ) -> CodeTable:
         """Build a table from (name, code) pairs in the order of the headers."""
         ntstatus_names: dict[int, str] = {}
         win32_names: dict[int, str] = {}
@@ -28,14 +35,14 @@ class CodeTable:
             for name, code in pairs:
                 names.setdefault(code & 0xFFFFFFFF, name)
                 values[name] = code & 0xFFFFFFFF
-        return cls(ntstatus_names, win32_names, values)
+        return cls(ntstatus_names, win32_names, values, {code: name for name, code in bug_checks})
 
     @classmethod
     def load(cls, path: Path) -> CodeTable:
-        """Read codes.json of a driver build: {"ntstatus": {name: code}, "win32": {name: code}}."""
+        """Read codes.json of a driver build: {"ntstatus": {name: code}, "win32": {name: code}, "bugcheck": ...}."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls.of(content["ntstatus"].items(), content["win32"].items())
+            return cls.of(content["ntstatus"].items(), content["win32"].items(), content.get("bugcheck", {}).items())
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise LabFault(f"reading the error codes in {path}: {error}; remove that build and build again") from error
 

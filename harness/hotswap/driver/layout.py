@@ -39,6 +39,8 @@ _IOCTL_COMMENT = re.compile(
 )
 _ENUM_COMMENT = re.compile(r"/\*+\s*([A-Z][A-Z0-9_]*)\b")
 _CODE_DEFINE = r"^[ \t]*#[ \t]*define[ \t]+({prefix}(?!SEVERITY_)\w+)[ \t]"
+_BUG_CHECK = r"^#define[ \t]+(\w+)[ \t]+\(\(ULONG\)(0x[0-9A-Fa-f]+)L?\)"
+_BUG_CHECKS = 0x10000
 
 _UNSIGNED = {
     cindex.TypeKind.BOOL,
@@ -89,7 +91,10 @@ def read_layout(headers: Sequence[Path], toolchain: Toolchain, *, prelude: str =
 
 
 def read_codes(toolchain: Toolchain) -> dict[str, dict[str, int]]:
-    """Every STATUS_* of ntstatus.h and ERROR_* of winerror.h, unsigned: {"ntstatus": {name: code}, "win32": {...}}."""
+    """Every STATUS_* of ntstatus.h, ERROR_* of winerror.h and bug check of bugcodes.h, unsigned.
+
+    {"ntstatus": {name: code}, "win32": {...}, "bugcheck": {...}}; the last is empty where the header is not there.
+    """
     tables: dict[str, dict[str, int]] = {}
     for table, headers, prefix in _CODE_HEADERS:
         paths = [toolchain.windows_include / header for header in headers]
@@ -97,7 +102,15 @@ def read_codes(toolchain: Toolchain) -> dict[str, dict[str, int]]:
         names = re.findall(_CODE_DEFINE.format(prefix=prefix), text, re.MULTILINE)
         values = _evaluate(_CODES_PRELUDE, list(dict.fromkeys(names)), toolchain)
         tables[table] = {name: value & 0xFFFFFFFF for name, value in values.items()}
+    tables["bugcheck"] = _bug_checks(toolchain.windows_include / "bugcodes.h")
     return tables
+
+
+def _bug_checks(header: Path) -> dict[str, int]:
+    """By their text: the header redefines what others define. Its messages have a severity in their numbers."""
+    text = header.read_text(encoding="utf-8", errors="replace") if header.is_file() else ""
+    found = {name: int(code, 16) for name, code in re.findall(_BUG_CHECK, text, re.MULTILINE)}
+    return {name: code for name, code in found.items() if 0 < code < _BUG_CHECKS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 from weakref import WeakSet
 
+from hotswap.codes import CodeTable
 from hotswap.deadline import Deadline
 from hotswap.errors import HotswapError, LabFault, UsageError
 from hotswap.machine.base import STOP_SECONDS, Machine
@@ -486,9 +487,17 @@ class QemuMachine(StandinView, Machine):
             memory_mib=self.profile.memory_mib,
             standin=self.profile.boot == "standin",
             clock=self.clock,
+            bug_checks=self._bug_checks(),
             pictures=recorder.pictures if recorder is not None else (),
         )
         return collect(folder, subject, deadline, memory=memory)
+
+    def _bug_checks(self) -> Mapping[int, str]:
+        """Names, from beside the agent, when one was expected."""
+        try:
+            return CodeTable.load(self._agent.with_name("codes.json")).bug_checks if self._agent else {}
+        except LabFault:
+            return {}
 
     def kill(self) -> None:
         """SIGKILL to QEMU: a power cut."""
