@@ -85,7 +85,7 @@ def test_the_build_knows_the_codes_of_winerror_h(code: int, name: str) -> None:
     assert build_drivers().codes.win32(code) == f"{name} ({code})"
 
 
-@pytest.mark.parametrize(("code", "name"), [(0x0A, "IRQL_NOT_LESS_OR_EQUAL"), (0x9F, "DRIVER_POWER_STATE_FAILURE")])
+@pytest.mark.parametrize(("code", "name"), [(0x0A, "IRQL_NOT_LESS_OR_EQUAL"), (0x50, "PAGE_FAULT_IN_NONPAGED_AREA")])
 def test_the_build_knows_the_bug_checks_of_bugcodes_h(code: int, name: str) -> None:
     assert build_drivers().codes.bug_checks[code] == name
 
