@@ -93,7 +93,8 @@ _Use_decl_annotations_ NTSTATUS BenchRun(const VOID *Input, VOID *Output)
     NTSTATUS status;
 
     if (request->Kind >= ARRAYSIZE(kinds) || request->Threads < 1 || request->Threads > 8 || request->Workers > CONFORMANCE_BENCH_WORKERS ||
-        request->Endpoints < 1 || request->Endpoints > CONFORMANCE_BENCH_ENDPOINTS || request->Count == 0) {
+        request->Endpoints < 1 || request->Endpoints > CONFORMANCE_BENCH_ENDPOINTS || request->Count == 0 ||
+        request->Count > CONFORMANCE_BENCH_MAX_COUNT || request->WorkMicroseconds > CONFORMANCE_BENCH_MAX_WORK_MICROSECONDS) {
         return STATUS_INVALID_PARAMETER;
     }
     if (CfRuntime != ConformanceRuntimeCompat) {

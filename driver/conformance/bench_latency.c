@@ -54,7 +54,7 @@ static BOOLEAN BenchLatencyRound(const CONFORMANCE_BENCH *Request, BENCH_LOOP *L
     ULONG turn;
     ULONG i;
 
-    if (Reply->SampleCount + 2 * Request->Count > CONFORMANCE_BENCH_SAMPLES) {
+    if (Request->Count > (CONFORMANCE_BENCH_SAMPLES - Reply->SampleCount) / 2) {
         return FALSE;
     }
     for (turn = 0; turn < 2; turn++) {

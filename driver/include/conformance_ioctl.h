@@ -33,6 +33,8 @@
 #define CONFORMANCE_BENCH_SAMPLES 4096
 #define CONFORMANCE_BENCH_WORKERS 64
 #define CONFORMANCE_BENCH_ENDPOINTS 256
+#define CONFORMANCE_BENCH_MAX_COUNT 100000000
+#define CONFORMANCE_BENCH_MAX_WORK_MICROSECONDS 1000000
 #define CONFORMANCE_SERVICE_NAME_CHARS 64
 #define CONFORMANCE_NONE 0xFFFFFFFF     /* no object: a NULL pointer where the call takes one */
 #define CONFORMANCE_UNTOUCHED 0xC5C5C5C5C5C5C5C5ULL /* what out values hold before the call */
@@ -723,7 +725,7 @@ typedef struct _CONFORMANCE_BENCH {
     CONFORMANCE_CALLER Caller;
     ULONG Kind;             /* CONFORMANCE_BENCH_KIND */
     ULONG Rows;             /* as many as fit into the reply; each of Latency's is one pair of iterations */
-    ULONG Count;
+    ULONG Count;            /* 1..CONFORMANCE_BENCH_MAX_COUNT */
     ULONG Threads;          /* 1..8 */
     ULONG Workers;          /* 0..64 */
     ULONG Endpoints;        /* 1..256 */
