@@ -183,6 +183,7 @@ _IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS LaneQueue(_Inout_ HS_LANE *Lane, _I
 /* FALSE: the lane is closed. Sequence: its number on the lane. */
 _IRQL_requires_max_(DISPATCH_LEVEL) _Must_inspect_result_ BOOLEAN LaneQueueNode(_Inout_ HS_LANE *Lane, _Inout_ HS_LANE_NODE *Node,
                                                                                _Out_ ULONG64 *Sequence);
+_IRQL_requires_max_(DISPATCH_LEVEL) BOOLEAN LaneHolds(_Inout_ HS_LANE *Lane, _In_ ULONG Code); /* such a request is queued */
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID LaneCancelFile(_Inout_ HS_LANE *Lane, _In_opt_ PFILE_OBJECT FileObject); /* NULL: all IRPs */
 
 /* ---- device.c ---- */

@@ -84,6 +84,22 @@ _Use_decl_annotations_ BOOLEAN LaneQueueNode(HS_LANE *Lane, HS_LANE_NODE *Node, 
     return queued;
 }
 
+_Use_decl_annotations_ BOOLEAN LaneHolds(HS_LANE *Lane, ULONG Code)
+{
+    BOOLEAN found = FALSE;
+    PLIST_ENTRY entry;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&Lane->Lock, &irql);
+    for (entry = Lane->Nodes.Flink; entry != &Lane->Nodes && !found; entry = entry->Flink) {
+        PIRP irp = CONTAINING_RECORD(entry, HS_LANE_NODE, Entry)->Irp;
+
+        found = irp != NULL && IoGetCurrentIrpStackLocation(irp)->Parameters.DeviceIoControl.IoControlCode == Code;
+    }
+    KeReleaseSpinLock(&Lane->Lock, irql);
+    return found;
+}
+
 /* The next node, IRPs without their cancel routine; Irps: only IRPs, of this file unless it is NULL. */
 static HS_LANE_NODE *LaneTake(HS_LANE *Lane, BOOLEAN Irps, PFILE_OBJECT FileObject)
 {

@@ -10,9 +10,10 @@ static volatile BOOLEAN ControlEnding;  /* all that waits is to give up soon */
 static volatile BOOLEAN ControlLeaving; /* DriverUnload is running */
 static BOOLEAN ControlEnded;            /* control lane, then DriverUnload */
 
+/* Also when the request waits its turn: what it waits for may be a call that waits for whoever asks this. */
 BOOLEAN ControlShuttingDown(void)
 {
-    return ControlEnding;
+    return ControlEnding || LaneHolds(&ControlLane, IOCTL_HOTSWAP_SHUTDOWN);
 }
 
 BOOLEAN ControlUnloading(void)

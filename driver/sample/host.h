@@ -164,7 +164,7 @@ HS_PROXY_NOTIFY UpdateNotify;
 
 _IRQL_requires_(PASSIVE_LEVEL) _Must_inspect_result_ NTSTATUS ControlDriverEntry(void);
 _IRQL_requires_(PASSIVE_LEVEL) VOID ControlUnload(void);
-BOOLEAN ControlShuttingDown(void); /* by a request or by DriverUnload */
+_IRQL_requires_max_(DISPATCH_LEVEL) BOOLEAN ControlShuttingDown(void); /* by a request, queued or under way, or by DriverUnload */
 BOOLEAN ControlUnloading(void);    /* by DriverUnload: no image can be loaded or unloaded any more */
 _IRQL_requires_max_(DISPATCH_LEVEL) NTSTATUS ControlQueue(_In_ PIRP Irp, _In_ BOOLEAN IsUpdate);
 _IRQL_requires_max_(DISPATCH_LEVEL) VOID ControlCancelFile(_In_ PFILE_OBJECT FileObject);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,6 +110,33 @@ def test_a_shutdown_takes_back_a_worker_that_an_update_waits_for(
     assert not waits.done
     left = lab.shutdown(deadline=deadline.within(10))
     assert waits.result(deadline).to_version == 1
+    assert (left.workers, left.threads, left.endpoint_drivers) == (0, 0, 0)
+
+
+def test_a_shutdown_takes_back_a_worker_that_the_call_before_it_waits_for(
+    lab: Lab, endpoint: Callable[[str], str], deadline: Deadline
+) -> None:
+    load(lab, endpoint("never-returns"), deadline)
+    worker = worker_of(lab, deadline)
+    signal(lab, worker, deadline)
+    deadline.wait_for(
+        lambda: lab.device.query_worker(worker_id=worker, deadline=deadline).state == 1, "the iteration that stays"
+    )
+    waits = lab.device.begin("update", service_name="hotswap_v1", drain_timeout_ms=30_000, deadline=deadline)
+
+    def begin_held() -> Any:
+        """None: it ran, because the update did not hold calls yet."""
+        call = lab.device.begin(
+            "call_endpoint", endpoint_id=3, argument_count=6, arguments=[1, 2, 3, 4, 5, 6, 0, 0], deadline=deadline
+        )
+        counters = lab.device.query_counters
+        deadline.wait_for(lambda: call.done or counters(deadline=deadline).proxy_held_calls, "the call to run or not")
+        return None if call.done else call
+
+    call = deadline.wait_for(begin_held, "the update to hold calls")
+    left = lab.shutdown(deadline=deadline.within(15))
+    assert (waits.result(deadline).status, waits.result(deadline).to_version) == (0, 1)
+    assert (call.result(deadline).version, call.result(deadline).result) == (1, 21)
     assert (left.workers, left.threads, left.endpoint_drivers) == (0, 0, 0)
 
 
