@@ -289,6 +289,20 @@ def machine(trace: Small, table: Table, key: Key, start: str | None, end: tuple[
                 return found
             found = more
 
+    def in_every_order(left: frozenset[int], chosen: list[E], now: set[str]) -> set[str]:
+        """The states after `left` of the chosen events, whichever may come first; each set of them is asked once."""
+        ways: dict[frozenset[int], set[str]] = {left: now}
+        for _ in chosen:
+            further: dict[frozenset[int], set[str]] = {}
+            for rest, here in ways.items():
+                for i in rest:
+                    if not any(before(chosen[j], chosen[i]) for j in rest):
+                        name = chosen[i].name
+                        reached = {table[state][name] for state in here if name in table.get(state, {})}
+                        further.setdefault(rest - {i}, set()).update(reached)
+            ways = further
+        return ways.get(frozenset(), set())
+
     def run(events: list[E], *, forgiving: bool) -> tuple[bool, set[str]]:
         now = {start} if start is not None else set(states)
         previous = BEGINNING
@@ -296,13 +310,7 @@ def machine(trace: Small, table: Table, key: Key, start: str | None, end: tuple[
             chosen = list(group)
             if forgiving and lost(trace, previous, tick):
                 now = anything(now)
-            reached: set[str] = set()
-            for order in itertools.permutations(chosen):
-                if all(order.index(p) < order.index(q) for p in chosen for q in chosen if before(p, q)):
-                    here = now
-                    for e in order:
-                        here = {table[state][e.name] for state in here if e.name in table.get(state, {})}
-                    reached |= here
+            reached = in_every_order(frozenset(range(len(chosen))), chosen, now)
             now, previous = reached, tick
             if not now:
                 return False, now

@@ -34,10 +34,11 @@ from hotswap.trace.rules import (
     total,
     unique,
 )
+from hotswap.trace.rules.evidence import Loss
 from hotswap.trace.rules.order import BEGINNING, END_OF_TIME
 from support import naive_rules as naive
 from support.naive_rules import Instance
-from support.rule_traces import E, Small, traces
+from support.rule_traces import E, Small, small, traces
 
 EXAMPLES = 60
 KEYS: dict[str, tuple[object, Callable[[E], object]]] = {
@@ -242,6 +243,14 @@ def test_machines(
     table, start, end = given_machine
     rule = machine(table, per=key[0], start=start, end=end)
     agrees(trace, rule, naive.machine(trace, table, key[1], start, end))
+
+
+@pytest.mark.parametrize("last", ["A", "X"])
+def test_a_machine_that_may_begin_anywhere_depends_on_the_whole_way(last: str) -> None:
+    """The first state that is tried goes wrong at B, another goes on: to the end, or to an X that is in doubt."""
+    table, start, end = MACHINES[2]
+    trace = small([*(E("A", 1000) for _ in range(6)), E("B", 1000), E(last, 1001)], [Loss(1001, 1001, "lost")])
+    agrees(trace, machine(table, per=None, start=start, end=end), naive.machine(trace, table, naive.one, start, end))
 
 
 @ordinary

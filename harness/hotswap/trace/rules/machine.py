@@ -60,22 +60,16 @@ class Machine(Rule):
         """One instance a key."""
         run = _Run.of(self, view)
         line, groups = run.line, len(run.line.starts)
-        tick, row = line.tick, line.row
-        wrong, ended = run.wrong, run.ended
-        failed = (wrong >= 0) | ended
-        last = line.ends - 1
-        low = tick[line.starts] if groups else tick
-        high = np.where(wrong >= 0, tick[np.maximum(wrong, 0)] if len(tick) else 0, tick[last] if groups else 0)
-        window_end = line.windows.end[line.window[line.starts]] if groups else tick
-        window_start = line.windows.start[line.window[line.starts]] if groups else tick
-        if self.end is not None:
-            high = np.where(wrong >= 0, high, window_end)
-        if self.start is not None:
-            # What would have led from the start state to where the key is may be missing.
-            low = np.where(failed, window_start, low)
+        row, last = line.row, line.ends - 1
         cpus = line.cpu(self.key)
         cpu = None if cpus is None or not groups else cpus[line.starts]
-        failed, undecided = self._in_doubt(view, run, failed, low, high, cpu)
+        undecided = self._in_every_order(view, run)
+        failed = run.failed & ~undecided
+        # Only now: whether and where a key goes wrong says what it depends on.
+        low, high = self._depends_on(run, failed)
+        undecided |= self._over_losses(view, run, failed, low, high, cpu)
+        failed &= ~undecided
+        wrong = run.wrong
         low, high = np.where(undecided, 1, low), np.where(undecided, 0, high)
         sure = failed & ~undecided & run.looked_at
         low, high = np.where(sure, 1, low), np.where(sure, 0, high)
@@ -93,37 +87,46 @@ class Machine(Rule):
         name = " and ".join(self.key.parts)
         return name if groups == 1 else f"{name}s"
 
-    def _in_doubt(
-        self, view: View, run: _Run, failed: Mask, low: Ints, high: Ints, cpu: Ints | None
-    ) -> tuple[Mask, Mask]:
-        """Keys that fail in the order of rows, where the ticks allow another order or events may be missing.
+    def _depends_on(self, run: _Run, failed: Mask) -> tuple[Ints, Ints]:
+        """The time in which nothing may be missing, for each key."""
+        line, wrong = run.line, run.wrong
+        if not len(line.starts):
+            return line.tick, line.tick
+        low = line.tick[line.starts]
+        windows = line.window[line.starts]
+        high = line.tick[line.ends - 1] if self.end is None else line.windows.end[windows]
+        high = np.where(wrong >= 0, line.tick[np.maximum(wrong, 0)], high)
+        if self.start is not None:
+            # What would have led from the start state to where the key is may be missing.
+            low = np.where(failed, line.windows.start[windows], low)
+        return low, high
 
-        Such a key fails only when no order goes, whatever may be missing; and where only what may be missing makes it
-        go, it is undecided.
+    def _in_every_order(self, view: View, run: _Run) -> Mask:
+        """Look again at keys that fail in the order of rows where their ticks allow another: they fail when none goes.
+
+        Returns those that are too many to be looked at.
         """
-        undecided = np.zeros(len(failed), np.bool_)
-        evidence = evidence_for(view, run.line.looked_at)
-        touched = failed & evidence.hits(low, high, cpu)
-        tied = run.tied if view.order.tied else np.zeros(len(failed), np.bool_)
         # Where a key may begin in any state, only one of them was tried.
-        tied |= self.start is None
-        doubtful = np.flatnonzero(failed & (tied | touched))
-        failed = failed.copy()
+        again = np.ones(len(run.failed), np.bool_) if self.start is None else np.zeros(len(run.failed), np.bool_)
+        if view.order.tied:
+            again |= run.tied
+        doubtful = np.flatnonzero(run.failed & again)
         for group in doubtful[:_MOST_LOOKED_AT].tolist():
-            if tied[group]:
-                stuck = run.explore(group, (), self)
-                failed[group] = stuck is not None
-                if stuck is not None:
-                    run.settle(group, stuck)
-            if failed[group] and touched[group]:
-                of_cpu = None if cpu is None else int(cpu[group])
-                stuck = run.explore(group, evidence.within(int(low[group]), int(high[group]), of_cpu), self)
-                undecided[group] = stuck is None
-                if stuck is not None:
-                    run.settle(group, stuck)
-            run.looked_at[group] = True
-        undecided[doubtful[_MOST_LOOKED_AT:]] = True
-        return failed, undecided
+            run.settle(group, run.explore(group, (), self))
+        return _at(doubtful[_MOST_LOOKED_AT:], len(again))
+
+    def _over_losses(self, view: View, run: _Run, failed: Mask, low: Ints, high: Ints, cpu: Ints | None) -> Mask:
+        """Keys that fail, and would not if what may be missing were there."""
+        evidence = evidence_for(view, run.line.looked_at)
+        doubtful = np.flatnonzero(failed & evidence.hits(low, high, cpu))
+        undecided = _at(doubtful[_MOST_LOOKED_AT:], len(failed))
+        for group in doubtful[:_MOST_LOOKED_AT].tolist():
+            of_cpu = None if cpu is None else int(cpu[group])
+            stuck = run.explore(group, evidence.within(int(low[group]), int(high[group]), of_cpu), self)
+            undecided[group] = stuck is None
+            if stuck is not None:
+                run.settle(group, stuck)
+        return undecided
 
     def _proof(self, view: View, run: _Run, group: int) -> Proof:
         line, at = run.line, int(run.wrong[group])
@@ -248,9 +251,21 @@ class _Run:
         accepting = sum(1 << rule.states.index(state) for state in rule.end)
         return None if states & accepting else -1
 
-    def settle(self, group: int, stuck: int) -> None:
-        """Where a key surely goes wrong."""
-        self.wrong[group], self.ended[group] = stuck, stuck < 0
+    def settle(self, group: int, stuck: int | None) -> None:
+        """Where a key surely goes wrong; None: nowhere."""
+        self.wrong[group], self.ended[group] = (-1, False) if stuck is None else (stuck, stuck < 0)
+        self.looked_at[group] = True
+
+    @property
+    def failed(self) -> Mask:
+        """Keys that go wrong, or end where they must not."""
+        return (self.wrong >= 0) | self.ended
+
+
+def _at(positions: Ints, length: int) -> Mask:
+    mask = np.zeros(length, np.bool_)
+    mask[positions] = True
+    return mask
 
 
 def _start_states(rule: Machine, automaton: Automaton, symbol: Ints) -> Ints:
