@@ -14,7 +14,8 @@ from time import monotonic
 import pytest
 from command import hotswap
 
-from hotswap.doctor.tools import CHROMIUM_PACKAGE, TYPEFACE_PACKAGE
+from hotswap.doctor.machines import QEMU_PACKAGE
+from hotswap.doctor.tools import BROUGHT, CHROMIUM_PACKAGE, TYPEFACE_PACKAGE
 from hotswap.driver.toolchain import HEADERS_PACKAGE, PROGRAMS
 from hotswap.machine.lease import Lease, leases, leases_home, new_id
 from hotswap.machine.profile import load_profile
@@ -140,7 +141,7 @@ def test_the_doctor_and_the_set_up_name_the_same_packages() -> None:
     function = text[text.index("missing_packages()") : text.index("# A Python that can make")]
     named = {word for names in re.findall(r"\becho ([a-z0-9 .+-]+)", function) for word in names.split()}
     doctor = {*PROGRAMS.values(), HEADERS_PACKAGE, load_profile("wine").string("wine", "package", "")}
-    doctor |= {CHROMIUM_PACKAGE, TYPEFACE_PACKAGE}
+    doctor |= {CHROMIUM_PACKAGE, TYPEFACE_PACKAGE, QEMU_PACKAGE, *BROUGHT}
     assert named - {"python3", "python3-venv"} == doctor
     for program in PROGRAMS:
         assert re.search(rf"\bfound {re.escape(program)}\b", function), f"ci/setup does not look for {program}"

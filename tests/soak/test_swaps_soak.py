@@ -103,8 +103,8 @@ def test_an_interrupted_soak_leaves_nothing(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ([], "required: NAME"),
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'contract', 'fuzz', 'schedules', 'swaps')"),
+        ([], "which one? There are contract, "),
+        (["nonsense"], "there is no soak nonsense; there are contract, "),
         (["swaps", "--count", "x"], "invalid int value: 'x'"),
         (["swaps", "--count", "-1"], "count is -1"),
         (["swaps", "--count", "0", "--swaps", "0"], "count + swaps is 0"),

@@ -17,6 +17,8 @@ from hotswap.machine.standin_image import find_image
 from hotswap.machine.wine_install import find_wine
 from hotswap.machine.wine_prefix import find_template, template_key, templates_home
 
+QEMU_PACKAGE = "qemu-system-x86"
+
 
 def wine() -> Iterator[Check]:
     """Wine: loader, server, kernel image."""
@@ -68,8 +70,8 @@ def qemu() -> Iterator[Check]:
     name, purpose = PROGRAM, "machines under QEMU: `standin`, and Windows guests once they exist"
     path = shutil.which(name)
     if path is None:
-        package = "qemu-system-x86"
-        yield Check(name, State.MISSING, "not installed", purpose, install([package, "qemu-utils"]), package=package)
+        line = install([QEMU_PACKAGE])
+        yield Check(name, State.MISSING, "not installed (optional)", purpose, line, package=QEMU_PACKAGE)
         return
     version = version_of(Path(path))
     text = f"{version or 'version not told'} at {path}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,26 @@ _CHROMIUM = "/usr/bin/chromium"
 _FONTS = Path("/usr/share/fonts/truetype")
 _PICTURES = "pictures of reports, and the tests that look at them"
 
+_MACHINES = "machines under QEMU"
+# By package: what is looked for, on the search path or by pattern, and what it is for. A swap in Wine does without.
+BROUGHT: Mapping[str, tuple[str, tuple[str, ...], str]] = {
+    "qemu-utils": ("qemu-img", ("qemu-img",), f"{_MACHINES}: their disks"),
+    "ovmf": ("OVMF", ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",), f"{_MACHINES} with UEFI and Secure Boot"),
+    "swtpm": ("swtpm", ("swtpm",), f"{_MACHINES} with a TPM"),
+    "e2fsprogs": (
+        "mke2fs",
+        ("mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"),
+        f"{_MACHINES}: building the stand-in guest",
+    ),
+    "libclang-rt-14-dev": (
+        "libFuzzer",
+        tuple(
+            f"{base}/lib/linux/libclang_rt.fuzzer-*.a" for base in ("/usr/lib/llvm-*/lib/clang/*", "/usr/lib/clang/*")
+        ),
+        "fuzzing the native kernel of the trace reader",
+    ),
+}
+
 Checks = Callable[[], Iterator[Check]]
 
 
@@ -35,7 +55,7 @@ def build_tools() -> tuple[Checks, ...]:
 
 def optional_tools() -> tuple[Checks, ...]:
     """What a swap does without."""
-    return (_chromium, _typeface, _node)
+    return (_chromium, _typeface, _node, *(partial(_brought, package) for package in BROUGHT))
 
 
 def _build_tool(program: str) -> Iterator[Check]:
@@ -80,6 +100,21 @@ def _typeface() -> Iterator[Check]:
 
 def _node() -> Iterator[Check]:
     yield _optional("node", ("node", "nodejs"), "nothing that a swap does; checking scripts by hand", "nodejs")
+
+
+def _brought(package: str) -> Iterator[Check]:
+    name, places, purpose = BROUGHT[package]
+    found = next(filter(None, map(_place, places)), None)
+    if found is None:
+        yield Check(name, State.MISSING, "not installed (optional)", purpose, install([package]), package=package)
+    else:
+        yield Check(name, State.OK, str(found), purpose, path=found, package=package)
+
+
+def _place(place: str) -> Path | None:
+    if "/" not in place:
+        return Path(on_path) if (on_path := shutil.which(place)) else None
+    return next(Path("/").glob(place.lstrip("/")), None)
 
 
 def _optional(name: str, programs: tuple[str, ...], purpose: str, package: str) -> Check:
