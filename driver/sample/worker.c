@@ -46,15 +46,27 @@ static HS_WORKER *WorkerAllocate(const HOTSWAP_CREATE_WORKER *Parameters)
     return worker;
 }
 
-/* Ask for the end, and wake it so that its iteration can say so. A WaitAll worker needs all of its events. */
+/*
+ * Ask for the end, and wake it so that its iteration can say so. A WaitAll worker needs all of its events; those signalled
+ * already come first, so that its wait is over with the last one, and nothing is signalled again that it has consumed.
+ */
 static VOID WorkerWake(HS_WORKER *Worker, HOTSWAP_SIGNAL_SOURCE Source)
 {
     ULONG count = Worker->Context.WaitType == WaitAll ? Worker->Context.EventCount : 1;
+    ULONG64 signalled = 0;
     ULONG i;
 
     InterlockedCompareExchange(&Worker->Stop, HsStopRequested, HsStopNone);
     for (i = 0; i < count; i++) {
-        (VOID)!SignalEvent(Worker, i, Source, NULL);
+        if (KeReadStateEvent(&Worker->Events[i].Event) != 0) {
+            signalled |= 1ull << i;
+            (VOID)!SignalEvent(Worker, i, Source, NULL);
+        }
+    }
+    for (i = 0; i < count; i++) {
+        if ((signalled >> i & 1) == 0) {
+            (VOID)!SignalEvent(Worker, i, Source, NULL);
+        }
     }
 }
 

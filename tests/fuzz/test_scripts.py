@@ -11,8 +11,21 @@ from hotswap.driver.build import DriverBuild
 from hotswap.driver.device import LINK
 from hotswap.errors import UsageError
 from hotswap.fuzz.replay import steps_from_json, steps_to_json
+from hotswap.fuzz.requests import WILD
 from hotswap.fuzz.rules import Rules
-from hotswap.fuzz.script import BEGIN, CALL, CANCEL, CLOSE, OPEN, READ_ONLY, READ_WRITE, WAIT, Scripts, Step
+from hotswap.fuzz.script import (
+    BEGIN,
+    CALL,
+    CANCEL,
+    CLOSE,
+    OPEN,
+    OPENING_WORKERS,
+    READ_ONLY,
+    READ_WRITE,
+    WAIT,
+    Scripts,
+    Step,
+)
 from hotswap.swap.lab import Lab
 from hotswap.transport.agent import AgentProtocolError
 from hotswap.transport.replies import ScriptItem
@@ -50,6 +63,23 @@ def test_the_sweep_has_every_request_with_every_length(build: DriverBuild, rules
         size = rules.inputs[method].size
         assert seen[method] == set(range(size + 9)) - {size}
         assert short.get(method, set()) == set(range(build.ioctl.ioctl(method).output_size))
+
+
+def test_every_wild_event_index_meets_a_worker_that_there_is(build: DriverBuild, rules: Rules) -> None:
+    maker = scripts(build, rules, 1)
+    maker.opening()
+    met: dict[str, set[int]] = {}
+    for steps in maker.fields():
+        for step in steps:
+            worker, index = (int.from_bytes(step.item.data[at : at + 4], "little") for at in (0, 4))
+            if (step.method or "").endswith("_event") and 0 < worker <= OPENING_WORKERS:
+                met.setdefault(step.method or "", set()).add(index)
+            if step.method == "stop_worker":
+                assert set(met) == {"signal_event", "clear_event", "query_event"}, "workers are stopped before"
+    limit = build.ioctl.constants["HOTSWAP_MAX_EVENTS"]
+    wild = {value & 0xFFFFFFFF for value in WILD if value & 0xFFFFFFFF >= limit}
+    # A random worker now and then is none; of the rest each must have been met.
+    assert all(len(wild & indexes) >= len(wild) - 6 for indexes in met.values()), met
 
 
 def test_batches_have_every_request_and_every_state_of_a_handle(build: DriverBuild, rules: Rules) -> None:

@@ -30,6 +30,9 @@ _PENDED = (
     ("stop_worker", 3), ("start_load", 1), ("stop_load", 3),
 )  # fmt: skip
 
+_OF_WORKERS = ("signal_event", "clear_event", "query_event", "query_worker")
+OPENING_WORKERS = 6
+
 
 @dataclass(slots=True)
 class Step:
@@ -90,7 +93,7 @@ class Scripts:
         self._add(self._step(configure, self.requests.good("configure"), call=True))
         first = self.requests.update_to(self._services[0])
         self._add(self._step(self.contract.ioctls["update"], first, call=True))
-        for method in ("create_worker",) * 6 + ("update", "start_load"):
+        for method in ("create_worker",) * OPENING_WORKERS + ("update", "start_load"):
             self._add(self._step(self.contract.ioctls[method], self.requests.good(method), call=True))
         self._cancelled()
         self._end()
@@ -98,7 +101,8 @@ class Scripts:
 
     def fields(self) -> Iterator[list[Step]]:
         """Good requests in which each field in turn has every one of the numbers to be afraid of."""
-        for ioctl in self._all:
+        # Those first that need the workers of the opening: later there is no telling which are left.
+        for ioctl in sorted(self._all, key=lambda each: each.method not in _OF_WORKERS):
             if ioctl.method == "shutdown" or ioctl.method not in self.rules.by_method:
                 continue
             self._begin()
