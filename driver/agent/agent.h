@@ -10,7 +10,7 @@ typedef struct _AGENT {
     DEVICES Devices;
     TRACE Trace;
     UINT64 TickFrequency;
-    UINT8 SessionId[16]; /* random, of this process */
+    UINT8 SessionId[16]; /* random, of this process; new when the guest is named anew */
     volatile LONG Quit; /* somebody asked for the end */
     HANDLE Ended;       /* set when the agent shall end, whoever decides it; NULL where the one stream decides */
     volatile LONG Clients; /* of the local pipe, at present */

@@ -76,6 +76,28 @@ REQUEST_RESULT FileWrite(REQUEST *Request)
     return Result;
 }
 
+REQUEST_RESULT FileCopy(REQUEST *Request)
+{
+    PCWSTR Source = ReadText(&Request->In);
+    PCWSTR Path = ReadText(&Request->In);
+    UINT64 Transfer = ReadU64(&Request->In);
+    PWSTR Part;
+    OPERATION_ARGUMENTS_READ(Request);
+    Part = FilePartName(Request, Path, Transfer);
+    if (Part == NULL) {
+        return RequestFail(Request, "HeapAlloc", ERROR_NOT_ENOUGH_MEMORY);
+    }
+    FileMakeFolders(Part);
+    if (!CopyFileW(Source, Part, FALSE)) {
+        return RequestFail(Request, "CopyFileW", GetLastError());
+    }
+    /* What lies on a disc is read-only, and its copy need not be. */
+    if (!SetFileAttributesW(Part, FILE_ATTRIBUTE_NORMAL)) {
+        return RequestFail(Request, "SetFileAttributesW", GetLastError());
+    }
+    return RequestDone;
+}
+
 /* Hash up to Limit bytes from the start. FALSE with GetLastError when it cannot be read. */
 static BOOL FileHashHandle(REQUEST *Request, HANDLE File, UINT64 Limit, UINT64 *Hashed, UINT8 *Digest)
 {

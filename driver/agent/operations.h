@@ -16,6 +16,7 @@ REQUEST_HANDLER HelloRun;
 REQUEST_HANDLER HelloJournal;
 REQUEST_HANDLER HelloQuit;
 REQUEST_HANDLER HelloRelease;
+REQUEST_HANDLER HelloIdentify;
 
 /* clock.c */
 REQUEST_HANDLER ClockPing;
@@ -29,6 +30,7 @@ REQUEST_HANDLER FileRead;
 REQUEST_HANDLER FileHash;
 REQUEST_HANDLER FileStat;
 REQUEST_HANDLER FileRemove;
+REQUEST_HANDLER FileCopy;
 
 /* services.c */
 REQUEST_HANDLER ServiceCreate;

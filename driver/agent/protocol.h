@@ -21,7 +21,7 @@
  */
 #pragma once
 
-#define HSAGENT_PROTOCOL_VERSION 1
+#define HSAGENT_PROTOCOL_VERSION 2
 #define HSAGENT_VERSION_MAJOR 0
 #define HSAGENT_VERSION_MINOR 1
 #define HSAGENT_VERSION_PATCH 0
@@ -62,12 +62,13 @@ typedef struct _HSAGENT_FRAME_HEADER {
 /* clang-format off */
 typedef enum _HSAGENT_OP {
     /* name                     request                                  reply */
-    HsAgentOpHello = 1,         /* -                                     u32 protocol, major, minor, patch; bytes boot id (16), session id (16); u32 os major, minor, build; text wine version (empty: Windows); u32 pid, processors; u64 tick frequency, ticks */
+    HsAgentOpHello = 1,         /* -                                     u32 protocol, major, minor, patch; bytes boot id (16), session id (16); u32 os major, minor, build; text wine version (empty: Windows); u32 pid, processors; u64 tick frequency, ticks; text computer name */
     HsAgentOpPing = 2,          /* -                                     u64 ticks */
     HsAgentOpClock = 3,         /* -                                     u64 ticks before, system time, ticks after, tick frequency */
     HsAgentOpJournal = 4,       /* u64 nonce, id                         u32 HSAGENT_JOURNAL_STATE */
     HsAgentOpQuit = 5,          /* -                                     - */
     HsAgentOpRelease = 6,       /* -                                     - (the client's trace is finished, its handles are closed) */
+    HsAgentOpIdentify = 7,      /* text computer name                    - (of a guest that goes on as another one, a fork: boot and session id are new, too) */
 
     /* A file comes in chunks, under a temporary name; commit checks size and hash and renames it. */
     HsAgentOpFileWrite = 16,    /* text path, u64 transfer, offset, bytes data    u64 size so far; offset 0 starts anew and makes missing folders */
@@ -77,6 +78,7 @@ typedef enum _HSAGENT_OP {
     HsAgentOpFileHash = 20,     /* text path, u64 limit                  u64 bytes hashed, bytes sha-256 */
     HsAgentOpFileStat = 21,     /* text path                             u32 attributes, u64 size, last write time */
     HsAgentOpFileRemove = 22,   /* text path (file or empty folder)      - */
+    HsAgentOpFileCopy = 23,     /* text source, path, u64 transfer       - (in place of all FileWrite; commit follows) */
 
     HsAgentOpServiceCreate = 32, /* text name, path                      - (a kernel driver, demand start) */
     HsAgentOpServiceStart = 33, /* text name                             - */

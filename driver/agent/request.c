@@ -11,6 +11,7 @@ static REQUEST_HANDLER *RequestFindHandler(UINT16 Op)
     case HsAgentOpJournal: return HelloJournal;
     case HsAgentOpQuit: return HelloQuit;
     case HsAgentOpRelease: return HelloRelease;
+    case HsAgentOpIdentify: return HelloIdentify;
     case HsAgentOpFileWrite: return FileWrite;
     case HsAgentOpFileCommit: return FileCommit;
     case HsAgentOpFileDiscard: return FileDiscard;
@@ -18,6 +19,7 @@ static REQUEST_HANDLER *RequestFindHandler(UINT16 Op)
     case HsAgentOpFileHash: return FileHash;
     case HsAgentOpFileStat: return FileStat;
     case HsAgentOpFileRemove: return FileRemove;
+    case HsAgentOpFileCopy: return FileCopy;
     case HsAgentOpServiceCreate: return ServiceCreate;
     case HsAgentOpServiceStart: return ServiceStart;
     case HsAgentOpServiceStop: return ServiceStop;

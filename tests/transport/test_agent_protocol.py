@@ -78,7 +78,7 @@ def protocol_error(contract: AgentContract, name: str) -> tuple[int, int]:
 
 def test_hello_names_versions_and_the_guest(agent: Agent, deadline: Deadline) -> None:
     hello = agent.hello(deadline=deadline)
-    assert hello.protocol == 1
+    assert hello.protocol == 2
     assert hello.agent_version == "0.1.0"
     assert hello.wine_version
     assert hello.boot_id.version == 4
@@ -103,9 +103,28 @@ def test_the_boot_id_outlives_an_agent_and_not_a_boot(
             assert elsewhere.hello(deadline=deadline).boot_id != before.boot_id
 
 
+def test_a_guest_is_named_anew_and_its_ids_with_it(agent: Agent, deadline: Deadline) -> None:
+    before = agent.hello(deadline=deadline)
+    assert before.computer_name
+    try:
+        agent.identify("HS-OTHER", deadline=deadline)
+        after = agent.hello(deadline=deadline)
+        assert after.computer_name == "HS-OTHER"
+        assert after.boot_id.version == after.session_id.version == 4
+        assert len({before.boot_id, after.boot_id, before.session_id, after.session_id}) == 4
+        said = agent.run(["cmd", "/c", "echo %COMPUTERNAME%"], deadline=deadline)
+        assert said.stdout.decode().strip() == "HS-OTHER", "a program that starts later sees it"
+        for name in ("", "sixteen-letters-"):
+            with pytest.raises(AgentProtocolError, match="1 to 15 characters"):
+                agent.identify(name, deadline=deadline)
+        assert agent.hello(deadline=deadline).boot_id == after.boot_id
+    finally:
+        agent.identify(before.computer_name, deadline=deadline)
+
+
 def test_an_agent_of_another_protocol_version_is_told(agent: Agent, deadline: Deadline) -> None:
     agent.contract = replace(agent.contract, values={**agent.contract.values, "HSAGENT_PROTOCOL_VERSION": 99})
-    with pytest.raises(AgentProtocolError, match="speaks protocol 1, this harness 99"):
+    with pytest.raises(AgentProtocolError, match="speaks protocol 2, this harness 99"):
         agent.hello(deadline=deadline)
 
 

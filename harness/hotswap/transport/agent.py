@@ -95,9 +95,18 @@ class Agent(FileCalls, ServiceCalls, DeviceCalls, TraceCalls, ProgramCalls):
             processors=reader.u32(),
             tick_frequency=reader.u64(),
             ticks=reader.u64(),
+            computer_name=reader.text(),
         )
         reader.finish()
         return answer
+
+    def identify(self, computer_name: str, *, deadline: Deadline) -> None:
+        """Of a guest that goes on as another one, as the fork of a running guest does: name it anew, at once.
+
+        Boot id and session id are new as well: for a client with a reconnection this is another agent from now on.
+        """
+        payload = PayloadWriter().text(computer_name).finish()
+        self._call("Identify", payload, deadline, f"naming the guest {computer_name}").finish()
 
     def ping(self, *, deadline: Deadline) -> int:
         """The guest's ticks."""

@@ -36,14 +36,34 @@ class FileCalls(AgentCalls):
         try:
             for _ in self._stream("FileWrite", chunks, deadline, what):
                 pass
-            payload = PayloadWriter().text(guest_path).u64(transfer, len(data)).data(digest.digest()).finish()
-            self._call("FileCommit", payload, deadline, what, run_async=True).finish()
+            self._commit(guest_path, transfer, len(data), digest.digest(), deadline, what)
         except AgentLost:
             raise
         except HotswapError as error:
             self._discard(guest_path, transfer, error)
             raise
         return digest.hexdigest()
+
+    def copy(self, guest_source: str, guest_path: str, *, size: int, sha256: str, deadline: Deadline) -> None:
+        """Copy a file within the guest, off a disc for example; it appears when it is whole.
+
+        `size` and `sha256` (hex) are what it has to have, or the agent refuses it.
+        """
+        what = f"copy {guest_source} to {guest_path}"
+        transfer = secrets.randbits(64)
+        payload = PayloadWriter().text(guest_source).text(guest_path).u64(transfer).finish()
+        try:
+            self._call("FileCopy", payload, deadline, what, run_async=True).finish()
+            self._commit(guest_path, transfer, size, bytes.fromhex(sha256), deadline, what)
+        except AgentLost:
+            raise
+        except HotswapError as error:
+            self._discard(guest_path, transfer, error)
+            raise
+
+    def _commit(self, guest_path: str, transfer: int, size: int, digest: bytes, deadline: Deadline, what: str) -> None:
+        payload = PayloadWriter().text(guest_path).u64(transfer, size).data(digest).finish()
+        self._call("FileCommit", payload, deadline, what, run_async=True).finish()
 
     def get(self, guest_path: str, *, deadline: Deadline) -> bytes:
         """Read a file, as long as it is now; one that is being written may be. What came is checked by its SHA-256."""

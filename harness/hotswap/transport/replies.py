@@ -22,6 +22,7 @@ class Hello:
     processors: int
     tick_frequency: int
     ticks: int
+    computer_name: str
 
 
 @dataclass(frozen=True, slots=True)
