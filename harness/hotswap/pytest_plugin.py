@@ -184,6 +184,7 @@ def pytest_runtest_makereport(
     if record is None or call.excinfo is None:
         return (yield)
     from hotswap.errors import GuestFault, HotswapError, LabFault
+    from hotswap.machine.clock_check import ClockOff
 
     if isinstance(call.excinfo.value, HotswapError) and not item.config.getoption("fulltrace"):
         _forget_frames_of_ours(call.excinfo.tb)
@@ -194,9 +195,10 @@ def pytest_runtest_makereport(
     if report.failed:
         report.sections.append(("hotswap run", record.describe()))
         # Kept as plain attributes: they travel from the processes of xdist to where reports are shown.
-        for kind, name in ((LabFault, "lab"), (GuestFault, "guest")):
+        for kind, name in ((ClockOff, "clock"), (LabFault, "lab"), (GuestFault, "guest")):
             if isinstance(call.excinfo.value, kind):
                 vars(report)["hotswap_fault"] = name
+                break
     return report
 
 
@@ -226,11 +228,20 @@ def _forget_causes(error: BaseException | None) -> None:
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """A fault of the lab is an error, in whatever phase it came; a fault of the guest is a failure."""
+    """A fault of the lab is an error, in whatever phase it came, and so is a clock by which nothing can be told; a
+    fault of the guest is a failure.
+    """
     fault = getattr(report, "hotswap_fault", None)
     if fault is None or not report.failed:
         return None
-    return ("error", "E", "LAB FAULT") if fault == "lab" else ("failed", "F", "GUEST FAULT")
+    return _FAULTS[fault]
+
+
+_FAULTS = {
+    "clock": ("error", "E", "INCONCLUSIVE"),
+    "lab": ("error", "E", "LAB FAULT"),
+    "guest": ("failed", "F", "GUEST FAULT"),
+}
 
 
 # Guests end with the process that made them. What is left of a process that was killed is removed at the end.

@@ -110,7 +110,10 @@ def test_a_dry_run_prints_the_command_line_and_makes_nothing(runs: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("start", "windows-11-uefi"), "is planned and cannot run yet"),
+        (("start", "windows-11-uefi"), "needs its medium, windows.iso: it is not in "),
+        (("build", "windows-11-uefi"), "needs its medium, windows.iso: it is not in "),
+        (("build", "wine"), "nothing of it has to be built"),
+        (("start", "hyperv-windows-11"), "is planned and cannot run yet"),
         (("start", "vax"), "unknown machine 'vax'"),
         (("start", "wine"), "lives no longer than a command"),
         (("exec", "nobody", "--", "cmd"), "'nobody' is no machine that lives on"),

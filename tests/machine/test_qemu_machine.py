@@ -55,15 +55,20 @@ def test_forks_are_alike_and_each_has_an_identity_of_its_own(build: DriverBuild,
         seen = []
         for machine in (one, two):
             with connected(machine, build, deadline) as agent:
-                assert agent.hello(deadline=deadline).wine_version
+                hello = agent.hello(deadline=deadline)
+                assert hello.wine_version
+                assert hello.computer_name == machine.identity.name.upper()
                 name = machine.control.read("/proc/sys/kernel/hostname", 100, deadline=deadline).decode().strip()
                 mac = machine.control.read("/sys/class/net/eth0/address", 100, deadline=deadline).decode().strip()
                 random = machine.control.read("/proc/sys/kernel/random/uuid", 100, deadline=deadline).decode()
-                seen.append((name, mac, random))
+                host_key = machine.ssh(deadline).host_key
+                ids = {"boot": hello.boot_id, "session": hello.session_id, "computer": hello.computer_name}
+                seen.append({"name": name, "mac": mac, "random": random, "host key": host_key, **ids})
             assert (name, mac) == (machine.identity.name, machine.identity.mac)
             assert machine.clock is not None
             assert machine.clock.offset_error_ms < 250
-        assert all(first != second for first, second in zip(*seen, strict=True))
+        first, second = seen
+        assert [what for what in first if first[what] == second[what]] == []
 
 
 def test_what_a_fork_writes_no_other_sees(build: DriverBuild, deadline: Deadline) -> None:

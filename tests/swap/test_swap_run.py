@@ -36,10 +36,11 @@ def not_passed(result: SwapResult) -> list[str]:
     return [f"{item.id}: {item.message}" for item in result.expectations if item.verdict is not Verdict.PASS]
 
 
-# The same test wherever a guest runs, and however its agent is reached. A COM port carries few events a second.
+# The same test wherever a guest runs, and however agent and drivers come there. A COM port carries few events a second.
 MACHINES = {
     "wine": {},
     "standin": {},
+    "standin-disc": {"workers": 2, "rate": 500},
     "standin-com": {"workers": 2, "rate": 200, "seconds": 0.1},
     "standin-ssh": {"workers": 2, "rate": 500},
     "standin-winrm": {"workers": 2, "rate": 500},

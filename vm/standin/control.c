@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "control.h"
 
+#include "disc.h"
 #include "fault.h"
 #include "machine.h"
 #include "process.h"
@@ -361,6 +362,10 @@ static void Answer(char **words, unsigned count, const char *extra, size_t extra
         AgentAnswer(id, words[2]);
     } else if (IS("ssh", 0)) {
         ReplyDone(id, MachineStartSsh(), "ssh");
+    } else if (IS("disc-mount", 0)) {
+        ReplyDone(id, DiscMount(), "disc-mount");
+    } else if (IS("disc-release", 0)) {
+        ReplyDone(id, DiscRelease(), "disc-release");
     } else if (IS("processes", 0)) {
         Reply("%s ok", id);
         ProcessEach(ProcessAdd, NULL);

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Build, start, use and remove QEMU machines.")
 
 _START_SECONDS = 600.0
+_INSTALL_SECONDS = 6 * 3600.0
 _SECONDS = 120.0
 
 MachineArgument = Annotated[
@@ -119,15 +120,27 @@ def list_(json_: JsonOption = None) -> None:
 
 @app.command()
 def build(profile: ProfileArgument = "standin", json_: JsonOption = None, quiet: QuietOption = False) -> None:
-    """Build what a machine boots from, with apt's present versions of its packages, and boot its template."""
+    """Build what a machine starts from: the stand-in guest and its template, or Windows from the user's media."""
     from hotswap.driver.build import build_drivers
     from hotswap.machine.profile import load_profile
     from hotswap.machine.qemu import QemuMachine
+    from hotswap.machine.qemu_windows import WindowsMachine
+    from hotswap.machine.registry import create_machine
     from hotswap.machine.standin_image import build_image
 
     target = JsonTarget(json_)
-    machine = QemuMachine(load_profile(profile))
     progress = Progress(Terminal(stderr=True), quiet=quiet)
+    made = create_machine(profile, progress)
+    if isinstance(made, WindowsMachine):
+        with progress.live():
+            made.expect_agent(build_drivers(progress).agent)
+            base = made.prepare(_after(_INSTALL_SECONDS))
+        target.write({"schema": 1, "disk": str(base.disk), "ntoskrnl": str(base.ntoskrnl)})
+        if not target.is_standard_output:
+            Terminal().print(str(base.disk), markup=False)
+        return
+    if not isinstance(made, QemuMachine):
+        raise UsageError(f"machine {profile!r} is of kind 'wine': nothing of it has to be built")
     with progress.live():
         image = build_image(progress)
         machine = QemuMachine(load_profile(profile), progress)
@@ -195,9 +208,8 @@ def _start(profile: str, dry_run: bool, json_: str | None, quiet: bool, seconds:
     with progress.live():
         machine = create_machine(profile, progress)
         if not isinstance(machine, QemuMachine):
-            raise UsageError(
-                f"machine {profile!r} is of kind 'wine', which lives no longer than a command: use it there"
-            )
+            what = "a Windows" if machine.name.startswith("windows") else "of kind 'wine'"
+            raise UsageError(f"machine {profile!r} is {what}, which lives no longer than a command: use it there")
         deadline = _after(seconds)
         machine.fork = machine.profile.fork and fork
         agent = build_drivers(progress).agent
@@ -284,8 +296,11 @@ def snapshot(machine: MachineArgument, name: str, seconds: TimeOption = _SECONDS
 @app.command()
 def restore(machine: MachineArgument, name: str, seconds: TimeOption = _SECONDS) -> None:
     """Return to a snapshot."""
+    from hotswap.driver.build import build_drivers
+
     deadline = _after(seconds)
     with _attached(machine, deadline) as guest:
+        guest.expect_agent(build_drivers().agent)
         guest.restore(name, deadline)
 
 

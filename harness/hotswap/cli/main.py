@@ -19,6 +19,7 @@ from hotswap.cli import trace_check, trace_diff, trace_export, trace_report, tra
 from hotswap.cli.output import Exit, Terminal, forget_output
 from hotswap.errors import GuestFault, HotswapError, UsageError
 from hotswap.interrupt import uninterrupted
+from hotswap.machine.clock_check import ClockOff
 
 # However it was started: completion is asked for under this name (_HOTSWAP_COMPLETE).
 PROGRAM = "hotswap"
@@ -90,6 +91,8 @@ def _run(arguments: list[str]) -> int:
         return _complain(_whole(error), Exit.USAGE)
     except GuestFault as error:
         return _complain(_whole(error), Exit.FAIL)
+    except ClockOff as error:
+        return _complain(_whole(error), Exit.INCONCLUSIVE)
     except HotswapError as error:
         return _complain(_whole(error), Exit.LAB_FAULT)
     except (KeyboardInterrupt, typer.Abort):

@@ -114,6 +114,8 @@ def planned() -> Iterator[Check]:
     """Machines that are written down and cannot run yet, and no word more."""
     for name in profile_names():
         machine = load_profile(name).table("machine")
-        if machine.get("state") == "planned":
-            purpose = f"the planned machine `{name}`; this version cannot run it"
+        if machine.get("state") in ("planned", "untried"):
+            untried = "the machine `{}`, which has never met real Windows"
+            planned = "the planned machine `{}`; this version cannot run it"
+            purpose = (untried if machine["state"] == "untried" else planned).format(name)
             yield Check(f"machine {name}", State.PLANNED, str(machine.get("reason", "")), purpose)

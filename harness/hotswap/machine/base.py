@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -11,6 +13,8 @@ from hotswap.deadline import Deadline
 from hotswap.errors import HotswapError, UsageError
 
 if TYPE_CHECKING:
+    from hotswap.driver.deploy import DeployAgent
+    from hotswap.transport.agent import Agent
     from hotswap.transport.base import Reconnection, Transport
 
 # What leaving a `with` block may take: an orderly stop, then force.
@@ -75,6 +79,17 @@ class Machine(ABC):
     def reconnection(self) -> Reconnection | None:
         """How a client comes back to the agent when its stream breaks; None where the agent ends with its stream."""
         return None
+
+    def clock_problem(self, deadline: Deadline) -> str | None:
+        """What is off with the guest's clocks since its start; None: nothing, as where it goes by this host's.
+
+        LabFault when they cannot be read.
+        """
+        return None
+
+    def carrying(self, agent: Agent, files: Sequence[Path], deadline: Deadline) -> AbstractContextManager[DeployAgent]:
+        """What puts these files into the guest: the agent, unless the machine has another way. Names are unique."""
+        return nullcontext(agent)
 
     @abstractmethod
     def guest_path(self, host: Path) -> str:

@@ -6,13 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import CLOCK_MONOTONIC_RAW, clock_gettime_ns, time_ns
 
+from hotswap.deadline import Deadline
 from hotswap.errors import LabFault
 
-_FILE_TIME_EPOCH = 116_444_736_000_000_000
+OFFSET_MS = 250.0
+RATE = 0.05
+# One reading is off by chance on a very busy computer, and then takes too long to be believed; the next may do.
+_PATIENCE_SECONDS = 5.0
+_INTERVAL_SECONDS = 0.05
+
+Clock = Callable[[], tuple[int, int]]
+"""The guest's time since 1970 and its ticks, both in nanoseconds."""
 
 
 class ClockOff(LabFault):
-    """The guest's clock is not fit for a test: its verdict would be inconclusive."""
+    """The guest's clock is not fit for a test: whatever was measured by it, the verdict is inconclusive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,8 @@ class ClockCheck:
         return None
 
 
-def read_clocks(guest: Callable[[], tuple[int, int]]) -> ClockReading:
-    """One reading; `guest` returns its time (since 1970) and its ticks, both in nanoseconds."""
+def read_clocks(guest: Clock) -> ClockReading:
+    """One reading."""
     before = clock_gettime_ns(CLOCK_MONOTONIC_RAW)
     time, ticks = guest()
     after = clock_gettime_ns(CLOCK_MONOTONIC_RAW)
@@ -76,6 +84,45 @@ def check_clock(first: ClockReading, last: ClockReading) -> ClockCheck:
     return ClockCheck(offset / 1e6, error / 2e6, rate, rate_error)
 
 
-def of_file_time(file_time: int) -> int:
-    """A Windows file time as nanoseconds since 1970."""
-    return (file_time - _FILE_TIME_EPOCH) * 100
+def checked_clock(
+    guest: Clock, whose: str, alive: Callable[[], str | None], deadline: Deadline
+) -> tuple[ClockReading, ClockCheck]:
+    """Read the clocks until they agree; returns the first reading too, for later checks.
+
+    ClockOff, with what is off and its error, when they do not agree for seconds; LabFault when they cannot be read.
+    """
+    first = read_clocks(guest)
+    return first, _agreed(guest, first, whose, alive, deadline)
+
+
+def later_clock_problem(
+    guest: Clock, first: ClockReading, alive: Callable[[], str | None], deadline: Deadline
+) -> str | None:
+    """What is off with the clocks since the reading `first`; None: nothing. LabFault when they cannot be read."""
+    try:
+        _agreed(guest, first, "the guest", alive, deadline)
+    except ClockOff as off:
+        return str(off)
+    return None
+
+
+def _agreed(
+    guest: Clock, first: ClockReading, whose: str, alive: Callable[[], str | None], deadline: Deadline
+) -> ClockCheck:
+    limit = deadline.within(_PATIENCE_SECONDS)
+    # The rate of two readings right after one another says nothing.
+    limit.wait_for(lambda: _since(first) >= _INTERVAL_SECONDS, "the clocks to go on", alive=alive)
+
+    def settled() -> tuple[ClockCheck, str | None] | None:
+        check = check_clock(first, read_clocks(guest))
+        problem = check.problem(offset_ms=OFFSET_MS, rate=RATE)
+        return (check, problem) if problem is None or limit.remaining <= _INTERVAL_SECONDS else None
+
+    check, problem = limit.wait_for(settled, f"the clocks of {whose}", alive=alive, interval=_INTERVAL_SECONDS / 2)
+    if problem is not None:
+        raise ClockOff(f"clock check of {whose}: {problem}")
+    return check
+
+
+def _since(first: ClockReading) -> float:
+    return (clock_gettime_ns(CLOCK_MONOTONIC_RAW) - first.host) / 1e9

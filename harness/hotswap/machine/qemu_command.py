@@ -20,6 +20,7 @@ CONSOLE_SOCKET = "console.sock"
 GUEST_ADDRESS = "10.0.2.15"
 # Of the template: each machine gets one of its own after its start.
 TEMPLATE_MAC = "52:54:00:68:73:00"
+FIRMWARE_VARIABLES = "variables.fd"
 _OVMF = Path("/usr/share/OVMF")
 # A translation buffer for this guest; the default takes memory of every fork.
 _TRANSLATION_MIB = 128
@@ -38,7 +39,6 @@ class QemuSources:
     ram: Path | None = None
     ram_shared: bool = False
     incoming: bool = False
-    firmware_variables: Path | None = None
     tpm_socket: Path | None = None
     media: tuple[Path, ...] = ()
 
@@ -75,7 +75,7 @@ def qemu_command(
     argv += ["-rtc", f"base={wanted.clock},clock=host,driftfix=slew", "-display", "none"]
     argv += ["-action", "panic=pause", "-sandbox", _SANDBOX, "-msg", "timestamp=on", "-S"]
     argv += _sockets(wanted)
-    argv += _disks(wanted) + _media(sources.media) + _networks(wanted)
+    argv += _disks(wanted) + _media(wanted, sources.media) + _drive(wanted) + _networks(wanted)
     if wanted.tpm and sources.tpm_socket is not None:
         argv += ["-chardev", f"socket,id=tpm,path={_value(sources.tpm_socket)}"]
         argv += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]
@@ -101,21 +101,28 @@ def _firmware(profile: QemuProfile, sources: QemuSources) -> list[str]:
     if profile.firmware == "none":
         if sources.kernel is None or sources.ram_disk is None:
             raise LabFault(f"machine {profile.name!r}: firmware 'none' needs a kernel")
-        return [
-            *("-kernel", str(sources.kernel), "-initrd", str(sources.ram_disk)),
-            *("-append", profile.kernel_arguments),
-        ]
+        return _kernel(profile, sources)
     if profile.firmware == "bios":
-        return ["-boot", "order=dc,menu=off"]
+        return ["-boot", "menu=off"]
     code = firmware_code(profile)
     # Secure Boot's variables can be written only by the firmware itself, in system management mode.
     secure = ["-global", "driver=cfi.pflash01,property=secure,value=on"] if profile.secure_boot else []
-    variables = sources.firmware_variables or Path("variables.fd")
     return [
         *secure,
         *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_value(code)}"),
-        *("-drive", f"if=pflash,format=raw,unit=1,file={_value(variables)}"),
+        *("-drive", f"if=pflash,format=raw,unit=1,file={FIRMWARE_VARIABLES}"),
         *("-boot", "menu=off"),
+        *_kernel(profile, sources),
+    ]
+
+
+def _kernel(profile: QemuProfile, sources: QemuSources) -> list[str]:
+    """What is started in place of a boot loader; nothing for a machine that has one on its disk."""
+    if sources.kernel is None or sources.ram_disk is None:
+        return []
+    return [
+        *("-kernel", str(sources.kernel), "-initrd", str(sources.ram_disk)),
+        *("-append", profile.kernel_arguments),
     ]
 
 
@@ -162,17 +169,35 @@ def _disks(profile: QemuProfile) -> list[str]:
         device = {"virtio": "virtio-blk-pci", "sata": f"ide-hd,bus=ide.{number}", "nvme": f"nvme,serial={name}"}[
             disk.bus
         ]
-        argv += ["-device", f"{device},drive={name},id=drive{number}"]
+        argv += ["-device", f"{device},drive={name},id=drive{number}{_boot_index(profile, number)}"]
     return argv
 
 
-def _media(media: Sequence[Path]) -> list[str]:
+def _boot_index(profile: QemuProfile, number: int) -> str:
+    """The disks first, then the media: what is empty is passed over, and once Windows is there it starts from disk."""
+    return "" if profile.firmware == "none" else f",bootindex={number}"
+
+
+def _media(profile: QemuProfile, media: Sequence[Path]) -> list[str]:
     argv: list[str] = []
     for number, path in enumerate(media):
         argv += ["-blockdev", f"driver=file,node-name=cd{number}-file,read-only=on,filename={_value(path)}"]
         argv += ["-blockdev", f"driver=raw,node-name=cd{number},read-only=on,file=cd{number}-file"]
-        argv += ["-device", f"ide-cd,bus=ide.{3 + number},drive=cd{number},id=cdrom{number}"]
+        argv += [
+            "-device",
+            f"ide-cd,bus=ide.{3 + number},drive=cd{number},id=cdrom{number}{_boot_index(profile, 8 + number)}",
+        ]
     return argv
+
+
+def _drive(profile: QemuProfile) -> list[str]:
+    """An empty drive, for the discs that come later."""
+    match profile.disc:
+        case "scsi":
+            return ["-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-cd,bus=scsi.0,id=disc"]
+        case "sata":
+            return ["-device", "ide-cd,bus=ide.2,id=disc"]
+    return []
 
 
 def _networks(profile: QemuProfile) -> list[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.qemu_accelerator import choose_accelerator, find_qemu
 from hotswap.machine.qemu_command import QemuSources, qemu_command
-from hotswap.machine.qemu_folder import machines_home, templates_home
+from hotswap.machine.qemu_folder import templates_home
 from hotswap.machine.qemu_profile import qemu_profile
-from hotswap.machine.standin_image import find_image, images_home
+from hotswap.machine.standin_image import find_image, images_home, kernel_file
+from hotswap.machine.windows_base import media_home
 
 
 def dry_run_command(profile: MachineProfile, say: Callable[[str], None], *, fork: bool) -> list[str]:
@@ -21,11 +22,11 @@ def dry_run_command(profile: MachineProfile, say: Callable[[str], None], *, fork
     image = find_image()
     folder = image.path if image else images_home() / "IMAGE"
     sources = QemuSources(
-        kernel=folder / "kernel" if wanted.firmware == "none" else None,
-        ram_disk=folder / "ram-disk" if wanted.firmware == "none" else None,
+        kernel=folder / kernel_file(wanted) if wanted.boot == "standin" else None,
+        ram_disk=folder / "ram-disk" if wanted.boot == "standin" else None,
         ram=templates_home() / "TEMPLATE" / "ram" if fork and wanted.fork else None,
         incoming=fork and wanted.fork,
         tpm_socket=Path("tpm.sock") if wanted.tpm else None,
-        media=tuple(machines_home() / "ID" / item.file for item in wanted.media),
+        media=tuple(media_home() / item.file for item in wanted.media),
     )
     return qemu_command(qemu.program, wanted, accelerator.name, sources, name="ID")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,13 +16,15 @@ from hotswap.errors import DeadlineExpired, LabFault
 from hotswap.machine.proc import ProcessId, state_letter
 from hotswap.machine.qemu_folder import MARK, QemuFolder
 from hotswap.machine.qemu_panic import panic_of
+from hotswap.machine.qemu_space import over_budget
 from hotswap.machine.qmp import Qmp, QmpEvent
-from hotswap.machine.storage import os_fault
+from hotswap.machine.storage import MIB, os_fault
 from hotswap.machine.unix_socket import connect_unix, listen_unix
 
 _STATE_BYTES = 1 << 20
 _LAST_LINES = 3
 _KILL_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
 
 
 class QemuProcess:
@@ -35,13 +38,16 @@ class QemuProcess:
         *,
         attach: ProcessId | None = None,
         on_panic: Callable[[], None] | None = None,
+        overlay_mib: int | None = None,
     ) -> None:
         """Start it and connect, or connect to one that runs already (`attach`).
 
-        `on_panic` is called, on a thread of its own, when the guest panics. LabFault with QEMU's own words when it does
-        not come up; it is gone then.
+        `on_panic` is called, on a thread of its own, when the guest panics. `overlay_mib`: it is ended when its disks
+        take more than that here. LabFault with QEMU's own words when it does not come up; it is gone then.
         """
         self.folder = folder
+        self._overlay_mib = overlay_mib
+        self._near_budget = False
         self.cause: str | None = None
         self.panic: QmpEvent | None = None
         """The guest's panic, if there was one: from then on its processors stand still."""
@@ -50,6 +56,7 @@ class QemuProcess:
         self.id = attach or ProcessId.of(self._child.pid if self._child else 0)
         try:
             self.qmp = Qmp(folder.control, deadline, self.ended, journal=folder.events, heard=self._heard)
+            self._watch_space(deadline)
         except BaseException:
             if attach is None:
                 self.kill()
@@ -60,6 +67,30 @@ class QemuProcess:
             self.panic = event
             if self._on_panic is not None:
                 Thread(target=self._on_panic, name="qemu-panic", daemon=True).start()
+        # It comes once, and before the write that is meant: from now on somebody has to look.
+        if event.name == "BLOCK_WRITE_THRESHOLD" and not self._near_budget:
+            self._near_budget = True
+            Thread(target=self._look_until_end, name="qemu-space", daemon=True).start()
+
+    def _look_until_end(self) -> None:
+        Deadline(inf).wait_for(self.ended, "the end of QEMU", interval=_LOOK_SECONDS)
+
+    def _watch_space(self, deadline: Deadline) -> None:
+        """Have QEMU tell when a disk grows beyond the budget: then it is ended even if nobody asks for it."""
+        if self._overlay_mib is None:
+            return
+        for node in self.qmp.execute("query-named-block-nodes", {"flat": True}, deadline=deadline):
+            if node["node-name"].startswith("disk") and node["drv"] == "file":
+                # By place in the file, of which it has written no more than that: holes make it less.
+                limit = {"node-name": node["node-name"], "write-threshold": self._overlay_mib * MIB}
+                self.qmp.execute("block-set-write-threshold", limit, deadline=deadline)
+
+    def _hold_budget(self) -> None:
+        if self._overlay_mib is None or self.cause is not None:
+            return
+        if (why := over_budget(self.folder.path, self._overlay_mib)) is not None and self._end() is None:
+            self.cause = f"QEMU of machine {self.folder.path.name} was ended: {why}"
+            self.id.kill()
 
     def alive(self) -> str | None:
         """None while it and its guest run, else the first cause of their end."""
@@ -69,6 +100,7 @@ class QemuProcess:
 
     def ended(self) -> str | None:
         """None while the process is there, else the first cause of its end."""
+        self._hold_budget()
         if self.cause is None and (how := self._end()) is not None:
             self.cause = f"QEMU of machine {self.folder.path.name} {how}{self._said()}"
         return self.cause

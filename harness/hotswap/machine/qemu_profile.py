@@ -13,16 +13,36 @@ from hotswap.machine.profile import MachineProfile
 FIRMWARES = ("none", "bios", "uefi")
 AGENTS = ("virtio-serial", "com", "ssh", "winrm")
 ACCELERATORS = ("kvm", "tcg")
-BOOTS = ("standin", "disk")
+BOOTS = ("standin", "windows")
+ROLES = ("install", "drivers")
 BUSES = ("virtio", "sata", "nvme")
+DRIVES = ("", "scsi", "sata")
+CARRIERS = ("agent", "disc")
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One disk. Its size is that of the image it starts from, or `size_gib`."""
+    """One disk. Its size is that of the image it starts from, or `size_gib`.
+
+    `image`: a disk image of the user's own, among the user's media, with a Windows that has the agent.
+    """
 
     bus: str
     size_gib: int = 0
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsSettings:
+    """What Setup is told: the edition by its name in the image, language, product key (empty: none is asked for).
+
+    `drivers`: folders of the medium `drivers` that are taken along.
+    """
+
+    edition: str
+    language: str = "en-US"
+    product_key: str = ""
+    drivers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +55,7 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One CD: what it is for, and its file."""
+    """One CD: what it is for, and its file among the user's media."""
 
     role: str
     file: str
@@ -70,6 +90,12 @@ class QemuProfile:
     tpm: bool = False
     fork: bool = False
     kernel_arguments: str = ""
+    disc: str = ""
+    """The bus of the drive that takes discs while the guest runs; empty: there is none."""
+    overlay_mib: int = 4096
+    """What its disks may take on this host, snapshots in them included."""
+    files: str = "agent"
+    """How drivers get into the guest: over the agent's stream, or on a disc."""
     clock: str = "utc"
     devices: tuple[str, ...] = ()
     enlightenments: tuple[str, ...] = ()
@@ -77,6 +103,7 @@ class QemuProfile:
     nics: tuple[Nic, ...] = ()
     media: tuple[Media, ...] = ()
     quirks: tuple[Quirk, ...] = ()
+    windows: WindowsSettings | None = None
 
     @property
     def planned(self) -> bool:
@@ -97,23 +124,24 @@ def qemu_profile(profile: MachineProfile) -> QemuProfile:
     read = _Reader(profile)
     machine = read.table("machine")
     known = {field.name for field in dataclasses.fields(QemuProfile)} - {
-        "name", "description", "disks", "nics", "media", "quirks",
+        "name", "description", "disks", "nics", "media", "quirks", "windows",
     }  # fmt: skip
     values = read.values("machine", machine, known)
     result = QemuProfile(
         name=profile.name,
         description=profile.description,
-        state=read.one_of("machine.state", values.pop("state", None), ("ready", "planned")),
+        state=read.one_of("machine.state", values.pop("state", None), ("ready", "untried", "planned")),
         boot=read.one_of("machine.boot", values.pop("boot", None), BOOTS),
         firmware=read.one_of("machine.firmware", values.pop("firmware", None), FIRMWARES),
         agent=read.one_of("machine.agent", values.pop("agent", None), AGENTS),
         accelerators=tuple(
             read.one_of("machine.accelerators", one, ACCELERATORS) for one in values.pop("accelerators", ())
         ),
-        disks=tuple(Disk(**read.values("disk", item, {"bus", "size_gib"})) for item in read.tables("disk")),
+        disks=tuple(Disk(**read.values("disk", item, {"bus", "size_gib", "image"})) for item in read.tables("disk")),
         nics=tuple(Nic(**read.values("nic", item, {"model", "services"})) for item in read.tables("nic")),
         media=tuple(Media(**read.values("media", item, {"role", "file"})) for item in read.tables("media")),
         quirks=tuple(read.quirk(item, known) for item in read.tables("quirk")),
+        windows=read.windows(),
         **values,
     )
     _check(result, read)
@@ -123,12 +151,22 @@ def qemu_profile(profile: MachineProfile) -> QemuProfile:
 def _check(profile: QemuProfile, read: _Reader) -> None:
     if not profile.accelerators:
         read.refuse("machine.accelerators names none")
-    if profile.planned and not profile.reason:
-        read.refuse("a planned machine says in machine.reason what it needs")
+    if profile.state != "ready" and not profile.reason:
+        read.refuse(f"a machine that is {profile.state} says in machine.reason what it needs")
     if profile.secure_boot and profile.firmware != "uefi":
         read.refuse("machine.secure_boot needs machine.firmware = 'uefi'")
     if profile.processors < 1 or profile.memory_mib < 64:
         read.refuse("machine.processors is at least 1, machine.memory_mib at least 64")
+    if profile.overlay_mib < 1:
+        read.refuse("machine.overlay_mib is at least 1")
+    read.one_of("machine.disc", profile.disc, DRIVES)
+    read.one_of("machine.files", profile.files, CARRIERS)
+    if profile.files == "disc" and not profile.disc:
+        read.refuse("machine.files = 'disc' needs a drive: machine.disc says on which bus")
+    for media in profile.media:
+        read.one_of("media.role", media.role, ROLES)
+    if profile.boot == "windows" and profile.windows is None:
+        read.refuse("machine.boot = 'windows' needs a table [windows] with the edition")
     for disk in profile.disks:
         read.one_of("disk.bus", disk.bus, BUSES)
     for one in profile.accelerators:
@@ -174,6 +212,15 @@ class _Reader:
             self.refuse(f"{where} is {value!r}; it must be one of {', '.join(choices)}")
         return str(value)
 
+    def windows(self) -> WindowsSettings | None:
+        if "windows" not in self._profile.tables:
+            return None
+        known = {field.name for field in dataclasses.fields(WindowsSettings)}
+        values = self.values("windows", self.table("windows"), known)
+        if not values.get("edition"):
+            self.refuse("windows.edition names the edition of Windows that is installed")
+        return WindowsSettings(**values)
+
     def quirk(self, item: Mapping[str, Any], known: set[str]) -> Quirk:
         when, changes, reason = item.get("when"), item.get("set"), item.get("reason")
         if not isinstance(when, dict) or not isinstance(changes, dict) or not isinstance(reason, str) or not reason:
@@ -197,8 +244,8 @@ def _ports(value: object) -> bool:
 
 
 _TYPES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
-    **dict.fromkeys(("processors", "memory_mib", "size_gib"), ("a whole number", _number)),
+    **dict.fromkeys(("processors", "memory_mib", "size_gib", "overlay_mib"), ("a whole number", _number)),
     **dict.fromkeys(("secure_boot", "tpm", "fork"), ("true or false", lambda value: isinstance(value, bool))),
-    **dict.fromkeys(("accelerators", "devices", "enlightenments"), ("a list of strings", _strings)),
+    **dict.fromkeys(("accelerators", "devices", "enlightenments", "drivers"), ("a list of strings", _strings)),
     "services": ("a table of ports by name", _ports),
 }

@@ -20,6 +20,10 @@ def create_machine(name: str, progress: Callable[[str], None] | None = None) -> 
         return WineMachine(profile, progress)
     if profile.kind == "qemu":
         # With what it needs for QMP: who runs in another kind need not wait for it.
+        if settings.get("boot") == "windows":
+            from hotswap.machine.qemu_windows import WindowsMachine
+
+            return WindowsMachine(profile, progress)
         from hotswap.machine.qemu import QemuMachine
 
         return QemuMachine(profile, progress)

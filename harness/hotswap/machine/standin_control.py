@@ -13,12 +13,13 @@ from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 from signal import SIGKILL
 from time import time_ns
+from urllib.parse import unquote
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
 from hotswap.machine.unix_socket import connect_unix
 
-_ESCAPED = re.compile("%([0-9A-F]{2})")
+_ERRNO = re.compile(r"\(errno ([0-9]+)\)$")
 _READ_BYTES = 1 << 16
 
 
@@ -40,7 +41,12 @@ class GuestClock:
 
 
 class ControlRefused(LabFault):
-    """The guest could not do it; the message has its errno."""
+    """The guest could not do it; the message has its errno, and so has `errno` (0: none was told)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        told = _ERRNO.search(message)
+        self.errno = int(told[1]) if told else 0
 
 
 class StandinControl:
@@ -124,7 +130,7 @@ class StandinControl:
                 with self._matching:
                     box = self._waiting.get(id)
                 if box is not None and words:
-                    box.put([_ESCAPED.sub(lambda found: chr(int(found[1], 16)), word) for word in words])
+                    box.put([_unescape(word) for word in words])
         with self._matching:
             self._lost = True
             for box in self._waiting.values():
@@ -232,6 +238,10 @@ class EndWatch:
         if not self._over:
             self._over = True
             self._control.forget(self._id, tell=True)
+
+
+def _unescape(word: str) -> str:
+    return unquote(word, errors="replace")
 
 
 def _escape(word: str) -> str:

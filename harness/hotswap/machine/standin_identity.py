@@ -26,9 +26,7 @@ class Identity:
 
 
 def give_identity(control: StandinControl, identity: Identity, deadline: Deadline) -> None:
-    """Clock, random numbers, name and address. The random seed is in no file and in no log."""
+    """Random numbers, and the name and address of the Linux. The random seed is in no file and in no log."""
     control.ask("random", secrets.token_hex(_SEED_BYTES), deadline=deadline)
     control.ask("name", identity.name, deadline=deadline)
     control.ask("address", identity.mac, GUEST_ADDRESS, deadline=deadline)
-    # Last: by now the port is warm, and the time does not grow old on its way.
-    control.set_clock(deadline=deadline)

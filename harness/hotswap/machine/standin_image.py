@@ -19,6 +19,7 @@ from hotswap.errors import LabFault
 from hotswap.machine.lease import Lease, new_id
 from hotswap.machine.lock import locked
 from hotswap.machine.profile import load_profile
+from hotswap.machine.qemu_profile import QemuProfile
 from hotswap.machine.standin_disk import file_hash, make_disk
 from hotswap.machine.standin_kernel import KernelModules, extract_kernel, ram_disk
 from hotswap.machine.standin_packages import Package, fetch_packages, resolve_packages, unpack_packages
@@ -41,7 +42,7 @@ _FREE_MIB = 3072
 _KEEP = 3
 _IN_USE_SECONDS = 900.0
 _BUILD_SECONDS = 900.0
-_FILES = ("kernel", "ram-disk", "disk.img", "modules/ntoskrnl.exe", "modules/hal.dll")
+_FILES = ("kernel", "vmlinuz", "ram-disk", "disk.img", "modules/ntoskrnl.exe", "modules/hal.dll")
 # What a driver may import in this guest, for preflight.
 _MODULES = ("ntoskrnl.exe", "hal.dll", "drivers/*.sys")
 
@@ -53,11 +54,6 @@ class StandinImage:
     path: Path
     content: str
     manifest: dict[str, Any]
-
-    @property
-    def kernel(self) -> Path:
-        """The kernel, an ELF file that QEMU starts by its PVH entry."""
-        return self.path / "kernel"
 
     @property
     def ram_disk(self) -> Path:
@@ -78,6 +74,11 @@ class StandinImage:
     def size(self) -> int:
         """Bytes that it takes on the disk."""
         return sum((self.path / name).stat().st_blocks * 512 for name in _FILES)
+
+
+def kernel_file(profile: QemuProfile) -> str:
+    """What a machine starts with, by its name in the image: by QEMU the kernel, by firmware all with its EFI stub."""
+    return "kernel" if profile.firmware == "none" else "vmlinuz"
 
 
 def images_home() -> Path:
@@ -197,6 +198,7 @@ def _build(
         kernels = [*(union / "boot").glob("vmlinuz-*")]
         if len(kernels) != 1:
             raise LabFault(f"building the stand-in guest: {len(kernels)} kernels in the packages instead of one")
+        shutil.copyfile(kernels[0], image / "vmlinuz")
         (image / "kernel").write_bytes(extract_kernel(kernels[0].read_bytes()))
         (image / "ram-disk").write_bytes(ram_disk(init, modules.ordered(recipe.ram_disk_modules)))
         make_tree(recipe, union, prefix.prefix, modules, init, tree)

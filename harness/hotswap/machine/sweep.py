@@ -15,6 +15,9 @@ from hotswap.machine.standin_image import BUILD_KIND as IMAGE_BUILD_KIND
 from hotswap.machine.standin_image import build_folder as image_build_folder
 from hotswap.machine.standin_image import images_home
 from hotswap.machine.storage import remove_tree
+from hotswap.machine.windows_base import BUILD_KIND as WINDOWS_BUILD_KIND
+from hotswap.machine.windows_base import build_folder as windows_build_folder
+from hotswap.machine.windows_base import windows_home
 from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_prefix import BUILD_KIND, build_folder, clones_home, templates_home
 from hotswap.machine.wine_process import kill_prefix
@@ -53,6 +56,7 @@ _REMOVERS: Mapping[str, Callable[[str], None]] = {
     BUILD_KIND: lambda id: remove_prefix_folder(build_folder(id)),
     QEMU_KIND: lambda id: remove_machine(machines_home() / id),
     QEMU_BUILD_KIND: lambda id: remove_machine(qemu_build_folder(id)),
+    WINDOWS_BUILD_KIND: lambda id: remove_machine(windows_build_folder(id)),
     IMAGE_BUILD_KIND: lambda id: remove_tree(image_build_folder(id)),
 }
 
@@ -65,6 +69,7 @@ def _adopt_orphans() -> None:
         (templates_home(), "build-", remove_prefix_folder),
         (machines_home(), "", remove_machine),
         (qemu_templates_home(), "build-", remove_machine),
+        (windows_home(), "build-", remove_machine),
         (images_home(), "build-", remove_tree),
     )
     for home, prefix, remove in places:

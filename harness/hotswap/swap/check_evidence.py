@@ -12,9 +12,13 @@ from hotswap.trace.rules.matched import View
 
 
 def evidence_complete(trace: SwapTrace) -> Finding:
-    """Ring, file and trace session say that nothing is missing, and the driver's first and last events are there."""
+    """Ring, file and trace session say that nothing is missing, the driver's first and last events are there, and the
+    clock that the events were timed by is fit.
+    """
     etl = trace.etl
     gaps, rows = _untraced(trace)
+    if trace.witnesses.clock_problem:
+        gaps.insert(0, trace.witnesses.clock_problem)
     if etl.loss.any:
         gaps.append(f"the file reports a loss: {etl.loss.describe()}")
     gaps += [f"damaged file: {problem.message} (offset {problem.offset})" for problem in etl.problems[:3]]

@@ -58,7 +58,7 @@ SWAP_EXPECTATIONS: tuple[Expectation, ...] = (
     ),
     Expectation(
         "evidence-complete",
-        "No event was dropped or lost, and the trace runs from the driver's start to its stop.",
+        "No event was dropped or lost, the trace runs from the driver's start to its stop, and its clock is fit.",
         (),
         check_evidence.evidence_complete,
         from_trace=False,

@@ -143,7 +143,9 @@ class Lab:
         self.interfere("agent-connected")
         with self.step("deploy drivers"):
             self._deployed = True
-            deploy(self.agent, self.package.images, deadline=deadline)
+            files = [image.image.path for image in self.package.images]
+            with self.machine.carrying(self.agent, files, deadline) as carrier:
+                deploy(carrier, self.package.images, deadline=deadline)
 
     def start_driver(self, deadline: Deadline) -> None:
         """Driver service, trace, device; `close` undoes this much, and then it can be done again."""

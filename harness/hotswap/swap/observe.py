@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import Any
 
+from hotswap.deadline import Deadline
 from hotswap.driver.package import HOST, PROXY, DeployedImage, DriverPackage
+from hotswap.errors import LabFault
 from hotswap.swap.lab import HOST_OBJECTS, Closed, Lab
 from hotswap.swap.witnesses import (
     ImageSnapshot,
@@ -57,6 +59,8 @@ class Observations:
     all_states_seen: bool = False
     looks: int = 0
     """How many times the loaded images should be looked at."""
+    clock_problem: str = ""
+    """As in the witnesses."""
 
     def note_update(self, reply: Any, image: DeployedImage, *, exercised: bool) -> None:
         """An update was answered: what should be in force now. `exercised`: there will be load on it."""
@@ -82,6 +86,15 @@ class Observations:
             crash = lab.crash()
             how = f": {crash.headline}" if crash else ""
             self.host_end = f"process {lab.host.process.pid} ended before it was asked to{how}"
+
+    def note_clock(self, lab: Lab, deadline: Deadline) -> None:
+        """Whether the guest's clocks are still fit; the first finding stays, and a guest that is gone has none."""
+        if self.clock_problem or lab.machine.alive() is not None:
+            return
+        try:
+            self.clock_problem = lab.machine.clock_problem(deadline) or ""
+        except LabFault as error:
+            self.clock_problem = f"the guest's clock could not be checked at the end: {error}"
 
     def witnesses(self, package: DriverPackage, hold_budget_ms: float) -> SwapWitnesses:
         """What the expectations get to see."""
@@ -111,6 +124,7 @@ class Observations:
             driver_host_alive=self.host_alive,
             driver_host_end=self.host_end,
             guest_faults=tuple(self.faults),
+            clock_problem=self.clock_problem,
         )
 
 

@@ -19,6 +19,7 @@ from hotswap.driver.preflight import PreflightReport
 from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, UsageError
 from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import Machine
+from hotswap.machine.clock_check import ClockOff
 from hotswap.machine.proc import Owner
 from hotswap.machine.registry import create_machine
 from hotswap.report.html import write_report
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _BASE_SECONDS = 180.0
 # The guest answers for a driver host that dies before its process has ended here.
 _DEATH_SECONDS = 2.0
+_CLOCK_SECONDS = 5.0
 
 
 _PLAN_FACTS = (
@@ -223,6 +225,9 @@ class _Test:
                     deadline.within(deadline.remaining, reserve=EVIDENCE_SECONDS),
                     host_fault=self.host_fault,
                 )
+            except ClockOff as fault:
+                # Nothing was done, and nothing could be believed: no fault to be repeated, but a run without a verdict.
+                self.seen.clock_problem = str(fault)
             except (GuestFault, LabFault) as fault:
                 self._blame(fault)
             except KeyboardInterrupt:
@@ -283,6 +288,7 @@ class _Test:
 
     def _close(self) -> None:
         self._end_live()
+        self.seen.note_clock(self.lab, Deadline.after(_CLOCK_SECONDS * self.lab.machine.slowdown))
         self.seen.note_host(self.lab, seconds=_DEATH_SECONDS if self.seen.faults else 0.0)
         if self.seen.faults:
             self.lab.diagnose()
@@ -329,6 +335,8 @@ class _Test:
                 verdict = Verdict.INCONCLUSIVE
                 found = f"{live.failure.id}: {live.failure.message}"
                 why = f"the complete trace does not show what was found while it was written: {found}"
+        if verdict is Verdict.INCONCLUSIVE and self.seen.clock_problem:
+            why = self.seen.clock_problem
         if interrupted:
             # What an interrupted test did not get to looks like what a bad driver did not do.
             verdict, why = Verdict.INCONCLUSIVE, "the run was interrupted"

@@ -120,3 +120,5 @@ class SwapWitnesses:
     """What became of it, when it did not."""
     guest_faults: tuple[str, ...] = ()
     """Operations on the driver that failed through the guest's fault, one line each."""
+    clock_problem: str = ""
+    """What is off with the guest's clocks, or why they could not be checked; empty: nothing."""

@@ -23,12 +23,13 @@ from hotswap.testing.pauses import Pauses
 from hotswap.testing.point import Point, key_of
 from hotswap.testing.swap import PendingSwap, Swap
 from hotswap.testing.trace import plain
-from hotswap.testing.watch import CALL_SECONDS, HostWatch
+from hotswap.testing.watch import HostWatch
 from hotswap.testing.worker import Access, Load, Worker
 from hotswap.trace.rules.pattern import Pattern as EventPattern
 from hotswap.transport.agent import Agent
 
 _WHILE_STALLED = 1
+_CLOCK_SECONDS = 5.0
 
 
 class Driver:
@@ -160,6 +161,7 @@ class Driver:
             finish=lambda: self._end_swap(swap, image, pending, drain_timeout_ms, look=look),
             done=lambda: pending.done,
             holds=lambda: self.counters().proxy_held_calls > 0,
+            slowdown=self._lab.machine.slowdown,
         )
         self._pending[swap] = image
         return swap
@@ -187,7 +189,8 @@ class Driver:
         try:
             with self._watch.calling(f"swapping in {asked.driver}"):
                 # A drain that never ends is given up by the driver itself, so this much more is the driver hanging.
-                answer = pending.result(Deadline.after(CALL_SECONDS + drain_timeout_ms / 1000))
+                patience = self._watch.limit().remaining + drain_timeout_ms / 1000
+                answer = pending.result(Deadline.after(patience))
         finally:
             del self._pending[asked]
         reply = typed(UpdateReply, answer)
@@ -315,7 +318,15 @@ class Driver:
         name, fields = plain(point)
         if nth < 1:
             raise UsageError(f"nth is {nth}; it is a number from 1 on")
-        armed = Point(Pauses(self.device), self._calling, self._last_seen, name, key_of(name, fields), nth)
+        armed = Point(
+            Pauses(self.device),
+            self._calling,
+            self._last_seen,
+            name,
+            key_of(name, fields),
+            nth,
+            slowdown=self._lab.machine.slowdown,
+        )
         self._points.append(armed)
         return armed
 
@@ -402,6 +413,7 @@ class Driver:
 
     def _close(self) -> None:
         self._watch.stopped = True
+        self._seen.note_clock(self._lab, Deadline.after(_CLOCK_SECONDS * self._lab.machine.slowdown))
         self._seen.note_host(self._lab)
         self._seen.closed = self._lab.close()
         if self._seen.host_alive is not False:

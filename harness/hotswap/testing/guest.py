@@ -136,7 +136,9 @@ class GuestMachine:
                 if not report.ok:
                     problems = "; ".join(f"{problem.id}: {problem.message}" for problem in report.problems)
                     raise UsageError(f"preflight of {report.image.name} for machine {self.name!r} failed: {problems}")
-            deploy(lab.agent, [image], deadline=Deadline.after(_DRIVER_SECONDS * lab.machine.slowdown))
+            deadline = Deadline.after(_DRIVER_SECONDS * lab.machine.slowdown)
+            with lab.machine.carrying(lab.agent, [image.image.path], deadline) as carrier:
+                deploy(carrier, [image], deadline=deadline)
             lab.package = package
         return image
 

@@ -26,9 +26,20 @@ class Point:
     """
 
     def __init__(
-        self, pauses: Pauses, calling: Calling, last_seen: Callable[[int], str], name: str, key: int, nth: int
+        self,
+        pauses: Pauses,
+        calling: Calling,
+        last_seen: Callable[[int], str],
+        name: str,
+        key: int,
+        nth: int,
+        *,
+        slowdown: float = 1.0,
     ) -> None:
-        """`last_seen` tells of a worker, for when it does not come."""
+        """`last_seen` tells of a worker, for when it does not come.
+
+        `slowdown`: by how much things may take longer in this guest, where a test names no limit.
+        """
         self.name = name
         self.thread: int | None = None
         """The thread that stands here, once it is known; after the end, that stood here."""
@@ -37,14 +48,19 @@ class Point:
         self._last_seen = last_seen
         self._key = key
         self._nth = nth
+        self._slowdown = slowdown
         with calling(f"arming {self}"):
-            self._arm = pauses.arm([name], key=key, nth=nth, deadline=Deadline.after(_CALL_SECONDS))
+            self._arm = pauses.arm([name], key=key, nth=nth, deadline=self._call())
 
-    def reached(self, seconds: float = POINT_SECONDS) -> int:
-        """Wait until the thread is there; returns its id. GuestFault, with what was seen last, if it never comes."""
+    def reached(self, seconds: float | None = None) -> int:
+        """Wait until the thread is there; returns its id.
+
+        GuestFault, with what was seen last, if it does not come within `seconds`: 10, and more in a slow guest.
+        """
+        seconds = POINT_SECONDS * self._slowdown if seconds is None else seconds
         deadline = Deadline.after(seconds)
         with self._calling(f"waiting for {self}"):
-            state = self._pauses.query(deadline=Deadline.after(_CALL_SECONDS))
+            state = self._pauses.query(deadline=self._call())
             while (thread := self._standing(state)) is None:
                 try:
                     state = self._pauses.wait(state.arrivals, deadline=deadline)
@@ -56,7 +72,10 @@ class Point:
     def let_go(self) -> None:
         """Let the thread go on; it stops here no more."""
         with self._calling(f"letting go of {self}"):
-            self._pauses.release(arm=self._arm, deadline=Deadline.after(_CALL_SECONDS))
+            self._pauses.release(arm=self._arm, deadline=self._call())
+
+    def _call(self) -> Deadline:
+        return Deadline.after(_CALL_SECONDS * self._slowdown)
 
     def _standing(self, state: PauseState) -> int | None:
         return next((paused.thread for paused in state.waiting if paused.arm == self._arm), None)
@@ -65,7 +84,7 @@ class Point:
         others = ", ".join(f"thread {paused.thread} stands at {paused.event}" for paused in state.waiting)
         seen = [*([self._last_seen(self._key)] if self._key else []), others or "nobody stands at another point"]
         # Whoever comes later must not stay here for ever.
-        self._pauses.clear(deadline=Deadline.after(_CALL_SECONDS))
+        self._pauses.clear(deadline=self._call())
         raise GuestFault(f"nobody came to {self} within {seconds:g} s: {'; '.join(seen)}") from None
 
     def __enter__(self) -> Self:

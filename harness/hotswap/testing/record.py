@@ -13,6 +13,7 @@ import numpy as np
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault
 from hotswap.interrupt import uninterrupted
+from hotswap.machine.clock_check import ClockOff
 from hotswap.machine.proc import Owner
 from hotswap.report.html import write_report
 from hotswap.report.perfetto import write_perfetto
@@ -59,7 +60,7 @@ class Record:
     def begin(self) -> Driver:
         """A guest, the driver freshly started in it, the trace running."""
         self._lab = self._guest.lab(self.folder)
-        self._lab.start_driver(Deadline.after(_START_SECONDS))
+        self._lab.start_driver(Deadline.after(_START_SECONDS * self._lab.machine.slowdown))
         self._driver = Driver(self._guest, self._lab, self.folder)
         self._evaluation = Evaluation(self._driver)
         self._trace = Trace(self._evaluation, self._guest.build.codes)
@@ -188,7 +189,7 @@ class Record:
 
     def _write(self, error: BaseException | None, *, undecided: bool) -> None:
         verdict = self._verdict(error, undecided=undecided)
-        state = "lab-fault" if _is_lab_fault(error) else "ended"
+        state = "lab-fault" if _is_lab_fault(error) and not isinstance(error, ClockOff) else "ended"
         evaluation = self._evaluation
         if evaluation is None or not evaluation.driver.stopped:
             self._summary(state, verdict)

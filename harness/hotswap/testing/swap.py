@@ -96,13 +96,16 @@ class PendingSwap:
         finish: Callable[[], Swap],
         done: Callable[[], bool],
         holds: Callable[[], bool],
+        slowdown: float = 1.0,
     ) -> None:
+        """`slowdown`: by how much things may take longer in this guest, where a test names no limit."""
         self.driver = driver
         self.number = number
         """As that of the Swap it becomes."""
         self._finish = finish
         self._done = done
         self._holds = holds
+        self._slowdown = slowdown
         self._swap: Swap | None = None
 
     @property
@@ -110,11 +113,12 @@ class PendingSwap:
         """Whether `result` returns without waiting."""
         return self._swap is not None or self._done()
 
-    def wait_until_held(self, seconds: float = HELD_SECONDS) -> None:
+    def wait_until_held(self, seconds: float | None = None) -> None:
         """Wait until the swap holds a call, that is a worker that wants to run.
 
-        Raises GuestFault when it ends without, or when none is held within `seconds`.
+        Raises GuestFault when it ends without, or when none is held within `seconds`: 10, and more in a slow guest.
         """
+        seconds = HELD_SECONDS * self._slowdown if seconds is None else seconds
         try:
             held = Deadline.after(seconds).wait_for(
                 lambda: "held" if self._holds() else "ended" if self.done else None,
