@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ from hotswap.errors import GuestFault, HotswapError, LabFault
 from hotswap.machine.evidence import Evidence, Skip, read_manifest
 from hotswap.machine.profile import load_profile
 from hotswap.machine.qemu import QemuMachine
+from hotswap.machine.qemu_accelerator import find_qemu
+from hotswap.machine.qemu_command import QemuSources, qemu_command
+from hotswap.machine.qemu_folder import QemuFolder
 from hotswap.machine.qemu_panic import panic_of
+from hotswap.machine.qemu_process import QemuProcess, make_disk
+from hotswap.machine.qemu_profile import qemu_profile
 from hotswap.machine.qemu_screen import write_screens
 from hotswap.transport.agent import Agent
 from hotswap.transport.protocol import AgentContract
@@ -204,6 +209,24 @@ def test_a_start_that_fails_leaves_evidence_before_it_cleans_up(build: DriverBui
     manifest = read_manifest(tmp_path)
     assert manifest is not None
     assert {"machine.json", "logs/console.log"} <= {piece["name"] for piece in manifest["pieces"] if piece["sha256"]}
+
+
+def test_firmware_tells_on_the_debug_port_what_it_does(tmp_path: Path) -> None:
+    profile = replace(qemu_profile(load_profile("windows-server-2025-bios")), memory_mib=128, processors=1)
+    folder = QemuFolder(tmp_path)
+    for number in range(len(profile.disks)):
+        make_disk(tmp_path / f"disk{number or ''}.qcow2", 1, limit())
+    argv = qemu_command(find_qemu().program, profile, "tcg", QemuSources(), name="debug")
+    process = QemuProcess(folder, argv, limit())
+    try:
+        process.resume(limit())
+        limit().wait_for(
+            lambda: folder.debug.exists() and "SeaBIOS (version" in folder.debug.read_text(errors="replace"),
+            "the BIOS's words",
+            alive=process.alive,
+        )
+    finally:
+        process.kill()
 
 
 def test_evidence_has_a_deadline_also_when_nothing_answers(build: DriverBuild, tmp_path: Path) -> None:

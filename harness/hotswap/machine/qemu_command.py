@@ -74,7 +74,7 @@ def qemu_command(
     argv += _firmware(wanted, sources)
     argv += ["-rtc", f"base={wanted.clock},clock=host,driftfix=slew", "-display", "none"]
     argv += ["-action", "panic=pause", "-sandbox", _SANDBOX, "-msg", "timestamp=on", "-S"]
-    argv += _sockets(wanted)
+    argv += _sockets(wanted) + _debug_port(wanted)
     argv += _disks(wanted) + _media(wanted, sources.media) + _drive(wanted) + _networks(wanted)
     if wanted.tpm and sources.tpm_socket is not None:
         argv += ["-chardev", f"socket,id=tpm,path={_value(sources.tpm_socket)}"]
@@ -158,6 +158,13 @@ def _sockets(profile: QemuProfile) -> list[str]:
     argv += ["-device", "isa-serial,chardev=console,index=0"]
     argv += ["-chardev", f"socket,id=com2,path={COM_SOCKET},server=on,wait=off"]
     return [*argv, "-device", "isa-serial,chardev=com2,index=1"]
+
+
+def _debug_port(profile: QemuProfile) -> list[str]:
+    """Where SeaBIOS and OVMF, and boot code that knows it, tell what they do; without firmware nobody writes to it."""
+    if profile.firmware == "none":
+        return []
+    return ["-chardev", "file,id=debug,path=debug.log,append=on", "-device", "isa-debugcon,iobase=0x402,chardev=debug"]
 
 
 def _disks(profile: QemuProfile) -> list[str]:
