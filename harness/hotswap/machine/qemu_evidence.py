@@ -149,7 +149,7 @@ def _logs(evidence: Evidence, subject: Subject) -> None:
         if source.exists():
             with evidence.step(name, told) as path:
                 shutil.copyfile(source, path)
-        elif source is not machine.debug:
+        elif source != machine.debug:
             evidence.missing(name, told, "QEMU has not made it")
 
 

@@ -28,6 +28,7 @@ from hotswap.run import RunFolder
 from hotswap.swap.live import LiveCheck
 from hotswap.swap.outside import CrashDumps, DriverHostWatch, GuestFiles, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
+from hotswap.trace.etl import parse_etl
 from hotswap.trace.follow import FileSource, TraceSource
 from hotswap.transport.agent import Agent
 from hotswap.transport.growing_file import GuestFile
@@ -395,10 +396,12 @@ class Lab:
             if self._blame is not None:
                 found = self.run.evidence / "guest" / PureWindowsPath(GUEST_TRACE).name
                 if found.exists():
-                    self.run.write("trace.etl", found.read_bytes())
+                    # Its last part, or all of it, may not have come to the disk.
+                    parse_etl(content := found.read_bytes())
+                    self.run.write("trace.etl", content)
             elif isinstance(self.machine, GuestFiles):
                 self.run.write("trace.etl", self.machine.host_path(GUEST_TRACE).read_bytes())
-        except (OSError, LabFault) as error:
+        except (OSError, LabFault, UsageError) as error:
             problems.append(f"taking the trace out: {error}")
         why = "the agent did not answer any more" if self._blame is None else str(self._blame)
         return Closed(None, why, (), tuple(problems))
