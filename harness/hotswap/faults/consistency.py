@@ -27,6 +27,11 @@ class Found:
         """Whether the file is the one that was built."""
         return self.sha256 == self.image.image.sha256
 
+    @property
+    def lost(self) -> bool:
+        """Whether it had a service, and has none now."""
+        return self.image.service is not None and self.service is None
+
     def problems(self) -> Iterable[str]:
         """What is half."""
         path = self.image.guest_path
