@@ -33,6 +33,8 @@ class Guess:
     creates: int = 0
     loads: int = 0
     alive: list[int] = field(default_factory=list)
+    lasting: list[int] = field(default_factory=list)
+    """Workers that were surely made, and that no request is meant to stop: refused creations blur the others."""
     alive_loads: list[int] = field(default_factory=list)
 
     @property
@@ -54,7 +56,7 @@ class Requests:
             "configure": self._configure,
             "create_worker": self._create_worker,
             "query_worker": self._worker,
-            "stop_worker": self._worker,
+            "stop_worker": self._stop_worker,
             "alert_worker": self._worker,
             "signal_event": self._event,
             "clear_event": self._event,
@@ -134,6 +136,17 @@ class Requests:
 
     # Good requests
 
+    def keep_workers(self) -> None:
+        """The workers made so far shall last; those that a number to be afraid of would stop cannot be counted on."""
+        self.guess.lasting = [worker for worker in range(1, self.guess.creates + 1) if worker not in WILD]
+
+    def _lasting_worker(self) -> int:
+        """One that is there, as often as not."""
+        lasting = self.guess.lasting
+        if lasting and self.random.getrandbits(1):
+            return lasting[int(self.random.random() * len(lasting))]
+        return self._some_worker()
+
     def _some_worker(self) -> int:
         alive = self.guess.alive
         roll = self.random.random()
@@ -165,11 +178,15 @@ class Requests:
         return data
 
     def _worker(self, layout: Layout) -> bytearray:
-        return layout.build({"worker_id": self._some_worker()})
+        return layout.build({"worker_id": self._lasting_worker()})
+
+    def _stop_worker(self, layout: Layout) -> bytearray:
+        worker = self._some_worker()
+        return layout.build({"worker_id": 0 if worker in self.guess.lasting else worker})
 
     def _event(self, layout: Layout) -> bytearray:
         return layout.build(
-            {"worker_id": self._some_worker(), "event_index": self.random.choice((0, 0, 0, 0, 1, 2, 62))}
+            {"worker_id": self._lasting_worker(), "event_index": self.random.choice((0, 0, 0, 0, 1, 2, 62))}
         )
 
     def _start_load(self, layout: Layout) -> bytearray:
@@ -183,7 +200,7 @@ class Requests:
             values["signal_limit"] = 1 + random.getrandbits(8)
         data = layout.build(values)
         at = layout.first["targets"].offset
-        worker = self._some_worker()
+        worker = self._lasting_worker()
         for target in range(targets):
             data[at + 8 * target : at + 8 * target + 4] = worker.to_bytes(4, "little")
         self.guess.alive_loads.append(self.guess.loads + 1)

@@ -95,6 +95,7 @@ class Scripts:
         self._add(self._step(self.contract.ioctls["update"], first, call=True))
         for method in ("create_worker",) * OPENING_WORKERS + ("update", "start_load"):
             self._add(self._step(self.contract.ioctls[method], self.requests.good(method), call=True))
+        self.requests.keep_workers()
         self._cancelled()
         self._end()
         return self._steps
