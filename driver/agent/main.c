@@ -104,12 +104,16 @@ static UINT MainRun(void)
 {
     PCWSTR Arguments = MainArguments();
     PCWSTR PostMortem = MainAfter(Arguments, L"--post-mortem");
+    PCWSTR Dump = MainAfter(Arguments, L"--dump");
     PCWSTR Install = lstrcmpW(Arguments, L"--install") == 0 ? L"" : MainAfter(Arguments, L"--install");
     PWSTR Ports = MainPorts(Install != NULL ? Install : Arguments);
     const char *Api = "";
     DWORD Error;
     if (PostMortem != NULL) {
         return PostMortemRun(PostMortem);
+    }
+    if (Dump != NULL) {
+        return MainFail("dumping a process that lives", PostMortemDump(Dump));
     }
     if (lstrcmpW(Arguments, L"--pipe") == 0) {
         return MainPipe();
@@ -141,7 +145,8 @@ static UINT MainRun(void)
             "       hsagent --attach\n  joins standard input and output to the agent that stays, and starts one when there "
             "is none\n"
             "       hsagent --install [--port NAME ...] | --uninstall | --service\n  the same as a service\n"
-            "       hsagent --post-mortem PID EVENT\n  writes crash-PID.dmp (registered as AeDebug's Debugger)\n");
+            "       hsagent --post-mortem PID EVENT\n  writes crash-PID.dmp (registered as AeDebug's Debugger)\n"
+            "       hsagent --dump MODULE\n  writes live-PID.dmp of the process that this module is loaded into\n");
     return EXIT_USAGE;
 }
 

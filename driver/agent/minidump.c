@@ -171,6 +171,7 @@ static void DumpThread(DUMP *Dump, DUMP_THREAD *Thread, BOOL Faulting)
     DUMP_THREAD_INFORMATION Information = {0};
     HANDLE Handle = OpenThread(THREAD_GET_CONTEXT | THREAD_QUERY_INFORMATION | THREAD_SUSPEND_RESUME, FALSE, Thread->Id);
     CONTEXT *Context;
+    BOOL Suspended;
     if (Handle == NULL) {
         return;
     }
@@ -181,11 +182,16 @@ static void DumpThread(DUMP *Dump, DUMP_THREAD *Thread, BOOL Faulting)
     if (Context != NULL) {
         memset(Context, 0, sizeof(*Context));
         Context->ContextFlags = CONTEXT_CONTROL | CONTEXT_INTEGER | CONTEXT_SEGMENTS;
+        /* One that no debugger holds may run: its registers and its stack belong to one moment. */
+        Suspended = SuspendThread(Handle) != (DWORD)-1;
         if (GetThreadContext(Handle, Context)) {
             if (Faulting) {
                 Dump->FaultingContext = Thread->Context;
             }
             DumpStack(Dump, Thread, Context->Rsp, Faulting ? DUMP_STACK_FAULTING : DUMP_STACK_OTHERS);
+        }
+        if (Suspended) {
+            ResumeThread(Handle);
         }
     }
     CloseHandle(Handle);

@@ -2,6 +2,8 @@
 
 #include "minidump.h"
 
+#include <tlhelp32.h>
+
 #define POST_MORTEM_MS 10000 /* a process whose exception does not come again within this is dumped as it is */
 #define POST_MORTEM_PATH_CHARS 300
 
@@ -17,8 +19,8 @@ static PCWSTR PostMortemNumber(PCWSTR At, UINT64 *Number)
     return At;
 }
 
-/* crash-PID.dmp in the folder of this program. */
-static void PostMortemPath(DWORD ProcessId, WCHAR *Path)
+/* KIND-PID.dmp in the folder of this program. */
+static void PostMortemPath(PCWSTR Kind, DWORD ProcessId, WCHAR *Path)
 {
     WCHAR Digits[16];
     WCHAR *At = Digits + ARRAYSIZE(Digits) - 1;
@@ -32,7 +34,8 @@ static void PostMortemPath(DWORD ProcessId, WCHAR *Path)
         *--At = (WCHAR)(L'0' + ProcessId % 10);
         ProcessId /= 10;
     } while (ProcessId != 0);
-    lstrcatW(Path, L"crash-");
+    lstrcatW(Path, Kind);
+    lstrcatW(Path, L"-");
     lstrcatW(Path, At);
     lstrcatW(Path, L".dmp");
 }
@@ -88,12 +91,60 @@ DWORD PostMortemRun(PCWSTR Arguments)
     if (Process == NULL || !DebugActiveProcess((DWORD)ProcessId)) {
         Error = GetLastError();
     } else if (PostMortemWait((HANDLE)(ULONG_PTR)Event, &Cause)) {
-        PostMortemPath((DWORD)ProcessId, Path);
+        PostMortemPath(L"crash", (DWORD)ProcessId, Path);
         Error = MinidumpWrite(Process, (DWORD)ProcessId, &Cause, Path);
     }
     if (Process != NULL) {
         TerminateProcess(Process, Cause.Record.ExceptionCode);
     }
     SetEvent((HANDLE)(ULONG_PTR)Event);
+    return Error;
+}
+
+static BOOL PostMortemHas(DWORD ProcessId, PCWSTR Module)
+{
+    static MODULEENTRY32W Entry; /* one thread; a frame stays under a page */
+    HANDLE Snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPMODULE, ProcessId);
+    BOOL Found = FALSE;
+    if (Snapshot == INVALID_HANDLE_VALUE) {
+        return FALSE;
+    }
+    Entry.dwSize = sizeof(Entry);
+    for (BOOL More = Module32FirstW(Snapshot, &Entry); More && !Found; More = Module32NextW(Snapshot, &Entry)) {
+        Found = lstrcmpiW(Entry.szModule, Module) == 0;
+    }
+    CloseHandle(Snapshot);
+    return Found;
+}
+
+static DWORD PostMortemLive(DWORD ProcessId)
+{
+    static WCHAR Path[POST_MORTEM_PATH_CHARS];
+    MINIDUMP_CAUSE None = {0};
+    DWORD Error;
+    HANDLE Process = OpenProcess(PROCESS_ALL_ACCESS, FALSE, ProcessId);
+    if (Process == NULL) {
+        return GetLastError();
+    }
+    PostMortemPath(L"live", ProcessId, Path);
+    Error = MinidumpWrite(Process, ProcessId, &None, Path);
+    CloseHandle(Process);
+    return Error;
+}
+
+DWORD PostMortemDump(PCWSTR Module)
+{
+    PROCESSENTRY32W Entry = {.dwSize = sizeof(Entry)};
+    HANDLE Snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+    DWORD Error = ERROR_NOT_FOUND;
+    if (Snapshot == INVALID_HANDLE_VALUE) {
+        return GetLastError();
+    }
+    for (BOOL More = Process32FirstW(Snapshot, &Entry); More && Error == ERROR_NOT_FOUND; More = Process32NextW(Snapshot, &Entry)) {
+        if (PostMortemHas(Entry.th32ProcessID, Module)) {
+            Error = PostMortemLive(Entry.th32ProcessID);
+        }
+    }
+    CloseHandle(Snapshot);
     return Error;
 }

@@ -9,7 +9,7 @@ from mutants.forge import Mutant
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A defect, the kinds of finding it may lead to, and a file of the stack where it is a crash."""
+    """A defect, the kinds of finding it may lead to, and a file of the stack where it is a crash, or always a hang."""
 
     mutant: Mutant
     kinds: tuple[str, ...]
@@ -41,6 +41,15 @@ PLANTED = (
         "    IoCompleteRequest(Irp, IO_NO_INCREMENT);\n",
         "crash output counters status hang",
         "common/dispatch.c:",
+    ),
+    _planted(
+        "lock-never-released",
+        "a request takes a lock and keeps it: the next one waits for ever",
+        "sample/runtime.c",
+        "    RuntimeProbeAnswers = Probe;\n    RuntimeChoose(",
+        "    HsLockAcquire(&RuntimeLock);\n    RuntimeProbeAnswers = Probe;\n    RuntimeChoose(",
+        "hang",
+        "sample/runtime.c:",
     ),
     _planted(
         "event-count-unchecked",

@@ -115,6 +115,21 @@ def read_crash(dump: bytes, built: Iterable[Path], guest: GuestImages, codes: Co
     return Crash(status, _detail(cause), thread, frames, tuple(problems))
 
 
+def frames_of_threads(
+    dump: bytes, built: Iterable[Path], guest: GuestImages
+) -> tuple[Mapping[int, tuple[Frame, ...]], list[str]]:
+    """The stack of every thread of a dump, by its id, and what was missing to tell them. LabFault: no minidump."""
+    parsed = parse_minidump(dump)
+    images = _Images(tuple(built), guest)
+    unwinder = Unwinder(parsed, images.find)
+    stacks: dict[int, tuple[Frame, ...]] = {}
+    problems: list[str] = []
+    for thread in parsed.threads:
+        stacks[thread], found = _frames(parsed, images, unwinder.walk(thread))
+        problems += [problem for problem in found if problem not in problems]
+    return stacks, problems
+
+
 def _detail(cause: DumpException | None) -> str:
     if cause is None or cause.code != _ACCESS_VIOLATION or len(cause.parameters) < 2:
         return ""
@@ -179,4 +194,4 @@ def _guids(images: Iterable[Path]) -> dict[UUID, Path]:
     return found
 
 
-__all__ = ["MISSING", "Crash", "Frame", "GuestImages", "read_crash"]
+__all__ = ["MISSING", "Crash", "Frame", "GuestImages", "frames_of_threads", "read_crash"]

@@ -226,7 +226,8 @@ class Campaign:
     def _keep_evidence(self) -> None:
         self._guest.lab.diagnose()
         crash = self._guest.lab.crash()
-        self.result.stack = crash.text if crash else ""
+        hang = self._guest.lab.hang
+        self.result.stack = crash.text if crash else hang.text if hang else ""
 
     def _try(self, steps: Sequence[Step]) -> Trial | None:
         """Run steps against a fresh driver; what is found there, or None."""
@@ -238,7 +239,7 @@ class Campaign:
             except GuestFault as fault:
                 finding = Finding("crash" if isinstance(fault, HostDied) else "stop", str(fault))
         if finding is not None:
-            if not self.result.stack and finding.kind == "crash":
+            if not self.result.stack and finding.kind in ("crash", "hang"):
                 self._keep_evidence()
             self._leave(finding)
         return finding

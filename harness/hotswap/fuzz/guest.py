@@ -63,7 +63,7 @@ class FuzzGuest:
         except HotswapError as error:
             self.check(_DEATH_SECONDS)
             if isinstance(error, DeadlineExpired) and self.lab.driver_hangs():
-                raise GuestFault(f"{error}; guest, agent and driver host live: the driver hangs") from None
+                raise GuestFault(f"{error}; {self.lab.hang_told}") from None
             raise
         self.check(0.0)
         return outcomes

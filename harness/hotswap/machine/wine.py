@@ -176,6 +176,31 @@ class WineMachine(Machine):
         dumps = (self.folder.prefix / "drive_c" / AGENT_FOLDER).glob("crash-*.dmp")
         return sorted(dumps, key=lambda path: path.stat().st_mtime_ns if path.exists() else 0)
 
+    def live_dump(self, image: str, deadline: Deadline) -> bytes:
+        """A minidump of the driver host into which this image is mapped; it goes on. Raises LabFault."""
+        folder = self.folder.prefix / "drive_c" / AGENT_FOLDER
+        what = f"dumping the driver host of {image}"
+        command = [str(self.wine.loader), f"C:\\{AGENT_FOLDER}\\hsagent.exe", "--dump", image]
+        try:
+            done = subprocess.run(
+                command,
+                env=self.environment,
+                cwd=self.folder.path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                start_new_session=True,
+                timeout=deadline.remaining,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise LabFault(f"{what}: {error}") from error
+        dumps = [(path, path.read_bytes()) for path in folder.glob("live-*.dmp")]
+        for path, _content in dumps:
+            path.unlink()
+        if done.returncode != 0 or len(dumps) != 1:
+            raise LabFault(f"{what}: hsagent ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
+        return dumps[0][1]
+
     def faulting(self) -> bool:
         """Whether a process of the guest has faulted and the post-mortem debugger is looking at it now."""
         return any(POST_MORTEM in command_line(process.pid) for process in self.processes())

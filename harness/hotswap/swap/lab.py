@@ -18,6 +18,7 @@ from hotswap.driver.build import DriverBuild
 from hotswap.driver.crash import Crash, read_crash
 from hotswap.driver.deploy import deploy, undeploy
 from hotswap.driver.device import LINK
+from hotswap.driver.hang import Hang, read_hang
 from hotswap.driver.host_device import HostDevice
 from hotswap.driver.host_replies import Counters
 from hotswap.driver.package import DriverPackage
@@ -26,7 +27,7 @@ from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.run import RunFolder
 from hotswap.swap.live import LiveCheck
-from hotswap.swap.outside import CrashDumps, DriverHostWatch, GuestFiles, OutsideView
+from hotswap.swap.outside import CrashDumps, DriverHostWatch, GuestFiles, LiveDumps, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
 from hotswap.trace.etl import parse_etl
 from hotswap.trace.follow import FileSource, TraceSource
@@ -47,6 +48,7 @@ EVIDENCE_SECONDS = 60.0
 """What a collection of evidence may take."""
 _SETTLE_SECONDS = 2.0
 _DUMP_SECONDS = 15.0
+_LIVE_DUMP_SECONDS = 5.0
 _LIVE_SECONDS = 0.1
 
 Progress = Callable[[str], None]
@@ -89,6 +91,8 @@ class Lab:
         self._device: HostDevice | None = None
         self._agent_answers = True
         self._crash: Crash | None = None
+        self.hang: Hang | None = None
+        """Where the threads of a driver that hangs are, once `driver_hangs` has said so and where it can be seen."""
         self._deployed = self._started = self._tracing = self._shut_down = False
         self._blame: HotswapError | None = None
         self.interfere: Callable[[str], None] = lambda _point: None
@@ -214,7 +218,31 @@ class Lab:
         if connection.transport.alive() is not None:
             return False
         self._agent_answers = self._agent_answers and self._ping()
-        return self._agent_answers or any("IOCTL" in what for what in connection.waiting)
+        hangs = self._agent_answers or any("IOCTL" in what for what in connection.waiting)
+        if hangs and self.hang is None:
+            self._look_at_hang()
+        return hangs
+
+    def _look_at_hang(self) -> None:
+        """Where its threads are, while they are there: `hang`, and evidence. That it cannot be told is no fault."""
+        if not isinstance(self.machine, LiveDumps):
+            return
+        built = [image.path for image in self.build.drivers.values()]
+        try:
+            image = self.package.host.image.name
+            dump = self.machine.live_dump(image, self._after(_LIVE_DUMP_SECONDS))
+            self.hang = read_hang(dump, built, self._guest_file)
+            self.run.evidence.mkdir(exist_ok=True)
+            self.run.write("evidence/hang.dmp", dump)
+            self.run.write("evidence/hang.txt", self.hang.text)
+        except (LabFault, OSError) as error:
+            self.run.timeline.event("no-witness", what="stacks of the driver that hangs", error=str(error))
+
+    @property
+    def hang_told(self) -> str:
+        """What `driver_hangs` saw, for people."""
+        where = f": {self.hang.headline}" if self.hang else ""
+        return f"guest, agent and driver host live: the driver hangs{where}"
 
     def _ping(self) -> bool:
         try:

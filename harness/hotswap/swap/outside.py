@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from hotswap.deadline import Deadline
 from hotswap.machine.proc import PidWatch
 
 
@@ -75,6 +76,15 @@ class CrashDumps(Protocol):
 
     def faulting(self) -> bool:
         """Whether one is being written."""
+        ...
+
+
+@runtime_checkable
+class LiveDumps(Protocol):
+    """A machine that can take a minidump of a driver host that lives."""
+
+    def live_dump(self, image: str, deadline: Deadline) -> bytes:
+        """Of the process that this driver image is mapped into; it goes on. Raises LabFault."""
         ...
 
 

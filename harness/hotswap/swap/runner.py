@@ -263,7 +263,7 @@ class _Test:
         if self.seen.host_alive is False:
             self.seen.faults.append(str(fault))
         elif isinstance(fault, DeadlineExpired) and self.lab.driver_hangs():
-            self.seen.faults.append(f"{fault}; guest, agent and driver host live: the driver hangs")
+            self.seen.faults.append(f"{fault}; {self.lab.hang_told}")
         else:
             self.lab.diagnose()
             raise fault

@@ -150,7 +150,7 @@ class Record:
             evidence = f"evidence: {self.folder.evidence}"
             return None if expected else GuestFault(f"{driver._death}; {evidence}")
         if hangs:
-            return GuestFault(f"{error}; guest, agent and driver host live: the driver hangs")
+            return GuestFault(f"{error}; {driver._lab.hang_told}")
         closed = driver._seen.closed
         if fault is None and closed is not None:
             fault = GuestFault(closed.faults[0]) if closed.faults else None

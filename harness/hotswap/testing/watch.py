@@ -50,7 +50,7 @@ class HostWatch:
                 # What the guest said to that call is a guess of what the death looks like from there.
                 raise GuestFault(f"{what}: {self.death}") from None
             if isinstance(error, DeadlineExpired) and self._lab.driver_hangs():
-                raise GuestFault(f"{what}: {error}; guest, agent and driver host live: the driver hangs") from None
+                raise GuestFault(f"{what}: {error}; {self._lab.hang_told}") from None
             raise
 
     def _host_is_dead(self, error: HotswapError) -> bool:
