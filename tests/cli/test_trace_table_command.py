@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import called, on_terminal
+from command import called, hotswap, on_terminal
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from hotswap.trace.etl import read_etl
@@ -58,7 +58,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_all_events_are_shown_in_their_order(trace: Path, runs: Path) -> None:
-    done = called("trace", "show", trace, runs=runs)
+    done = hotswap("trace", "show", trace, runs=runs)
     assert (done.code, done.err) == (0, "")
     head, *shown = lines(done.out)
     assert head.split() == ["us", "+us", "pid", "tid", "cpu", "event"]
