@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import called, hotswap, on_terminal
+from command import called, on_terminal
 
 from hotswap.cli.main import run
 from hotswap.trace.compression import Compression

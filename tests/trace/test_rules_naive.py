@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hotswap.trace.expect import Verdict
 from hotswap.trace.rules import (
     Rule,
     agree,
@@ -319,3 +320,14 @@ def test_numbers_that_agree(trace: Small) -> None:
 @settings(max_examples=30, deadline=None)
 def test_values_may_be_several(pattern: object, trace: Small) -> None:
     agrees(trace, never(pattern), naive.never(trace, lambda e: e.name == "A" and e.v in (1, 2)))
+
+
+def test_what_is_lost_counts_as_far_as_a_way_may_go() -> None:
+    """A key that fails in one order, or without what is lost, at one event may fail at a later one otherwise."""
+    table = {"one": {"A": "two"}, "two": {"A": "three", "B": "one"}, "three": {"C": "one"}}
+    trace = small([E("A", 1016), E("C", 1025), E("A", 1025)], [Loss(1027, 1027, "lost")])
+    assert machine(table, end="one").on(trace.view).verdict is Verdict.INCONCLUSIVE
+    trace = small([E("A", 1001), E("C", 1003), E("C", 1009)], [Loss(1002, 1002, "lost"), Loss(1006, 1006, "lost")])
+    assert machine(table, start="one").on(trace.view).verdict is Verdict.INCONCLUSIVE
+    trace = small([E("A", 1001), E("C", 1003), E("C", 1009)], [Loss(1002, 1002, "lost")])
+    assert machine(table, start="one").on(trace.view).verdict is Verdict.FAIL

@@ -52,7 +52,8 @@ def ordered_columns(
             native.scans, heads, np.ascontiguousarray(segments, np.uint64), streams.astype(np.uint64), window
         )
     if native is None:
-        return _columns(heads[order], buffers.cpu, clock)
+        # `take` copies a head as one item, which indexing with an array does field by field.
+        return _columns(heads.take(order), buffers.cpu, clock)
     return native_columns(native.scans, heads, order, buffers.cpu, clock)
 
 

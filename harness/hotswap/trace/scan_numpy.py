@@ -98,7 +98,7 @@ class NumpyScanner:
             empty = heads["payload"] == heads["size"]
             self._counts = _added(self._counts, heads["kind"])
             self._empty = _added(self._empty, heads["kind"][empty])
-        return Scanned(facts, heads if kept is None else heads[kept])
+        return Scanned(facts, heads if kept is None else heads.take(kept))
 
     def _number(self, raw: NDArray[np.uint8], headers: Headers, rows: slice) -> NDArray[np.int32]:
         """The kind of each event."""

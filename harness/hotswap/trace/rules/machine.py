@@ -117,12 +117,14 @@ class Machine(Rule):
 
     def _over_losses(self, view: View, run: _Run, failed: Mask, low: Ints, high: Ints, cpu: Ints | None) -> Mask:
         """Keys that fail, and would not if what may be missing were there."""
-        evidence = evidence_for(view, run.line.looked_at)
+        line, evidence = run.line, evidence_for(view, run.line.looked_at)
         doubtful = np.flatnonzero(failed & evidence.hits(low, high, cpu))
         undecided = _at(doubtful[_MOST_LOOKED_AT:], len(failed))
         for group in doubtful[:_MOST_LOOKED_AT].tolist():
             of_cpu = None if cpu is None else int(cpu[group])
-            stuck = run.explore(group, evidence.within(int(low[group]), int(high[group]), of_cpu), self)
+            # Over what is missing before `high` it may go on, and fail later: what is missing up to there counts, too.
+            end = int(line.windows.end[line.window[line.starts[group]]])
+            stuck = run.explore(group, evidence.within(int(low[group]), end, of_cpu), self)
             undecided[group] = stuck is None
             if stuck is not None:
                 run.settle(group, stuck)
