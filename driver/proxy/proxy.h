@@ -92,6 +92,19 @@ ULONG DpWrapperCount(void);
 DP_WRAPPER *DpWrapperFind(_In_ PDRIVER_PROXY_EXTENSION Extension, _In_ ULONG Id);
 DP_WRAPPER *DpWrapperFindFunction(_In_ PDRIVER_PROXY_EXTENSION Extension, _In_ PVOID Function);
 
+/* ---- irql.c ---- */
+
+typedef struct _DP_MOMENT {
+    PVOID Raise; /* KfRaiseIrql and KeLowerIrql; NULL where there is none */
+    PVOID Lower;
+    KIRQL Irql;
+} DP_MOMENT;
+
+_IRQL_requires_(PASSIVE_LEVEL) VOID DpMomentPrepare(_Out_ DP_MOMENT *Moment);
+/* Between the two at HIGH_LEVEL, so for a few instructions on resident memory only. */
+VOID DpAlone(_Inout_ DP_MOMENT *Moment);
+VOID DpNotAlone(_In_ const DP_MOMENT *Moment);
+
 /* ---- swap.c: the phases of a swap ---- */
 
 typedef struct _DP_CHANGE {
@@ -106,6 +119,7 @@ typedef struct _DP_SWAP {
     PDRIVER_PROXY_EXTENSION Extension;
     PDRIVER_PROXY_REGISTER_CALLBACK Callback;
     PVOID Context;
+    DP_MOMENT Moment;
     BOOLEAN InForce; /* the new functions are */
     ULONG Count;
     DP_CHANGE Changes[ANYSIZE_ARRAY]; /* filled in between Begin and Run */

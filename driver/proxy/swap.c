@@ -79,16 +79,23 @@ static VOID DpReleaseCalls(const DP_SWAP *Swap)
     DpNotifyVerbose(Swap, HsProxyStepReleaseDone, NULL);
 }
 
-/* Only while drained. */
+/*
+ * Only while drained. Whatever interrupts this thread is not held (DpMustWait), and has to find the pointers all old or all new
+ * as well (R17).
+ */
 static VOID DpSwitch(DP_SWAP *Swap)
 {
     ULONG i;
 
+    DpAlone(&Swap->Moment);
     for (i = 0; i < Swap->Count; i++) {
         DP_CHANGE *change = &Swap->Changes[i];
 
         DpWritePointer(&change->Wrapper->Function, change->NewFunction);
-        DpNotifyVerbose(Swap, HsProxyStepPointerSwitched, change->Wrapper);
+    }
+    DpNotAlone(&Swap->Moment);
+    for (i = 0; i < Swap->Count; i++) {
+        DpNotifyVerbose(Swap, HsProxyStepPointerSwitched, Swap->Changes[i].Wrapper);
     }
     Swap->InForce = TRUE;
     DpNotify(Swap, HsProxyStepSwitched, STATUS_SUCCESS);
@@ -99,12 +106,18 @@ static VOID DpSwitchBack(DP_SWAP *Swap)
 {
     ULONG i;
 
+    DpAlone(&Swap->Moment);
     for (i = 0; i < Swap->Count; i++) {
         DP_CHANGE *change = &Swap->Changes[i];
 
         if (Swap->InForce && change->OldFunction != NULL) {
             DpWritePointer(&change->Wrapper->Function, change->OldFunction);
-            DpNotifyVerbose(Swap, HsProxyStepPointerSwitched, change->Wrapper);
+        }
+    }
+    DpNotAlone(&Swap->Moment);
+    for (i = 0; i < Swap->Count; i++) {
+        if (Swap->InForce && Swap->Changes[i].OldFunction != NULL) {
+            DpNotifyVerbose(Swap, HsProxyStepPointerSwitched, Swap->Changes[i].Wrapper);
         }
     }
     Swap->InForce = FALSE;
@@ -167,6 +180,7 @@ _Use_decl_annotations_ NTSTATUS DpSwapBegin(PDRIVER_PROXY_EXTENSION Extension, P
     swap->Callback = Callback;
     swap->Context = Context;
     swap->Count = Count;
+    DpMomentPrepare(&swap->Moment); /* here: calls pay for what is done while they are held */
 
     KeEnterCriticalRegion(); /* a thread that is suspended here would hold all calls for as long */
     KeWaitForSingleObject(&Extension->SwapLock, Executive, KernelMode, FALSE, NULL);

@@ -223,9 +223,16 @@ DEFECTS = {
     ),
     "the switch is torn": Defect(
         "swap.c",
-        "        DpWritePointer(&change->Wrapper->Function, change->NewFunction);",
+        "        DpWritePointer(&change->Wrapper->Function, change->NewFunction);\n",
         "        change->Wrapper->Function = i == 0 ? change->NewFunction : change->Wrapper->Function;",
         BROKEN,
+    ),
+    "an interrupt of the thread that swaps comes between the pointers": Defect(
+        "kernel.c",
+        "    ModelIrql = HIGH_LEVEL;\n",
+        "",
+        "torn switch",
+        interrupts=True,
     ),
     "the release does not wait for who is being told": Defect(
         "stall.c",

@@ -29,7 +29,7 @@ VOID ModelPoint(VOID)
         sched_yield();
         preempted = TRUE;
     }
-    if (ModelInterrupt != NULL && depth < 2 && (preempted ? random / 1024 % 2 == 0 : random % 61 == 0)) {
+    if (ModelInterrupt != NULL && ModelIrql < HIGH_LEVEL && depth < 2 && (preempted ? random / 1024 % 2 == 0 : random % 61 == 0)) {
         depth++;
         ModelInterrupt();
         depth--;
@@ -43,6 +43,22 @@ LONG64 DpThreadKey(void)
 
 VOID DpWrapperGone(VOID)
 {
+}
+
+VOID DpMomentPrepare(DP_MOMENT *Moment)
+{
+    Moment->Irql = 0;
+}
+
+VOID DpAlone(DP_MOMENT *Moment)
+{
+    Moment->Irql = ModelIrql;
+    ModelIrql = HIGH_LEVEL;
+}
+
+VOID DpNotAlone(const DP_MOMENT *Moment)
+{
+    ModelIrql = Moment->Irql;
 }
 
 ULONG DpWorkerThreadCount(void)

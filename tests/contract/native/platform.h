@@ -94,6 +94,7 @@ typedef enum _EXCEPTION_DISPOSITION { ExceptionContinueExecution, ExceptionConti
 #define STATUS_RESOURCE_IN_USE ((NTSTATUS)0xC0000708)
 #define NT_SUCCESS(Status) ((NTSTATUS)(Status) >= 0)
 #define DISPATCH_LEVEL 2
+#define HIGH_LEVEL 15
 #define IO_NO_INCREMENT 0
 #define MAXIMUM_WAIT_OBJECTS 64
 #define THREAD_WAIT_OBJECTS 3

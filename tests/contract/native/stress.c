@@ -158,6 +158,25 @@ static VOID Interrupt(VOID)
     ModelIrql = irql;
 }
 
+/* On top of the thread that swaps, which nothing holds: the versions of two endpoints must be the same all the same. */
+static VOID SwapInterrupt(VOID)
+{
+    VOID (*interrupt)(VOID) = ModelInterrupt;
+    KIRQL irql = ModelIrql;
+    ULONG first, last;
+
+    ModelIrql = DISPATCH_LEVEL;
+    ModelInterrupt = NULL;
+    __atomic_add_fetch(&Interrupts, 1, __ATOMIC_SEQ_CST);
+    first = CallWrapper(DpReadPointer(&Wrappers[0]), 0);
+    last = CallWrapper(DpReadPointer(&Wrappers[ENDPOINTS - 1]), 0);
+    if (first != last) {
+        Violation("an interrupt of the thread that swaps found a torn switch");
+    }
+    ModelInterrupt = interrupt;
+    ModelIrql = irql;
+}
+
 static void *Caller(void *Key)
 {
     unsigned random = (unsigned)(ULONG_PTR)Key;
@@ -236,7 +255,9 @@ static NTSTATUS Swap(ULONG Version)
     for (i = 0; i < ENDPOINTS; i++) {
         endpoints[i] = (DRIVER_PROXY_ENDPOINT_INFORMATION){ i, (PDRIVER_PROXY_ENDPOINT_FUNCTION)Versions[Version], 1 };
     }
+    ModelInterrupt = WithInterrupts && Wrappers[0] != NULL && !RecreateExtension ? SwapInterrupt : NULL;
     status = HsIoRegisterDriverProxyEndpoints(Extension, endpoints, ENDPOINTS, Phase, NULL);
+    ModelInterrupt = NULL;
     InterlockedExchange(&Stalled, 0);
     return status;
 }
