@@ -6,7 +6,10 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import struct
+import subprocess
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,15 +24,19 @@ from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.errors import GuestFault, HotswapError, LabFault
 from hotswap.machine.evidence import Evidence, Skip, read_manifest
+from hotswap.machine.proc import ProcessId
 from hotswap.machine.profile import load_profile
 from hotswap.machine.qemu import QemuMachine
 from hotswap.machine.qemu_accelerator import find_qemu
 from hotswap.machine.qemu_command import QemuSources, qemu_command
+from hotswap.machine.qemu_evidence import Subject, collect
 from hotswap.machine.qemu_folder import QemuFolder
 from hotswap.machine.qemu_panic import panic_of
 from hotswap.machine.qemu_process import QemuProcess, make_disk
 from hotswap.machine.qemu_profile import qemu_profile
 from hotswap.machine.qemu_screen import write_screens
+from hotswap.machine.qemu_state import look
+from hotswap.machine.unix_socket import listen_unix
 from hotswap.transport.agent import Agent
 from hotswap.transport.protocol import AgentContract
 
@@ -237,26 +244,109 @@ def test_evidence_has_a_deadline_also_when_nothing_answers(build: DriverBuild, t
         assert not deadline.expired
 
 
+# What QEMU says of a Windows guest with the enlightenment hv-crash, by qapi/run-state.json. Made up, and replayed: it
+# was not recorded of real Windows.
 WINDOWS_PANIC: dict[str, Any] = {
-    # Replayed, not from real Windows: QEMU's qapi/run-state.json says what a Windows guest with hv-crash gives.
     "action": "pause",
     "info": {
         "type": "hyper-v",
-        "arg1": 0x9F,
+        "arg1": 0x50,
         "arg2": 3,
         "arg3": -0x1FFF0000,
         "arg4": 0x7FFF_FFFF_FFFF_FFFF,
         "arg5": 0,
     },
 }
+REPLAYED_ANSWERS: dict[str, Any] = {
+    "qmp_capabilities": {},
+    "query-status": {"status": "guest-panicked", "running": False},
+    "query-chardev": [{"label": "agent", "filename": "disconnected:unix:agent.sock,server=on", "frontend-open": True}],
+    "human-monitor-command": "CPU#0\r\nRAX=0000000000000050",
+}
 
 
 def test_the_crash_registers_of_windows_are_a_bug_check_with_its_parameters() -> None:
     found = panic_of(WINDOWS_PANIC)
-    assert found.code == 0x9F
+    assert found.code == 0x50
     assert found.parameters == (3, 0xFFFF_FFFF_E001_0000, 0x7FFF_FFFF_FFFF_FFFF, 0)
-    assert found.told == ": bug check 0x0000009F (0x3, 0xFFFFFFFFE0010000, 0x7FFFFFFFFFFFFFFF, 0x0)"
-    assert found.to_json({0x9F: "DRIVER_POWER_STATE_FAILURE"})["name"] == "DRIVER_POWER_STATE_FAILURE"
+    assert found.told == ": bug check 0x00000050 (0x3, 0xFFFFFFFFE0010000, 0x7FFFFFFFFFFFFFFF, 0x0)"
+
+
+def replay(server: socket.socket) -> None:
+    """One client of QMP: a greeting, answers as above, an error for all else, and the panic after the negotiation."""
+    stream, _ = server.accept()
+    version = {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": "replayed"}
+
+    def send(message: dict[str, Any]) -> None:
+        stream.sendall(json.dumps(message).encode() + b"\r\n")
+
+    with stream:
+        send({"QMP": {"version": version, "capabilities": []}})
+        held = ""
+        while data := stream.recv(4096):
+            # The client ends its messages with nothing.
+            held += data.decode()
+            try:
+                asked, end = json.JSONDecoder().raw_decode(held)
+            except ValueError:
+                continue
+            held = held[end:].lstrip()
+            command, id = asked["execute"], {"id": asked["id"]} if "id" in asked else {}
+            if command in REPLAYED_ANSWERS:
+                send({"return": REPLAYED_ANSWERS[command], **id})
+            else:
+                send({"error": {"class": "GenericError", "desc": f"{command} was not recorded"}, **id})
+            if command == "qmp_capabilities":
+                stamp = {"seconds": 1_800_000_000, "microseconds": 250_000}
+                send({"event": "GUEST_PANICKED", "data": WINDOWS_PANIC, "timestamp": stamp})
+
+
+def test_a_replayed_panic_of_windows_is_named_in_the_evidence(tmp_path: Path, build: DriverBuild) -> None:
+    folder = QemuFolder(tmp_path / "machine")
+    folder.path.mkdir()
+    panicked = threading.Event()
+    with listen_unix(folder.control) as server, subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as stand_in:
+        thread = threading.Thread(target=replay, args=(server,), daemon=True)
+        thread.start()
+        process = QemuProcess(folder, (), limit(), attach=ProcessId.of(stand_in.pid), on_panic=panicked.set)
+        assert panicked.wait(20)
+        state = look(process, None, None, limit())
+        told = ": bug check 0x00000050 (0x3, 0xFFFFFFFFE0010000, 0x7FFFFFFFFFFFFFFF, 0x0)"
+        assert (state.name, state.of_guest, state.cause) == ("panicked", True, f"the guest panicked{told}")
+        subject = Subject(
+            name="replayed",
+            machine=folder,
+            process=process,
+            control=None,
+            state=state,
+            qemu="replayed",
+            accelerator="kvm",
+            memory_mib=64,
+            standin=False,
+            clock=None,
+            bug_checks=build.codes.bug_checks,
+        )
+        collect(tmp_path / "evidence", subject, limit())
+        process.qmp.close()
+        thread.join(10)
+        assert stand_in.stdin is not None
+        stand_in.stdin.close()
+    facts = json.loads((tmp_path / "evidence/machine.json").read_text())
+    assert facts["panic"] == {
+        "kind": "hyper-v",
+        "bug_check": "0x00000050",
+        "name": "PAGE_FAULT_IN_NONPAGED_AREA",
+        "parameters": ["0x0000000000000003", "0xFFFFFFFFE0010000", "0x7FFFFFFFFFFFFFFF", "0x0000000000000000"],
+    }
+    assert facts["agent_port"] == {"name": "org.hotswap.agent.0", "guest": True, "host": False}
+    (event,) = [json.loads(line) for line in (tmp_path / "evidence/qmp-events.jsonl").read_text().splitlines()]
+    assert (event["event"], event["utc"]) == ("GUEST_PANICKED", "2027-01-15T08:00:00.250000+00:00")
+    assert "RAX=" in (tmp_path / "evidence/processors.txt").read_text()
+    manifest = read_manifest(tmp_path / "evidence")
+    assert manifest is not None
+    missing = {piece["name"]: piece["problem"] for piece in manifest["pieces"] if piece["sha256"] is None}
+    assert "was not recorded" in missing["memory"]
+    assert "not ext4" in missing["guest"]
 
 
 @pytest.mark.parametrize(
@@ -310,9 +400,10 @@ def test_a_second_collection_keeps_what_the_first_had(tmp_path: Path) -> None:
         evidence = Evidence(tmp_path, limit())
         with evidence.step(name, "a test") as path:
             path.write_bytes(name.encode())
-        evidence.finish()
+        evidence.finish(**({"state": name} if name == "second" else {}))
     manifest = read_manifest(tmp_path)
     assert manifest is not None
+    assert manifest["state"] == "second"
     assert [piece["name"] for piece in manifest["pieces"]] == ["second", "first"]
 
 

@@ -114,8 +114,10 @@ class Evidence:
         if not self.usable:
             return files
         mine = {piece.name for piece in self.pieces}
-        kept = [one for one in _earlier(self.folder) if one.get("name") not in mine]
-        content = {"schema": SCHEMA, **facts, "pieces": [*kept, *(asdict(piece) for piece in self.pieces)]}
+        earlier = read_manifest(self.folder) or {"pieces": []}
+        kept = [one for one in earlier["pieces"] if isinstance(one, dict) and one.get("name") not in mine]
+        pieces = [*kept, *(asdict(piece) for piece in self.pieces)]
+        content = {**earlier, "schema": SCHEMA, **facts, "pieces": pieces}
         target = self.folder / MANIFEST
         partial = target.with_name(f".{MANIFEST}.{new_id()}")
         try:
@@ -134,11 +136,6 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) and isinstance(content.get("pieces"), list) else None
-
-
-def _earlier(folder: Path) -> list[dict[str, Any]]:
-    content = read_manifest(folder)
-    return [one for one in content["pieces"] if isinstance(one, dict)] if content else []
 
 
 def _unlink(path: Path) -> None:

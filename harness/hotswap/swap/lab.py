@@ -26,6 +26,7 @@ from hotswap.errors import DeadlineExpired, GuestFault, HotswapError, LabFault, 
 from hotswap.interrupt import uninterrupted
 from hotswap.machine.base import STOP_SECONDS, Machine
 from hotswap.run import RunFolder
+from hotswap.swap.agent_evidence import ask_agent
 from hotswap.swap.live import LiveCheck
 from hotswap.swap.outside import CrashDumps, DriverHostWatch, GuestFiles, LiveDumps, OutsideView
 from hotswap.swap.witnesses import ImageSnapshot
@@ -478,6 +479,9 @@ class Lab:
         """Collect evidence of the guest as it is now into the run folder."""
         with self.step("collect evidence"):
             files = self.machine.diagnose(self.run.evidence, Deadline.after(EVIDENCE_SECONDS))
+            if self._agent is not None and self._blame is None and self._agent_answers:
+                services = [image.service for image in self.package.images if image.service is not None]
+                files += ask_agent(self._agent, services, self.run.evidence, self._after(_CLOSE_SECONDS))
             if (crash := self.crash()) is not None:
                 files.append(self.run.write("evidence/crash.txt", crash.text))
                 files.append(self.run.write("evidence/crash.json", json.dumps(crash.to_json(), indent=1) + "\n"))
