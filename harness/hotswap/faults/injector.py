@@ -122,8 +122,7 @@ class Injector:
         machine = lab.machine
         assert isinstance(machine, QemuMachine)
         Deadline.after(_BOOT_SECONDS * machine.slowdown).wait_for(
-            lambda: self._over.is_set() or (machine.folder.console.exists() and machine.folder.console.stat().st_size),
-            "the guest's first words",
+            lambda: self._over.is_set() or _boots(machine), "the guest's first words"
         )
         if not self._over.is_set():
             self._make(lab)
@@ -158,3 +157,12 @@ class Injector:
         if not self.made:
             why = self.trouble or "the test did not come to it"
             raise LabFault(f"the fault {self.plan} was not made: {why}")
+
+
+def _boots(machine: QemuMachine) -> bool:
+    """Whether QEMU can be asked, and the guest has said something."""
+    try:
+        _ = machine.qmp
+        return machine.folder.console.stat().st_size > 0
+    except (LabFault, OSError):
+        return False
