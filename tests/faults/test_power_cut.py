@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
-from hotswap.driver.deploy import deploy
+from hotswap.driver.deploy import deploy, undeploy
 from hotswap.driver.package import DriverPackage
+from hotswap.errors import HotswapError
 from hotswap.faults.consistency import check_consistency
 from hotswap.faults.power_cut import CUT_POINTS, cut_power
 from hotswap.machine.profile import load_profile
@@ -69,6 +71,18 @@ def nothing(_machine: QemuMachine, _agent: Agent) -> None:
     return
 
 
+@pytest.fixture(scope="module")
+def guest(build: DriverBuild) -> Iterator[tuple[QemuMachine, Agent]]:
+    """One guest for all of it: each test deploys, and takes out what is left."""
+    machine = QemuMachine(load_profile("standin"))
+    machine.expect_agent(build.agent)
+    with machine:
+        machine.start(Deadline.after(300))
+        transport = machine.connect_agent(build.agent, limit())
+        with Agent(transport, AgentContract.load(build.agent_contract), build.codes) as agent:
+            yield machine, agent
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
@@ -80,17 +94,19 @@ def nothing(_machine: QemuMachine, _agent: Agent) -> None:
         (leave_running, "hotswap run after the boot"),
     ],
 )
-def test_what_is_half_is_seen_and_what_is_whole_or_gone_is_not(build: DriverBuild, spoil: Spoil, told: str) -> None:
+def test_what_is_half_is_seen_and_what_is_whole_or_gone_is_not(
+    build: DriverBuild, guest: tuple[QemuMachine, Agent], spoil: Spoil, told: str
+) -> None:
+    machine, agent = guest
     package = DriverPackage.of(build, ("v1", "v2"))
-    machine = QemuMachine(load_profile("standin"))
-    machine.expect_agent(build.agent)
-    with machine:
-        machine.start(Deadline.after(300))
-        transport = machine.connect_agent(build.agent, limit())
-        with Agent(transport, AgentContract.load(build.agent_contract), build.codes) as agent:
-            deploy(agent, package.images, deadline=limit())
-            spoil(machine, agent)
-            found = check_consistency(agent, package.images, limit())
+    deploy(agent, package.images, deadline=limit())
+    try:
+        spoil(machine, agent)
+        found = check_consistency(agent, package.images, limit())
+    finally:
+        with suppress(HotswapError):
+            agent.service_stop("hotswap", deadline=limit())
+        undeploy(agent, package.images, deadline=limit())
     if told:
         assert any(told in problem for problem in found.problems), found.problems
     else:

@@ -52,7 +52,7 @@ def line(child: subprocess.Popen[str]) -> str:
 def kill(child: subprocess.Popen[str]) -> None:
     child.kill()
     # A guest that kept the owner's pipes would keep us here.
-    child.communicate(timeout=10)
+    child.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("moment", ["building", "started"])
@@ -66,7 +66,7 @@ def test_an_interrupted_run_cleans_up_by_itself(request: pytest.FixtureRequest, 
         if moment == "building":
             Deadline.after(60).wait_for(lambda: [*templates_home().glob("build-*/prefix/drive_c")], "the build")
         run.send_signal(signal.SIGINT)
-        assert run.communicate(timeout=30)[0] == "interrupted\n"
+        assert run.communicate(timeout=120)[0] == "interrupted\n"
         assert [*leases()] == []
         assert [*clones_home().glob("*")] == []
         assert [*templates_home().glob("build-*")] == []
@@ -85,10 +85,11 @@ def test_the_machine_of_a_killed_run_is_removed_and_a_living_one_is_unharmed(cac
         assert theirs, "a wineserver held with -p outlives its owner: else this test shows nothing"
         # The next start sweeps, too.
         with WineMachine() as machine:
-            machine.start(Deadline.after(60))
+            machine.start(Deadline.after(180))
             assert {path.name for path in clones_home().iterdir()} == {living, machine.id}
             assert not any(process.alive() for process in theirs)
-            assert {*prefix_processes(clones_home() / living / "prefix")} == unharmed
+            # On a busy computer a service of it may have started meanwhile.
+            assert {*prefix_processes(clones_home() / living / "prefix")} >= unharmed
             assert {lease.id for lease in leases()} == {living, machine.id}
         kill(second)
         assert sweep().removed == [f"wine.{living}"]
@@ -146,9 +147,9 @@ def test_a_process_of_another_prefix_is_never_touched(empty_cache: Path, tmp_pat
         for prefix in (str(orphan), f"{orphan}2", str(tmp_path), "")
     }
     try:
-        Deadline.after(10).wait_for(lambda: prefix_processes(orphan), "the child's environment")
+        Deadline.after(60).wait_for(lambda: prefix_processes(orphan), "the child's environment")
         sweep()
-        assert children[str(orphan)].wait(10) == -9
+        assert children[str(orphan)].wait(60) == -9
         assert [child.poll() for prefix, child in children.items() if prefix != str(orphan)] == [None] * 3
     finally:
         for child in children.values():

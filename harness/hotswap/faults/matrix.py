@@ -12,6 +12,7 @@ from hotswap.errors import LabFault
 from hotswap.machine.evidence import read_manifest
 from hotswap.machine.lease import leases
 from hotswap.machine.proc import Owner, environment, running
+from hotswap.machine.qemu_base import MACHINE_KIND
 from hotswap.machine.qemu_folder import MARK, machines_home
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.runner import run_swap
@@ -115,6 +116,7 @@ class Outcome:
 def run_case(case: Case, progress: Callable[[str], None] | None = None, *, slack: float = 1.0) -> Outcome:
     """Run it. `slack` times as long as it says may it take: on a computer that does other things, too."""
     begun = monotonic()
+    others = held()
     folder: Path | None = None
     try:
         result = run_swap(replace(PLAN, fault=case.text), progress=progress, command=f"--fault {case.text}")
@@ -123,8 +125,15 @@ def run_case(case: Case, progress: Callable[[str], None] | None = None, *, slack
         verdict, why = LAB_FAULT, str(error)
         for note in getattr(error, "__notes__", ()):
             folder = Path(note.removeprefix("run folder: "))
-    seconds = monotonic() - begun
-    problems = [*_problems(case, verdict, why, folder), *left_behind()]
+    outcome = judge_case(case, verdict, why, folder, monotonic() - begun, slack=slack)
+    return replace(outcome, problems=(*outcome.problems, *left_behind(others)))
+
+
+def judge_case(
+    case: Case, verdict: str, why: str, folder: Path | None, seconds: float, *, slack: float = 1.0
+) -> Outcome:
+    """Hold what became of a case against what must. `folder` is its run folder, if there is one."""
+    problems = [*_problems(case, verdict, why, folder)]
     if seconds > case.seconds * slack:
         problems.append(f"it took {seconds:.0f} s, and may take {case.seconds * slack:.0f} s")
     return Outcome(case, verdict, why, seconds, folder, tuple(problems))
@@ -149,10 +158,15 @@ def _problems(case: Case, verdict: str, why: str, folder: Path | None) -> Iterab
             yield f"no {name}: {piece['problem'] if piece else 'it was not tried'}"
 
 
-def left_behind() -> list[str]:
-    """Machines of this process that are still there, one line each."""
+def held() -> frozenset[str]:
+    """The machines that this process holds, by their ids."""
     own = Owner.own().process
-    mine = {lease.id for lease in leases() if lease.owner == own and lease.kind == "qemu"}
+    return frozenset(lease.id for lease in leases() if lease.owner == own and lease.kind == MACHINE_KIND)
+
+
+def left_behind(others: frozenset[str]) -> list[str]:
+    """Machines of this process that are there and are none of the others, one line each."""
+    mine = held() - others
     found = [f"the lease of machine {id} is left" for id in sorted(mine)]
     for process in running():
         folder = Path(environment(process.pid).get(MARK.encode(), b"").decode(errors="replace"))
