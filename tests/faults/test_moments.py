@@ -53,5 +53,5 @@ def test_what_is_none_is_one_clear_line(text: str, told: str) -> None:
 
 
 def test_a_fault_that_the_machine_cannot_have_is_bad_input() -> None:
-    with pytest.raises(UsageError, match="needs a machine of kind qemu"):
+    with pytest.raises(UsageError, match="needs a stand-in guest"):
         run_swap(SwapPlan(seconds=0.1, fault="panic"))

@@ -156,6 +156,21 @@ def test_there_is_evidence_in_every_state_and_it_says_whose_fault_it_was(
         assert (tmp_path / "guest/note.txt").read_bytes() == b"written before"
 
 
+def test_a_guest_that_is_about_to_end_by_itself_is_not_taken_for_a_qemu_that_does_not_answer(
+    build: DriverBuild,
+) -> None:
+    with started(build) as machine:
+        machine.control.end("power-off")
+        process = machine._process
+        assert process is not None
+        limit().wait_for(
+            lambda: any(event.name == "SHUTDOWN" for event in process.qmp.events), "the shutdown", interval=0.001
+        )
+        blame = machine.blame(limit())
+    assert isinstance(blame, GuestFault), blame
+    assert "guest-shutdown" in str(blame)
+
+
 def test_a_panic_ends_every_wait_at_once_and_leaves_a_dump_that_can_be_read(build: DriverBuild, tmp_path: Path) -> None:
     with started(build) as machine:
         transport = machine.connect_agent(build.agent, limit())

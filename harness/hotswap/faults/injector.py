@@ -9,6 +9,7 @@ from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, HotswapError, LabFault, UsageError
 from hotswap.faults.catalog import Fault, Target, find_fault, with_seed
 from hotswap.faults.moment import BOOTING, AtEvent, AtPoint, Moment, parse_moment
+from hotswap.machine.base import Machine
 from hotswap.machine.qemu import QemuMachine
 from hotswap.swap.lab import Lab
 from hotswap.testing.pauses import Pauses
@@ -36,6 +37,15 @@ class FaultPlan:
             raise UsageError(f"the fault {text!r} says no moment behind its @")
         fault = with_seed(find_fault(name), seed)
         return cls(fault, parse_moment(moment or _POINT, seconds), text)
+
+    def check_machine(self, machine: Machine) -> QemuMachine:
+        """The machine, as one that faults can be made in; UsageError when it is none."""
+        if not isinstance(machine, QemuMachine):
+            raise UsageError(
+                f"the fault {self.fault.name} needs a stand-in guest, and the machine {machine.name!r} has none: "
+                "take --machine standin"
+            )
+        return machine
 
     def __str__(self) -> str:
         return f"{self.fault.name} at {self.moment}"
@@ -78,12 +88,7 @@ class Injector:
 
     def _of(self, lab: Lab) -> Target:
         if self._target is None:
-            if not isinstance(lab.machine, QemuMachine):
-                raise UsageError(
-                    f"the fault {self.plan.fault.name} needs a machine of kind qemu, and {lab.machine.name!r} is none: "
-                    "take --machine standin"
-                )
-            self._target = Target(lab.machine)
+            self._target = Target(self.plan.check_machine(lab.machine))
             lab.run.timeline.event("fault-planned", fault=self.plan.fault.name, moment=str(self.plan.moment))
         return self._target
 

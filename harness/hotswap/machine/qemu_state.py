@@ -15,6 +15,7 @@ from hotswap.machine.qmp import QmpEvent
 from hotswap.machine.standin_control import StandinControl
 
 _QMP_SECONDS = 2.0
+_END_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
 # Of one processor: less, while threads of QEMU want to run, means that this host does not let them.
 _STARVED = 0.05
@@ -70,7 +71,7 @@ def look(
         answer = process.qmp.execute("query-status", deadline=deadline.within(_QMP_SECONDS * slowdown))
         status = str(answer["status"])
     except LabFault as error:
-        if (ended := process.ended()) is not None:
+        if (ended := _ends(process, error, deadline)) is not None:
             return _ended(process.qmp.events, ended)
         return GuestState("frozen", f"QEMU does not answer on its control socket: {error}", False)
     if process.panic is not None or status == "guest-panicked":
@@ -83,6 +84,16 @@ def look(
     if (reset := _reset(events[since:])) is not None:
         return GuestState("reset", reset[0], reset[1], status)
     return _answers(process, control, status, deadline, slowdown)
+
+
+def _ends(process: QemuProcess, error: LabFault, deadline: Deadline) -> str | None:
+    """The cause of its end. A QEMU that is about to end closes its socket a moment before."""
+    if isinstance(error, DeadlineExpired):
+        return process.ended()
+    try:
+        return deadline.within(_END_SECONDS).wait_for(process.ended, "QEMU's end")
+    except DeadlineExpired:
+        return None
 
 
 def _ended(events: Sequence[QmpEvent], cause: str) -> GuestState:

@@ -87,9 +87,9 @@ def run_swap(
         raise UsageError(f"unknown expectation {unknown[0]!r}; known are: {', '.join(sorted(known))}")
     for wanted in plan.updates:
         check_update_file(wanted)
-    injector = _injector(plan, say)
     begun = monotonic()
     machine = machine or create_machine(plan.machine, say)
+    injector = _injector(plan, machine, say)
     say("build drivers")
     build = build_drivers(say)
     package = DriverPackage.of(build, plan.updates)
@@ -112,14 +112,15 @@ def run_swap(
         run.close()
 
 
-def _injector(plan: SwapPlan, say: Progress) -> Injector | None:
-    """Who makes the plan's fault."""
+def _injector(plan: SwapPlan, machine: Machine, say: Progress) -> Injector | None:
+    """Who makes the plan's fault. UsageError when there is no such fault, or not in this machine."""
     if not plan.fault:
         return None
     # With machines of all kinds behind it: who breaks nothing need not wait for it.
     from hotswap.faults.injector import FaultPlan, Injector
 
     planned = FaultPlan.parse(plan.fault, seconds=plan.seconds, seed=plan.seed)
+    planned.check_machine(machine)
     say(f"planned: {planned.fault.told} ({planned})")
     return Injector(planned)
 
