@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hotswap.machine.lease import Lease
 from hotswap.machine.qemu_folder import MARK, machines_home
 from hotswap.soak import __main__ as command
+from hotswap.soak import machine
 from hotswap.soak.machine import left_behind
 
 
@@ -37,3 +39,22 @@ def test_a_process_and_a_folder_that_nobody_leases_are_seen(tmp_path: Path, monk
         child.kill()
         child.communicate()
         folder.rmdir()
+
+
+def test_a_machine_that_another_starts_or_stops_meanwhile_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOTSWAP_CACHE", str(tmp_path))
+    going, coming = machines_home() / "1111111111", machines_home() / "2222222222"
+    going.mkdir(parents=True)
+    leases = machine.leases
+
+    def meanwhile() -> object:
+        """One ends and another begins after the folders were listed, before the leases are."""
+        going.rmdir()
+        Lease.take("qemu", coming.name)
+        coming.mkdir()
+        return leases()
+
+    monkeypatch.setattr(machine, "leases", meanwhile)
+    assert left_behind() == []

@@ -14,7 +14,7 @@ from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
 from hotswap.errors import HotswapError, UsageError
 from hotswap.machine.lease import leases
-from hotswap.machine.proc import environment, running
+from hotswap.machine.proc import ProcessId, environment, running
 from hotswap.machine.profile import load_profile
 from hotswap.machine.qemu import QemuMachine
 from hotswap.machine.qemu_folder import MARK, machines_home, templates_home
@@ -119,17 +119,25 @@ def _kills(build: DriverBuild, count: int, seed: int, result: SoakResult, progre
 
 def left_behind() -> list[str]:
     """What nobody alive leases: processes of machines, and folders."""
-    held = {lease.id for lease in leases() if not lease.owner_is_dead()}
     homes = (machines_home(), templates_home())
+    processes = [(process, _folder(process)) for process in running()]
+    folders = [*machines_home().glob("*"), *templates_home().glob("build-*")]
+    # Only now, and looked at once more below: others start and stop machines meanwhile. A lease is taken before a machine
+    # is made, and released when it is gone.
+    held = {lease.id for lease in leases() if not lease.owner_is_dead()}
     found = []
-    for process in running():
-        folder = Path(environment(process.pid).get(MARK.encode(), b"").decode(errors="replace"))
-        if folder.parent in homes and folder.name.removeprefix("build-") not in held:
+    for process, folder in processes:
+        if folder.parent in homes and folder.name.removeprefix("build-") not in held and process.alive():
             found.append(f"process {process.pid} of machine {folder.name} is left")
-    for folder in (*machines_home().glob("*"), *templates_home().glob("build-*")):
-        if folder.name.removeprefix("build-") not in held:
+    for folder in folders:
+        if folder.name.removeprefix("build-") not in held and folder.exists():
             found.append(f"the folder {folder} is left")
     return found
+
+
+def _folder(process: ProcessId) -> Path:
+    """The machine's that a process serves; an empty path: none's."""
+    return Path(environment(process.pid).get(MARK.encode(), b"").decode(errors="replace"))
 
 
 def _loop_devices() -> list[str]:
