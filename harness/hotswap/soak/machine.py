@@ -122,8 +122,8 @@ def left_behind() -> list[str]:
     homes = (machines_home(), templates_home())
     processes = [(process, _folder(process)) for process in running()]
     folders = [*machines_home().glob("*"), *templates_home().glob("build-*")]
-    # Only now, and looked at once more below: others start and stop machines meanwhile. A lease is taken before a machine
-    # is made, and released when it is gone.
+    # Only now, and looked at once more below: others start and stop machines meanwhile. A lease is taken before its
+    # machine is made, and released when that is gone.
     held = {lease.id for lease in leases() if not lease.owner_is_dead()}
     found = []
     for process, folder in processes:

@@ -45,6 +45,7 @@ _DRAIN_INTERVAL_MS = 5
 _CLOSE_SECONDS = 5.0
 _PING_SECONDS = 3.0
 _LOOK_SECONDS = 10.0
+_DRIVER_SECONDS = 90.0
 EVIDENCE_SECONDS = 60.0
 """What a collection of evidence may take."""
 _SETTLE_SECONDS = 2.0
@@ -129,7 +130,8 @@ class Lab:
     def open(self, deadline: Deadline) -> None:
         """From nothing to an open device."""
         self.start_guest(deadline)
-        self.start_driver(deadline)
+        # A guest that has gone silent by now is noticed long before the deadline of the whole test.
+        self.start_driver(deadline.within(_DRIVER_SECONDS))
 
     def start_guest(self, deadline: Deadline) -> None:
         """Machine, agent, deployment."""
@@ -140,6 +142,7 @@ class Lab:
                 self.machine.keep_evidence(self.run.evidence)
                 self.machine.start(deadline)
         self.interfere("machine-started")
+        deadline = deadline.within(_DRIVER_SECONDS)
         with self.step("connect agent"):
             transport = self.machine.connect_agent(self.build.agent, deadline)
             contract = AgentContract.load(self.build.agent_contract)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _BASE_SECONDS = 180.0
 # The guest answers for a driver host that dies before its process has ended here.
 _DEATH_SECONDS = 2.0
+_FACTS_SECONDS = 5.0
 _CLOCK_SECONDS = 5.0
 
 
@@ -217,7 +218,7 @@ class _Test:
         with self.lab:
             try:
                 self.lab.open(deadline.within(deadline.remaining, reserve=EVIDENCE_SECONDS))
-                self.info = self._guest_facts(deadline)
+                self.info = self._guest_facts(deadline.within(_FACTS_SECONDS * self.lab.machine.slowdown))
                 self._check_live(deadline)
                 drive(
                     self.lab,
