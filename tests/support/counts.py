@@ -13,6 +13,8 @@ MUTANT = "mutant"
 
 TRACE_MUTANTS = "trace-mutants"
 """Property of a test: `<operator>:<killed>:<total>:<equivalent>:<seed>`, of changes to a correct trace."""
+TRACE_SURVIVOR = "trace-survivor"
+"""Property of a test, once for each change that nobody noticed: what it was, who should have, and the events there."""
 
 
 def tell(terminalreporter: pytest.TerminalReporter) -> None:
@@ -47,6 +49,9 @@ def _tell_trace_mutants(terminalreporter: pytest.TerminalReporter) -> None:
         f"trace mutants: {killed} of {total} killed ({100 * killed / total:.1f} %): {each}; "
         f"{equivalent} equivalent by rule (seed {found[0][4]})"
     )
+    for survivor in _properties(terminalreporter, TRACE_SURVIVOR, "passed", "failed"):
+        for line in str(survivor).splitlines():
+            terminalreporter.write_line(f"  {line}")
 
 
 def _properties(terminalreporter: pytest.TerminalReporter, name: str, *outcomes: str) -> Iterator[object]:

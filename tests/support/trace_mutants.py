@@ -378,10 +378,14 @@ class Score:
         return self.killed + len(self.survivors)
 
     def tell(self) -> str:
-        lines = [f"{self.operator}: {self.killed} of {self.total} killed, {sum(self.equivalent.values())} equivalent"]
-        for mutant, instead in self.survivors:
-            lines.append(f"survived: {mutant.what}; declared: {', '.join(mutant.killers)}\n{instead}")
-        return "\n".join(lines)
+        head = f"{self.operator}: {self.killed} of {self.total} killed, {sum(self.equivalent.values())} equivalent"
+        return "\n".join([head, *self.tell_survivors()])
+
+    def tell_survivors(self) -> list[str]:
+        return [
+            f"survived {self.operator}: {mutant.what}; declared: {', '.join(mutant.killers)}\n{instead}"
+            for mutant, instead in self.survivors
+        ]
 
 
 def asked(etl: EtlFile, witnesses: SwapWitnesses, ids: set[str]) -> dict[str, ExpectationResult]:

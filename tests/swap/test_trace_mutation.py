@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,7 @@ from hotswap.trace.expect import Verdict
 from hotswap.trace.writer import Session, build_etl
 from hotswap.trace.writer.table import table_batch
 from support import trace_mutants
-from support.counts import TRACE_MUTANTS
+from support.counts import TRACE_MUTANTS, TRACE_SURVIVOR, tell
 from support.trace_mutants import OPERATORS, Equivalent, Mutant, World, asked, is_killed, score
 
 MUTANTS = 1000
@@ -62,8 +63,8 @@ def test_mutants_are_killed_by_those_who_must(
     result = score(world, operator, MUTANTS // len(OPERATORS))
     equivalent = sum(result.equivalent.values())
     record_property(TRACE_MUTANTS, f"{operator}:{result.killed}:{result.total}:{equivalent}:{SEED}")
-    for _, instead in result.survivors:
-        print(instead)
+    for survivor in result.tell_survivors():
+        record_property(TRACE_SURVIVOR, survivor)
     assert result.killed >= LEAST * result.total, result.tell()
 
 
@@ -112,9 +113,23 @@ def test_a_score_can_be_bad_and_names_the_survivors_with_their_slice(
     monkeypatch.setitem(OPERATORS, "wrong", declared_wrongly)
     result = score(world, "wrong", 4)
     assert (result.killed, result.total) == (0, 4)
-    assert "survived: the other way round" in result.tell()
+    assert "survived wrong: the other way round" in result.tell()
     assert "threads-gone: pass" in result.tell()
     assert "+us" in result.tell()
+    told = _summary(
+        [(TRACE_MUTANTS, "wrong:0:4:0:1"), *((TRACE_SURVIVOR, survivor) for survivor in result.tell_survivors())]
+    )
+    assert told[0].startswith("trace mutants: 0 of 4 killed (0.0 %)")
+    assert sum("survived wrong: the other way round" in line for line in told) == 4
+    assert sum("+us" in line for line in told) == 4
+
+
+def _summary(properties: list[tuple[str, str]]) -> list[str]:
+    """What the end of a run says of one test that passed with these properties."""
+    lines: list[str] = []
+    report = SimpleNamespace(when="call", nodeid="a test", user_properties=properties)
+    tell(SimpleNamespace(stats={"passed": [report]}, write_line=lines.append))  # type: ignore[arg-type]
+    return lines
 
 
 def test_a_mutant_is_noticed_by_one_that_was_declared_not_by_any(world: World) -> None:
