@@ -216,7 +216,7 @@ def _count(
     for bound in (low, high):
         if bound is not None:
             _check(bound)
-    if for_each is not None and per is None:
+    if for_each is not None and not Key.of(per):
         raise UsageError("for_each needs per=: what its events and those that are counted have in common")
     return Count(_alone(pattern), low, high, Key.of(per), None if for_each is None else _alone(for_each))
 
