@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from hotswap.deadline import Deadline
 from hotswap.errors import HotswapError, UsageError
+from hotswap.machine.restore import RestoreLevel
 
 if TYPE_CHECKING:
     from hotswap.driver.deploy import DeployAgent
@@ -102,6 +103,21 @@ class Machine(ABC):
     def restore(self, name: str, deadline: Deadline) -> None:
         """Return to a kept state."""
         raise UsageError(f"a machine of kind {self.name!r} has no snapshots; start a fresh one instead")
+
+    @property
+    def restore_costs(self) -> Mapping[RestoreLevel, float]:
+        """The levels by which this guest can be restored between tests, and what each takes in seconds; DRIVER always.
+
+        MEMORY is a new machine in its place. Empty: whoever asks goes on with the guest as it is, or throws it away.
+        """
+        return {}
+
+    def restore_to(self, level: RestoreLevel, deadline: Deadline) -> None:
+        """Restore DRIVER or DISK, when the machine offers it. Streams to the agent end with DISK.
+
+        Afterwards the guest's identity and clock are as they should be: LabFault, ClockOff when not.
+        """
+        raise UsageError(f"a machine of kind {self.name!r} is not restored; start a fresh one instead")
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +20,12 @@ from hotswap.machine.qemu_folder import QemuFolder, machines_home
 from hotswap.machine.qemu_live import Record, read_record, write_record
 from hotswap.machine.qemu_process import QemuProcess, make_overlay
 from hotswap.machine.qemu_template import Template, template_of
+from hotswap.machine.restore import RestoreLevel
 from hotswap.machine.standin_control import StandinControl
 from hotswap.machine.standin_drive import mount_disc
-from hotswap.machine.standin_identity import Identity, give_identity
+from hotswap.machine.standin_identity import Identity, check_identity, give_identity
 from hotswap.machine.standin_image import StandinImage, kernel_file, standin_image
-from hotswap.machine.standin_ssh import start_ssh
+from hotswap.machine.standin_ssh import forget_keys, start_ssh
 from hotswap.machine.standin_view import AGENT_FILE, StandinView
 from hotswap.machine.standin_winrm import StandinWinRm
 from hotswap.transport.agent import Agent
@@ -33,6 +34,9 @@ from hotswap.transport.protocol import AgentContract
 from hotswap.transport.ssh import SshConnection, SshTarget
 
 _CLOCK_TRIES = 3
+# What each takes at the speed of this computer, for choosing between them.
+_BOOT_SECONDS = 5.0
+_FORK_SECONDS = 1.5
 
 
 class QemuMachine(StandinView, QemuBase):
@@ -76,6 +80,25 @@ class QemuMachine(StandinView, QemuBase):
     def expect_agent(self, agent_exe: Path) -> None:
         """Have this agent in the guest when it has started."""
         self._agent = agent_exe
+
+    # Restoring
+
+    @property
+    def restore_costs(self) -> Mapping[RestoreLevel, float]:
+        """As Machine.restore_costs: where it can be forked, a fork is cheaper than a boot, and restores more."""
+        costs = {RestoreLevel.DRIVER: 0.1, RestoreLevel.DISK: _BOOT_SECONDS * self.slowdown}
+        return {**costs, RestoreLevel.MEMORY: _FORK_SECONDS} if self._template is not None else costs
+
+    def restore_to(self, level: RestoreLevel, deadline: Deadline) -> None:
+        """As Machine.restore_to."""
+        if level is RestoreLevel.DISK:
+            self.boot_again(deadline, fresh_disk=True)
+            return
+        if level is RestoreLevel.MEMORY:
+            raise UsageError(f"machine {self.name!r}: another machine restores its memory; stop this one")
+        check_identity(self.control, self.identity, deadline)
+        if (problem := self.clock_problem(deadline)) is not None:
+            raise ClockOff(problem)
 
     # Discs
 
@@ -141,6 +164,7 @@ class QemuMachine(StandinView, QemuBase):
         self._begins_again()
         if fresh_disk:
             self.folder.disk.unlink(missing_ok=True)
+            forget_keys(self.folder.path)
         self._ended = None
         self._agent_in_guest = None
         try:

@@ -15,6 +15,7 @@ from hotswap.machine.standin_view import DRIVE_C
 from hotswap.transport.keys import make_ssh_key
 from hotswap.transport.ssh import SshTarget
 
+_CLIENT_KEY, _HOST_KEY = "ssh-client-key", "ssh-host-key"
 _GREETING_SECONDS = 5.0
 _FORWARD = re.compile(r"^\s*TCP\[HOST_FORWARD\]\s+\S+\s+127\.0\.0\.1\s+(\d+)\s+(\S+)\s+(\d+)\s", re.MULTILINE)
 
@@ -48,9 +49,15 @@ def _greets(port: int) -> bool:
         return False
 
 
+def forget_keys(folder: Path) -> None:
+    """The guest has a new disk, and so neither of the keys: the next start makes others."""
+    for name in (_CLIENT_KEY, _HOST_KEY, f"{_HOST_KEY}.pub"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def start_ssh(control: StandinControl, qmp: Qmp, folder: Path, guest_port: int, deadline: Deadline) -> SshTarget:
     """Make keys for guest and client in the machine's folder, give the guest its own, and start its server."""
-    client, host = folder / "ssh-client-key", folder / "ssh-host-key"
+    client, host = folder / _CLIENT_KEY, folder / _HOST_KEY
     if not client.exists():
         public, host_public = make_ssh_key(client), make_ssh_key(host)
         control.put("/etc/ssh/host_key", host.read_bytes(), mode=0o600, deadline=deadline)
@@ -58,7 +65,7 @@ def start_ssh(control: StandinControl, qmp: Qmp, folder: Path, guest_port: int, 
         control.put("/etc/ssh/authorized_keys", f"{public}\n".encode(), mode=0o600, deadline=deadline)
         # The guest has it now, and nobody here needs it.
         host.unlink()
-        (folder / "ssh-host-key.pub").write_text(host_public)
+        (folder / f"{_HOST_KEY}.pub").write_text(host_public)
     control.ask("ssh", deadline=deadline)
     port = forward(qmp, guest_port, deadline)
 
@@ -78,7 +85,7 @@ def start_ssh(control: StandinControl, qmp: Qmp, folder: Path, guest_port: int, 
         port=port,
         user="root",
         key=client,
-        host_key=(folder / "ssh-host-key.pub").read_text(),
+        host_key=(folder / f"{_HOST_KEY}.pub").read_text(),
         command="hsagent --attach",
         drive_c=DRIVE_C,
     )

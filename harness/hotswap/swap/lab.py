@@ -498,13 +498,14 @@ class Lab:
         with uninterrupted():
             try:
                 with self.step("stop machine"):
-                    self._leave_guest()
+                    self.leave_guest()
                     self.machine.stop(Deadline.after(STOP_SECONDS))
             finally:
                 # Again, for what failed before it came to that: a timeline on a full disk. Harmless when repeated.
                 self.machine.stop(Deadline.after(STOP_SECONDS))
 
-    def _leave_guest(self) -> None:
+    def leave_guest(self) -> None:
+        """Let go of the agent and of the driver host; the machine goes on."""
         if self._blame is not None:
             self.abandon()
         try:

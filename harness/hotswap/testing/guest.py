@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild, build_drivers
@@ -13,11 +14,14 @@ from hotswap.driver.package import DeployedImage, DriverPackage
 from hotswap.errors import HotswapError, UsageError
 from hotswap.machine.base import Machine
 from hotswap.machine.registry import create_machine
+from hotswap.machine.restore import RestoreLevel
 from hotswap.run import RunFolder
 from hotswap.swap.lab import Lab, Progress
+from hotswap.testing.restore import Dirt, RestorePolicy
 from hotswap.transport.agent import Agent
 
 _START_SECONDS = 180.0
+_RESTORE_SECONDS = 60.0
 _DRIVER_SECONDS = 60.0
 
 
@@ -39,6 +43,10 @@ class GuestMachine:
         self._lab: Lab | None = None
         self._own: RunFolder | None = None
         self._in_use = False
+        self._before: frozenset[str] = frozenset()
+        """What was left in the guest before the present test, or belongs to it whatever the test."""
+        self.restored: list[RestoreLevel] = []
+        """How this guest was restored after each test, those that needed a new one left out."""
 
     @property
     def build(self) -> DriverBuild:
@@ -70,11 +78,17 @@ class GuestMachine:
             self._lab.run = run
             self._lab.steps = {}
             self._in_use = True
+            self._before = self._lab.agent.changes.left()
         return self._lab
 
     def _start(self, run: RunFolder | None) -> Lab:
         self._own = RunFolder.create(self._folder)
         machine, self._next = self._next or create_machine(self.name, self._progress), None
+        return self._enter(machine, run)
+
+    def _enter(self, machine: Machine, run: RunFolder | None = None) -> Lab:
+        """Start it, unless it runs, and put agent and drivers there."""
+        assert self._own is not None
         lab = Lab(machine, self.build, DriverPackage.of(self.build, []), run or self._own, lambda _line: None)
         try:
             lab.start_guest(Deadline.after(_START_SECONDS * machine.slowdown))
@@ -116,8 +130,33 @@ class GuestMachine:
         self._in_use = False
         if self._own is not None:
             lab.run = self._own
-        if spent or trouble:
-            self.discard(spent or trouble[0])
+        wrong = [spent, *trouble] if spent else trouble
+        left = lab.agent.changes.left() - self._before if lab.machine.restore_costs and not wrong else ()
+        self._restore(lab, Dirt(tuple(sorted(left)), tuple(wrong)))
+
+    def _restore(self, lab: Lab, dirt: Dirt) -> None:
+        """For the next test: by as much as the last one needs, which the machine offers."""
+        level = RestorePolicy(lab.machine.restore_costs or {RestoreLevel.DRIVER: 0.0}).choose(dirt)
+        if level is RestoreLevel.MEMORY:
+            self.discard(str(dirt))
+            return
+        if not lab.machine.restore_costs:
+            return
+        begun = monotonic()
+        try:
+            if level is RestoreLevel.DISK:
+                lab.leave_guest()
+            lab.machine.restore_to(level, Deadline.after(_RESTORE_SECONDS * lab.machine.slowdown))
+            if level is RestoreLevel.DISK:
+                self._lab = self._enter(lab.machine)
+        except HotswapError as error:
+            # Not the test's failure, which has ended: the next one gets another guest.
+            self.discard(f"restoring it ({level.name.lower()}, for {dirt}): {error}")
+            return
+        self.restored.append(level)
+        if self._own is not None:
+            seconds = round(monotonic() - begun, 3)
+            self._own.timeline.event("guest-restored", level=level.name.lower(), why=str(dirt), seconds=seconds)
 
     def deploy(self, name: str, *, beside: Collection[DeployedImage] = ()) -> DeployedImage:
         """Put an endpoint driver into the guest, by name or as the path of a .sys file, unless it is there already.
@@ -137,9 +176,12 @@ class GuestMachine:
                     problems = "; ".join(f"{problem.id}: {problem.message}" for problem in report.problems)
                     raise UsageError(f"preflight of {report.image.name} for machine {self.name!r} failed: {problems}")
             deadline = Deadline.after(_DRIVER_SECONDS * lab.machine.slowdown)
+            before = lab.agent.changes.left()
             with lab.machine.carrying(lab.agent, [image.image.path], deadline) as carrier:
                 deploy(carrier, [image], deadline=deadline)
             lab.package = package
+            # Ours, and to stay for the next test.
+            self._before |= lab.agent.changes.left() - before
         return image
 
     def discard(self, why: str) -> None:

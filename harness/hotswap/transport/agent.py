@@ -16,6 +16,7 @@ from hotswap.transport.agent_programs import ProgramCalls
 from hotswap.transport.agent_services import ServiceCalls
 from hotswap.transport.agent_trace import TraceCalls
 from hotswap.transport.base import Reconnection, Transport
+from hotswap.transport.changes import GuestChanges
 from hotswap.transport.connection import AgentLost, Connection
 from hotswap.transport.protocol import AgentContract, AgentProtocolError, PayloadWriter
 from hotswap.transport.replies import ClockSample, Hello, JournalState
@@ -47,6 +48,7 @@ class Agent(FileCalls, ServiceCalls, DeviceCalls, TraceCalls, ProgramCalls):
         """`reconnection` is for an agent that stays when its stream breaks: calls then go on over another stream."""
         self.contract = contract
         self.codes = codes or CodeTable()
+        self.changes = GuestChanges()
         self.connection: Connection
         if reconnection is None:
             self.connection = Connection(transport, contract, nonce=nonce)

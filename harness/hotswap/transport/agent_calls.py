@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from hotswap.codes import CodeTable
 from hotswap.deadline import Deadline
 from hotswap.errors import GuestFault
+from hotswap.transport.changes import GuestChanges
 from hotswap.transport.connection import Connection, PendingReply
 from hotswap.transport.protocol import AgentContract, AgentProtocolError, Frame, PayloadReader
 
@@ -56,6 +57,8 @@ class AgentCalls:
     contract: AgentContract
     codes: CodeTable
     connection: Connection
+    changes: GuestChanges
+    """What this client has left behind in the guest so far."""
 
     def open_reply(self, reply: Frame, what: str) -> PayloadReader:
         """A reader of the reply's payload; raises what an error reply says."""

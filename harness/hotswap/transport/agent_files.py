@@ -64,6 +64,7 @@ class FileCalls(AgentCalls):
     def _commit(self, guest_path: str, transfer: int, size: int, digest: bytes, deadline: Deadline, what: str) -> None:
         payload = PayloadWriter().text(guest_path).u64(transfer, size).data(digest).finish()
         self._call("FileCommit", payload, deadline, what, run_async=True).finish()
+        self.changes.file_made(guest_path)
 
     def get(self, guest_path: str, *, deadline: Deadline) -> bytes:
         """Read a file, as long as it is now; one that is being written may be. What came is checked by its SHA-256."""
@@ -93,6 +94,7 @@ class FileCalls(AgentCalls):
     def remove(self, guest_path: str, *, deadline: Deadline) -> None:
         """Delete a file, or an empty folder."""
         self._call("FileRemove", PayloadWriter().text(guest_path).finish(), deadline, f"remove {guest_path}").finish()
+        self.changes.file_removed(guest_path)
 
     def file_hash(self, guest_path: str, *, limit: int | None = None, deadline: Deadline) -> str:
         """SHA-256 (hex) of a file, or of its first `limit` bytes."""

@@ -58,6 +58,7 @@ class ProgramCalls(AgentCalls):
         if time_limit is not None:
             limit = max(1, min(limit, int(time_limit * 1000)))
         payload = PayloadWriter().text(subprocess.list2cmdline(argv), folder).u32(limit, _OUTPUT_LIMIT).finish()
+        self.changes.program_run(argv[0])
         reader = self._call("Run", payload, deadline, f"run {argv[0]}", run_async=True)
         timed_out, exit_code = bool(reader.u32()), reader.u32()
         begin, end = reader.u64(), reader.u64()

@@ -15,6 +15,7 @@ class ServiceCalls(AgentCalls):
         """Register a kernel driver, to be started on demand."""
         payload = PayloadWriter().text(name, guest_path).finish()
         self._call("ServiceCreate", payload, deadline, f"create service {name} ({guest_path})").finish()
+        self.changes.service_made(name)
 
     def service_start(self, name: str, *, deadline: Deadline) -> None:
         """Start it; returns when the driver's DriverEntry has."""
@@ -38,6 +39,7 @@ class ServiceCalls(AgentCalls):
         """Unregister it; it is gone when the last handle to it is closed."""
         payload = PayloadWriter().text(name).finish()
         self._call("ServiceDelete", payload, deadline, f"delete service {name}").finish()
+        self.changes.service_removed(name)
 
     def service_query(self, name: str, *, deadline: Deadline) -> ServiceState:
         """Its state; AgentError 1060 when there is no such service."""
