@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.bench import __main__ as command
-from hotswap.bench import agent, etl, etl_made_up, etl_others, export, machine, report, rules, swap
+from hotswap.bench import agent, etl, etl_made_up, etl_others, export, machine, report, rules, swap, transports
 from hotswap.bench.table import compare
 from hotswap.trace.etl import read_etl
 
@@ -89,6 +89,30 @@ def test_a_fork_is_measured_beside_a_boot(monkeypatch: pytest.MonkeyPatch, capsy
     assert compared["ratio"] == pytest.approx(compared["other"] / compared["ours"], rel=0.05)
     assert rows["memory of one more fork"]["met"] is (rows["memory of one more fork"]["ours"] <= 150)
     assert content["environment"]["accelerator"]
+
+
+def test_each_way_to_the_agent_is_measured_beside_the_plain_libraries(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    effort = transports.Effort(rounds=3, transfers=1, large=20_000)
+    monkeypatch.setitem(command.BENCHMARKS, "transports", lambda: transports.run(effort, effort))
+    assert command.main(["transports", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert all(row.keys() == ROW and row["ours"] > 0 and row["unit"] == "ms" for row in content["rows"])
+    rows = {tuple(row["what"].split(": ")): row for row in content["rows"]}
+    measured = {way: {what for one, what in rows if one == way} for way, _ in rows}
+    all_of_it = {"round trip", "1 KB out", "20 KB in", "20 KB out"}
+    files_only = {"20 KB in", "20 KB out"}
+    ways = ("pipe", "SSH", "WinRM", "QEMU, virtio-serial", "QEMU, COM", "QEMU, SSH", "QEMU, WinRM")
+    assert measured == {"SFTP": files_only, **dict.fromkeys(ways, all_of_it)}
+    compared = {key for key, row in rows.items() if row["other"] is not None}
+    plain = {(way, what) for way in ("SSH", "QEMU, SSH") for what in all_of_it}
+    # pywinrm's run_cmd takes no input.
+    plain |= {(way, what) for way in ("WinRM", "QEMU, WinRM") for what in all_of_it - {"20 KB in"}}
+    assert compared == plain
+    for key in compared:
+        assert rows[key]["ratio"] == pytest.approx(rows[key]["other"] / rows[key]["ours"], rel=0.05)
+    assert content["environment"]["standin"]["bytes"] == [1000, 20_000]
 
 
 def test_a_row_says_whether_its_aim_is_met() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from xml.etree import ElementTree
@@ -14,14 +15,22 @@ import pytest
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.driver.signing import make_key
-from hotswap.errors import HotswapError, LabFault, UsageError
+from hotswap.errors import GuestFault, HotswapError, LabFault, UsageError
 from hotswap.machine.lease import leases
 from hotswap.machine.profile import load_profile, profiles_folder
+from hotswap.machine.qemu import QemuMachine
+from hotswap.machine.qemu_command import QemuSources
+from hotswap.machine.qemu_folder import QemuFolder
+from hotswap.machine.qemu_process import QemuProcess
 from hotswap.machine.qemu_profile import QemuProfile, qemu_profile
 from hotswap.machine.qemu_windows import WindowsMachine
+from hotswap.machine.restore import RestoreLevel
+from hotswap.machine.standin_image import find_image
 from hotswap.machine.sweep import sweep
 from hotswap.machine.windows_answers import answer_file, answers_disc
 from hotswap.machine.windows_base import find_base, windows_home
+from hotswap.transport.agent import Agent
+from hotswap.transport.protocol import AgentContract
 from support.boot_media import boot_disc
 
 UNATTEND = "{urn:schemas-microsoft-com:unattend}"
@@ -238,3 +247,75 @@ def test_a_disk_image_of_the_users_own_takes_the_place_of_an_installation(lab: P
     found = find_base(mine)
     assert found is not None
     assert (found.disk, found.variables, found.ntoskrnl) == (lab / "media/mine.qcow2", None, None)
+
+
+# The whole way from power-on to the agent, with the stand-in guest's disk in the place of an installed Windows
+
+
+class OnStandinsDisk(WindowsMachine):
+    """What a boot loader would start from a disk of Windows is given to the firmware."""
+
+    def _launch(
+        self, folder: QemuFolder, sources: QemuSources, deadline: Deadline, *, bounded: bool = True
+    ) -> QemuProcess:
+        image = find_image()
+        assert image is not None
+        kernel = replace(sources, kernel=image.path / "vmlinuz", ram_disk=image.ram_disk)
+        return super()._launch(folder, kernel, deadline, bounded=bounded)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: DriverBuild) -> Path:
+    """A disk image of the user's own with this build's agent, and the profile of a machine that boots it."""
+    monkeypatch.setenv("HOTSWAP_MEDIA", str(tmp_path))
+    with QemuMachine(load_profile("standin"), fork=False) as machine:
+        machine.start(Deadline.after(300))
+        machine.have_agent(build.agent, Deadline.after(120))
+        machine.power_off(Deadline.after(60))
+        machine.folder.disk.rename(tmp_path / "mine.qcow2")
+    text = (profiles_folder() / f"{UEFI}.toml").read_text()
+    for old, new in (
+        (r"memory_mib = .*", "memory_mib = 512"),
+        (r"processors = .*", "processors = 2"),
+        (r"secure_boot = .*", "secure_boot = false"),
+        (r'cpu = "max,-la57"', 'cpu = "qemu64"'),
+        (r'bus = "sata".*\nsize_gib = 64', 'bus = "virtio"\nimage = "mine.qcow2"'),
+        (r'cpu = "host"', 'cpu = "host"\nkernel_arguments = "console=ttyS0 quiet panic=0 mitigations=off"'),
+    ):
+        text, count = re.subn(old, new, text, count=1)
+        assert count == 1, old
+    (tmp_path / f"{UEFI}.toml").write_text(text)
+    return tmp_path
+
+
+def test_a_machine_boots_from_an_overlay_until_its_agent_answers_and_boots_again(
+    installed: Path, build: DriverBuild
+) -> None:
+    deadline = Deadline.after(500)
+    before = (installed / "mine.qcow2").read_bytes()
+    machine = OnStandinsDisk(load_profile(UEFI, installed))
+    machine.expect_agent(build.agent)
+    with machine:
+        machine.start(deadline)
+        assert machine.clock is not None
+        assert machine.clock_problem(deadline) is None
+        assert machine.ntoskrnl.read_bytes().startswith(b"MZ"), "taken out of the guest, for preflight"
+        contract = AgentContract.load(build.agent_contract)
+        with Agent(machine.connect_agent(build.agent, deadline), contract, build.codes) as agent:
+            first = agent.hello(deadline=deadline)
+            agent.put(b"x", r"C:\left.txt", deadline=deadline)
+        assert machine.restore_costs.keys() == {RestoreLevel.DRIVER, RestoreLevel.DISK}
+        machine.restore_to(RestoreLevel.DRIVER, deadline)
+        machine.restore_to(RestoreLevel.DISK, deadline)
+        with Agent(machine.connect_agent(build.agent, deadline), contract, build.codes) as agent:
+            assert agent.hello(deadline=deadline).boot_id != first.boot_id
+            with pytest.raises(GuestFault, match="ERROR_FILE_NOT_FOUND"):
+                agent.get(r"C:\left.txt", deadline=deadline)
+        with pytest.raises(LabFault, match="it was started with another build of it"):
+            machine.connect_agent(build.driver("hotswap").path, deadline)
+        machine.kill()
+        with pytest.raises(LabFault, match="was killed"):
+            machine.connect_agent(build.agent, deadline)
+    assert machine.folder.processes() == []
+    assert not machine.folder.path.exists()
+    assert (installed / "mine.qcow2").read_bytes() == before, "the user's image is never written to"

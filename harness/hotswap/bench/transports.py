@@ -132,7 +132,7 @@ def _standin(build: DriverBuild, effort: Effort) -> tuple[list[Row], str]:
                 if profile == "standin":
                     rows += _rows("QEMU, virtio-serial", _ours(agent, effort), None)
                 elif profile == "standin-com":
-                    rows += _rows("QEMU, COM", _ours(agent, replace(effort, large=_COM_LARGE)), None)
+                    rows += _rows("QEMU, COM", _ours(agent, replace(effort, large=min(effort.large, _COM_LARGE))), None)
                 elif profile == "standin-ssh":
                     target = machine.ssh(Deadline.after(_SECONDS))
                     rows += _rows("QEMU, SSH", _ours(agent, effort), _plain_ssh(target, effort))

@@ -85,29 +85,39 @@ def check_clock(first: ClockReading, last: ClockReading) -> ClockCheck:
 
 
 def checked_clock(
-    guest: Clock, whose: str, alive: Callable[[], str | None], deadline: Deadline
+    guest: Clock, whose: str, alive: Callable[[], str | None], deadline: Deadline, *, offset_ms: float = OFFSET_MS
 ) -> tuple[ClockReading, ClockCheck]:
     """Read the clocks until they agree; returns the first reading too, for later checks.
 
     ClockOff, with what is off and its error, when they do not agree for seconds; LabFault when they cannot be read.
     """
     first = read_clocks(guest)
-    return first, _agreed(guest, first, whose, alive, deadline)
+    return first, _agreed(guest, first, whose, alive, deadline, offset_ms)
 
 
 def later_clock_problem(
-    guest: Clock, first: ClockReading, alive: Callable[[], str | None], deadline: Deadline
+    guest: Clock,
+    first: ClockReading,
+    alive: Callable[[], str | None],
+    deadline: Deadline,
+    *,
+    offset_ms: float = OFFSET_MS,
 ) -> str | None:
     """What is off with the clocks since the reading `first`; None: nothing. LabFault when they cannot be read."""
     try:
-        _agreed(guest, first, "the guest", alive, deadline)
+        _agreed(guest, first, "the guest", alive, deadline, offset_ms)
     except ClockOff as off:
         return str(off)
     return None
 
 
 def _agreed(
-    guest: Clock, first: ClockReading, whose: str, alive: Callable[[], str | None], deadline: Deadline
+    guest: Clock,
+    first: ClockReading,
+    whose: str,
+    alive: Callable[[], str | None],
+    deadline: Deadline,
+    offset_ms: float,
 ) -> ClockCheck:
     limit = deadline.within(_PATIENCE_SECONDS)
     # The rate of two readings right after one another says nothing.
@@ -115,7 +125,7 @@ def _agreed(
 
     def settled() -> tuple[ClockCheck, str | None] | None:
         check = check_clock(first, read_clocks(guest))
-        problem = check.problem(offset_ms=OFFSET_MS, rate=RATE)
+        problem = check.problem(offset_ms=offset_ms, rate=RATE)
         return (check, problem) if problem is None or limit.remaining <= _INTERVAL_SECONDS else None
 
     check, problem = limit.wait_for(settled, f"the clocks of {whose}", alive=alive, interval=_INTERVAL_SECONDS / 2)

@@ -9,14 +9,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 from weakref import WeakSet
 
 from hotswap.deadline import Deadline
 from hotswap.driver.deploy import DeployAgent
 from hotswap.errors import LabFault, UsageError
 from hotswap.machine.base import STOP_SECONDS
-from hotswap.machine.clock_check import ClockCheck, ClockReading, checked_clock, later_clock_problem
+from hotswap.machine.clock_check import OFFSET_MS, ClockCheck, ClockReading, checked_clock, later_clock_problem
 from hotswap.machine.lease import Lease, new_id
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.qemu_accelerator import Accelerator, QemuInstall, choose_accelerator, find_qemu
@@ -53,6 +53,9 @@ _TCG_SLOWDOWN = 6.0
 
 class QemuBase(WatchedMachine):
     """One QEMU with a folder of its own; both end with `stop`."""
+
+    clock_offset_ms: ClassVar[float] = OFFSET_MS
+    """By how much the guest's time may be off."""
 
     def __init__(self, profile: MachineProfile, progress: Callable[[str], None] | None = None) -> None:
         """UsageError: the profile is wrong or only planned; LabFault: QEMU is not installed. Makes nothing yet."""
@@ -135,8 +138,13 @@ class QemuBase(WatchedMachine):
             self.stop(Deadline.after(STOP_SECONDS))
             raise
 
-    def _launch(self, folder: QemuFolder, sources: QemuSources, deadline: Deadline) -> QemuProcess:
-        """QEMU in a folder, with the firmware's variables and the TPM that the profile asks for: the machine's own."""
+    def _launch(
+        self, folder: QemuFolder, sources: QemuSources, deadline: Deadline, *, bounded: bool = True
+    ) -> QemuProcess:
+        """QEMU in a folder, with the firmware's variables and the TPM that the profile asks for: the machine's own.
+
+        `bounded`: its disks are held to the machine's budget.
+        """
         if self.profile.firmware == "uefi":
             variables = folder.path / FIRMWARE_VARIABLES
             if not variables.exists():
@@ -144,7 +152,7 @@ class QemuBase(WatchedMachine):
         if self.profile.tpm:
             self._tpm = Tpm(folder, deadline)
             sources = replace(sources, tpm_socket=Path(TPM_SOCKET))
-        budget = self.profile.overlay_mib
+        budget = self.profile.overlay_mib if bounded else None
         return QemuProcess(folder, self.command(sources), deadline, on_panic=self._hang_up, overlay_mib=budget)
 
     def command(self, sources: QemuSources) -> list[str]:
@@ -244,7 +252,11 @@ class QemuBase(WatchedMachine):
     def check_clock(self, deadline: Deadline) -> ClockCheck:
         """The guest's clocks against this host's. ClockOff when they are off: nothing it measured could be believed."""
         self._clock_began, checked = checked_clock(
-            lambda: self._read_clock(deadline), f"machine {self.id}", self.alive, deadline
+            lambda: self._read_clock(deadline),
+            f"machine {self.id}",
+            self.alive,
+            deadline,
+            offset_ms=self.clock_offset_ms,
         )
         self.clock = checked
         return checked
@@ -253,7 +265,13 @@ class QemuBase(WatchedMachine):
         """As Machine.clock_problem; the rate is that over the whole time since the start."""
         if self._clock_began is None:
             return "it was never checked"
-        return later_clock_problem(lambda: self._read_clock(deadline), self._clock_began, self.alive, deadline)
+        return later_clock_problem(
+            lambda: self._read_clock(deadline),
+            self._clock_began,
+            self.alive,
+            deadline,
+            offset_ms=self.clock_offset_ms,
+        )
 
     # The agent
 

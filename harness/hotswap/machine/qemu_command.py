@@ -182,7 +182,8 @@ def _disks(profile: QemuProfile) -> list[str]:
 
 def _boot_index(profile: QemuProfile, number: int) -> str:
     """The disks first, then the media: what is empty is passed over, and once Windows is there it starts from disk."""
-    return "" if profile.firmware == "none" else f",bootindex={number}"
+    # 0 is that of a kernel that is given to the firmware.
+    return "" if profile.firmware == "none" else f",bootindex={number + 1}"
 
 
 def _media(profile: QemuProfile, media: Sequence[Path]) -> list[str]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from hotswap.deadline import Deadline
 from hotswap.driver.signing import make_key
 from hotswap.errors import HotswapError, LabFault, UsageError
+from hotswap.machine.clock_check import ClockOff
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.qemu_base import QemuBase
 from hotswap.machine.qemu_command import QemuSources
 from hotswap.machine.qemu_folder import QemuFolder
 from hotswap.machine.qemu_process import make_disk, make_overlay
+from hotswap.machine.restore import RestoreLevel
 from hotswap.machine.windows_answers import agent_disc, answers_disc
 from hotswap.machine.windows_base import (
     NTOSKRNL,
@@ -38,6 +40,8 @@ AGENT_FILE = r"C:\hotswap\hsagent.exe"
 _KERNEL_FILE = r"C:\Windows\System32\ntoskrnl.exe"
 _FILE_TIME_EPOCH = 116_444_736_000_000_000
 _ASK_SECONDS = 10.0
+# For choosing between a boot and going on.
+_BOOT_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 # A medium of Windows asks for a key before it starts, and only when it is first booted may it get one.
 _PROMPT_SECONDS = 60.0
@@ -48,6 +52,9 @@ _LOST = frozenset(("guest-panicked", "internal-error", "io-error", "shutdown"))
 
 class WindowsMachine(QemuBase):
     """A Windows guest. It is not forked: each start is a boot from a disk of its own."""
+
+    # It takes its time from the machine's clock, which counts whole seconds, and nobody sets it afterwards.
+    clock_offset_ms = 1250.0
 
     def __init__(self, profile: MachineProfile, progress: Callable[[str], None] | None = None) -> None:
         """As QemuBase."""
@@ -104,7 +111,8 @@ class WindowsMachine(QemuBase):
         self._ended = None
         self._prompted = Deadline.after(_PROMPT_SECONDS * self.slowdown)
         try:
-            self._process = self._launch(folder, QemuSources(media=media), deadline)
+            # What becomes the disk of all later machines is no overlay of one.
+            self._process = self._launch(folder, QemuSources(media=media), deadline, bounded=False)
             self._process.resume(deadline)
             self._await_agent(folder, deadline)
             with self._port_agent(folder, deadline) as agent:
@@ -164,6 +172,22 @@ class WindowsMachine(QemuBase):
             sample = agent.clock(deadline=deadline)
         ticks = (sample.ticks_before + sample.ticks_after) / 2
         return (sample.system_time - _FILE_TIME_EPOCH) * 100, int(ticks * 1e9 / sample.tick_frequency)
+
+    # Restoring
+
+    @property
+    def restore_costs(self) -> Mapping[RestoreLevel, float]:
+        """As Machine.restore_costs."""
+        return {RestoreLevel.DRIVER: 1.0, RestoreLevel.DISK: _BOOT_SECONDS * self.slowdown}
+
+    def restore_to(self, level: RestoreLevel, deadline: Deadline) -> None:
+        """As Machine.restore_to."""
+        if level is RestoreLevel.DISK:
+            self.boot_again(deadline, fresh_disk=True)
+        elif level is RestoreLevel.MEMORY:
+            raise UsageError(f"machine {self.name!r}: another machine restores its memory; stop this one")
+        elif (problem := self.clock_problem(deadline)) is not None:
+            raise ClockOff(problem)
 
     # The agent
 

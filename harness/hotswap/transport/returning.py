@@ -265,9 +265,12 @@ class ReturningConnection(Connection):
     def _greet(self, transport: Transport, deadline: Deadline) -> bytes:
         """Say hello over a new stream until it is answered; returns the agent's session id."""
         hello = Frame(self._hello, 0, self.nonce, next(self._ids), b"")
+        # Where answers take longer, an agent that has only just been started for this stream does, too: what is sent to
+        # it in vain, the fillers above all, it has to read before the hello that it will answer.
+        patience = _GREETING_SECONDS * max(1.0, self.patience)
         for attempt in itertools.count():
             transport.write(self._filler(attempt, transport) + encode_frame(self.contract, hello), deadline)
-            reply = self._await(transport, hello.id, deadline.within(_GREETING_SECONDS))
+            reply = self._await(transport, hello.id, deadline.within(patience))
             if reply is not None:
                 return _session_of(reply)
             if deadline.expired:
