@@ -238,7 +238,8 @@ def at_least_in_every(trace: Small, pattern: Test, count: int, key: Key, limit: 
         for at in range(len(moments) - 1):
             end = moments[min(at + count, len(moments) - 1)]
             failed = end - moments[at] > limit
-            instances.append(Instance(failed, (moments[at], end) if failed else None))
+            short = not failed and at == 0 and count >= len(moments) - 1
+            instances.append(Instance(failed, (moments[at], end) if failed else None, undecided=short))
     return instances
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +40,7 @@ from hotswap.trace.rules.evidence import Loss
 from hotswap.trace.rules.order import BEGINNING, END_OF_TIME
 from support import naive_rules as naive
 from support.naive_rules import Instance
-from support.rule_traces import E, Small, small, traces
+from support.rule_traces import START, E, Small, small, traces
 
 EXAMPLES = 60
 KEYS: dict[str, tuple[object, Callable[[E], object]]] = {
@@ -331,3 +332,42 @@ def test_what_is_lost_counts_as_far_as_a_way_may_go() -> None:
     assert machine(table, start="one").on(trace.view).verdict is Verdict.INCONCLUSIVE
     trace = small([E("A", 1001), E("C", 1003), E("C", 1009)], [Loss(1002, 1002, "lost")])
     assert machine(table, start="one").on(trace.view).verdict is Verdict.FAIL
+
+
+@ordinary
+@given(traces(), st.integers(0, 30), st.none() | st.integers(0, 30))
+def test_never_in_a_time(trace: Small, begin: int, length: int | None) -> None:
+    """Of what lies beyond the end of the recording nothing is known."""
+    stop = None if length is None else f"{(begin + length) * 100} ns"
+    rule = never("X").from_to(f"{begin * 100} ns", stop)
+    low = START + begin if begin else BEGINNING
+    high = END_OF_TIME if length is None else START + begin + length
+    bad = any(e.name == "X" and low <= e.tick <= high for e in trace.events)
+    beyond = [Loss(trace.end + 1, END_OF_TIME, "")] if (low if length is None else high) > trace.end else []
+    known = replace(trace, losses=[*trace.losses, *beyond])
+    agrees(known, rule, [Instance(bad, None if bad else (low, high))])
+
+
+def test_a_time_of_silence_counts_to_its_end_and_from_its_begin() -> None:
+    trace = small([E("A", 1000 + tick) for tick in (0, 10, 20, 90, 100)])
+    beats = at_least(1, "A", in_every="2 us")
+    assert beats.from_to("0 s", "4 us").on(trace.view).verdict is Verdict.PASS
+    assert beats.from_to("0 s", "5 us").on(trace.view).verdict is Verdict.FAIL
+    assert beats.from_to("6.5 us", "10 us").on(trace.view).verdict is Verdict.FAIL
+    assert beats.from_to("7 us", "10 us").on(trace.view).verdict is Verdict.PASS
+    beyond = beats.from_to("7 us", "20 us").on(trace.view)
+    assert beyond.verdict is Verdict.INCONCLUSIVE
+    assert beyond.message.endswith(
+        "but with events missing this proves nothing: the trace ends before 20 us (after 10.1 us)"
+    )
+    assert never("B").from_to("1 s", "5 s").on(trace.view).verdict is Verdict.INCONCLUSIVE
+    assert never("B").from_to("1 s").on(trace.view).verdict is Verdict.INCONCLUSIVE
+    assert never("B").from_to("1 us", "10 us").on(trace.view).verdict is Verdict.PASS
+
+
+def test_a_recording_that_is_too_short_shows_no_rate() -> None:
+    beats = at_least(2, "B", in_every="1 s")
+    answer = beats.on(small([E("A", 1001), E("B", 1002), E("A", 1090)]).view)
+    assert answer.verdict is Verdict.INCONCLUSIVE
+    assert answer.message == "only 1 B in the 9 us that were recorded, which are less than 1 s"
+    assert beats.on(small([E("B", 1001), E("B", 1002)]).view).verdict is Verdict.PASS

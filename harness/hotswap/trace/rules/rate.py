@@ -78,12 +78,24 @@ class AtLeastInEvery(Rule):
         line = along(view, self.pattern, self.key, self.scope)
         gaps = self._gaps(view, line)
         long = gaps.end - gaps.start > self.time.ticks(view.table.frequency)
+        # A recording that is shorter than the time shows it of no stretch, unless it holds enough.
+        whole = (gaps.start_row < 0) & (gaps.end_row < 0) & ~long & self._recorded_only(line)
         # What is missing in a gap would have made it shorter.
         low, high = np.where(long, gaps.start, 1), np.where(long, gaps.end, 0)
         return Judgement(
             long, low, high, np.maximum(gaps.start_row, 0), lambda i: self._proof(view, line, gaps, i),
-            lambda: self._holds(view, line, gaps), line.looked_at, f"the trace has no {self.pattern}",
+            lambda: self._holds(view, line, gaps), line.looked_at, f"the trace has no {self.pattern}", whole,
+            lambda i: self._too_short(view, gaps, i),
         )  # fmt: skip
+
+    def _recorded_only(self, line: Along) -> bool:
+        """Whether it is the recording that bounds the time, not a window."""
+        return bool((line.windows.start == BEGINNING).all() and (line.windows.end == END_OF_TIME).all())
+
+    def _too_short(self, view: View, gaps: _Gaps, at: int) -> str:
+        between, lasted = int(gaps.between[at]), view.span(int(gaps.end[at] - gaps.start[at]))
+        seen = "no" if between == 0 else f"only {between}"
+        return f"{seen} {self.pattern} in the {lasted} that were recorded, which are less than {self.time}"
 
     def _gaps(self, view: View, line: Along) -> _Gaps:
         starts, ends, windows = line.starts, line.ends, line.windows

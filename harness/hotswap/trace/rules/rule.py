@@ -19,7 +19,7 @@ from hotswap.trace.rules.key import Key, Per, thread
 from hotswap.trace.rules.matched import Matched, View
 from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Mask, distinct
 from hotswap.trace.rules.pattern import Pattern, pattern_of
-from hotswap.trace.rules.scope import Scope
+from hotswap.trace.rules.scope import Scope, not_recorded
 from hotswap.trace.rules.span import Span
 from hotswap.trace.table import EventTable
 
@@ -199,6 +199,8 @@ def decide(rule: Rule, view: View) -> Answer:
     """The verdict: a failure that nothing missing can explain fails the rule; what may be missing leaves it open."""
     found = rule.judge(view)
     evidence = evidence_for(view, found.matched)
+    if beyond := not_recorded(view, rule.scope):
+        evidence = evidence.plus(beyond)
     touched = evidence.hits(found.low, found.high, found.cpu)
     undecided = np.zeros(found.checked, np.bool_) if found.undecided is None else found.undecided
     failed = found.failed & ~touched & ~undecided

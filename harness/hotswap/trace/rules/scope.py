@@ -8,11 +8,14 @@ from typing import Self
 
 import numpy as np
 
+from hotswap.trace.rules.evidence import Loss
 from hotswap.trace.rules.key import NO_KEY, Key, key_codes
 from hotswap.trace.rules.matched import Matched, View
 from hotswap.trace.rules.order import BEGINNING, END_OF_TIME, Ints, Lanes, Mask
 from hotswap.trace.rules.pattern import Pattern
 from hotswap.trace.rules.span import NO_TIME, Span
+
+_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -120,16 +123,32 @@ def windows_of(view: View, scope: Scope | None, fields: Sequence[str] = ()) -> W
 
 def _of_time(view: View, scope: Scope) -> Windows:
     none = np.full(1, -1)
-    ns, tick = view.table.ns, view.table.tick
-    first = int(np.searchsorted(ns, scope.start.ns))
-    start = int(tick[first]) if first < len(tick) else END_OF_TIME
-    end = END_OF_TIME
-    if scope.stop is not None:
-        last = int(np.searchsorted(ns, scope.stop.ns, "right")) - 1
-        end = int(tick[last]) if last >= 0 else BEGINNING
-        if last == len(tick) - 1:
-            end = END_OF_TIME
-    return Windows(None, None, none, none, none, np.array([start if scope.start.ns else BEGINNING]), np.array([end]))
+    start, end = _ticks(view, scope)
+    return Windows(None, None, none, none, none, np.array([start]), np.array([end]))
+
+
+def _ticks(view: View, scope: Scope) -> tuple[int, int]:
+    """The first and the last tick of a window in time, whether there are events at them or not."""
+    table = view.table
+    frequency, begin = table.frequency, 0
+    if len(table):
+        begin = int(table.tick[0]) + -int(table.ns[0]) * frequency // _SECOND
+    start = begin - -scope.start.ns * frequency // _SECOND if scope.start.ns else BEGINNING
+    if scope.stop is None:
+        return min(start, END_OF_TIME), END_OF_TIME
+    end = begin - -(scope.stop.ns + 1) * frequency // _SECOND - 1
+    return min(start, END_OF_TIME), min(end, END_OF_TIME)
+
+
+def not_recorded(view: View, scope: Scope | None) -> list[Loss]:
+    """What a window in time reaches beyond the end of the recording: nothing is known of it."""
+    if scope is None or scope.opener is not None or scope.closer is not None:
+        return []
+    start, end = _ticks(view, scope)
+    last = view.evidence.end
+    if last == END_OF_TIME or max(start, end if scope.stop is not None else start) <= last:
+        return []
+    return [Loss(last + 1, END_OF_TIME, f"the trace ends before {scope.start if start > last else scope.stop}")]
 
 
 def _before(closer: Matched) -> Windows:
