@@ -20,7 +20,8 @@
  * taken (16 slots of 256 by 16 other threads that are inside) is counted in a shared word; a call nested in that one waits
  * while calls are held, and the swap ends with the drain limit instead of hanging.
  *
- * A call at DISPATCH_LEVEL or above spins while it is held (R31), so a processor must be left on which the swap can go on.
+ * A call at DISPATCH_LEVEL or above spins while it is held (R31), so a processor must be left on which the swap can go on; where
+ * there is but one, it is not held (DpStopsAll).
  * Calls that were held go first: the next stall waits for them to be inside, but no longer than 20 ms.
  */
 #include "rundown.h"
@@ -99,10 +100,19 @@ static VOID DpSlotGive(DP_RUNDOWN *Rundown, DP_SLOT *Slot)
 
 /* ---- Calls ---- */
 
-/* A phase callback, or a DPC on top of the stalling thread: made to wait, it would wait for what it has interrupted. */
+/* Until this call has returned no thread runs, and so not the one that stalls: on a single processor, at DISPATCH_LEVEL or above. */
+static BOOLEAN DpStopsAll(void)
+{
+    return KeGetCurrentIrql() >= DISPATCH_LEVEL && KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS) == 1;
+}
+
+/*
+ * Not a phase callback, nor what is on top of the stalling thread: made to wait, it would wait for what it has interrupted. Nor
+ * what stops the stalling thread anyway: spinning, it would wait for ever, and that thread never sees it inside.
+ */
 static BOOLEAN DpMustWait(DP_RUNDOWN *Rundown, LONG64 Key)
 {
-    return (DpRead64(&Rundown->State) & DP_STALLED) != 0 && DpRead64(&Rundown->Staller) != Key;
+    return (DpRead64(&Rundown->State) & DP_STALLED) != 0 && DpRead64(&Rundown->Staller) != Key && !DpStopsAll();
 }
 
 /*

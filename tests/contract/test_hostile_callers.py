@@ -43,6 +43,11 @@ def test_what_is_used_is_what_was_checked(program: Path, what: str) -> None:
     assert min(counts["accepted"], counts["changed"]) > 200, said
 
 
+def test_a_call_that_stops_all_threads_is_not_held(program: Path) -> None:
+    counts, said = run(program, "one-processor", 500)
+    assert (counts.get("violations"), counts.get("accepted")) == (0, 500), said
+
+
 def test_no_lookup_touches_an_extension_that_has_gone_or_takes_its_owner_over_again(watched_program: Path) -> None:
     counts, said = run(watched_program, "lookups", 2000)
     assert "ThreadSanitizer" not in said, said
@@ -80,6 +85,13 @@ DEFECTS = {
         "    status = DpCheckStart(Extension, &worker->Start, count);\n",
         "",
         "starts",
+    ),
+    "a call is held that stops the thread it waits for": Defect(
+        "rundown.c",
+        " && !DpStopsAll();",
+        " && Key != DpStopsAll();",
+        "one-processor",
+        says="waits for one of them",
     ),
     "an extension goes without waiting for lookups": Defect(
         "extension.c",

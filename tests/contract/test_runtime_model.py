@@ -141,7 +141,9 @@ class Defect:
     recreate: bool = False
 
 
-STALL_SEEN = "return (DpRead64(&Rundown->State) & DP_STALLED) != 0 && DpRead64(&Rundown->Staller) != Key;"
+STALL_SEEN = (
+    "return (DpRead64(&Rundown->State) & DP_STALLED) != 0 && DpRead64(&Rundown->Staller) != Key && !DpStopsAll();"
+)
 BROKEN = "violation: "
 HUNG = "timed_out"
 CRASH = "(exit -11)"
@@ -158,7 +160,7 @@ DEFECTS = {
     "a call lets itself in": Defect(
         "rundown.c",
         STALL_SEEN,
-        "(void)Rundown, (void)Key;\n    return FALSE;",
+        "(void)Rundown, (void)Key, (void)DpStopsAll;\n    return FALSE;",
         BROKEN,
     ),
     "the fast path looks at State once only": Defect(

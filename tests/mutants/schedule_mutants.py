@@ -35,7 +35,8 @@ SCHEDULE_MUTANTS = (
         "R19",
         "a call does not wait while the swap has stalled",
         "proxy/rundown.c",
-        "    return (DpRead64(&Rundown->State) & DP_STALLED) != 0 && DpRead64(&Rundown->Staller) != Key;",
+        "    return (DpRead64(&Rundown->State) & DP_STALLED) != 0 && DpRead64(&Rundown->Staller) != Key"
+        " && !DpStopsAll();",
         "    return FALSE;",
         "swap",
         "and should have",

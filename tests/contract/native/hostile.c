@@ -1,14 +1,16 @@
 /*
  * Callers of driver/proxy whose memory changes under it, and lookups of an owner whose extension goes.
  *
- *   hostile arrays | starts | lookups     TIMES
+ *   hostile arrays | starts | lookups | one-processor     TIMES
  *
  * Prints what was counted as "name=value", and a line "violation: ..." for what must never happen.
  */
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "proxy.h"
 
@@ -221,6 +223,42 @@ static VOID RunLookups(VOID)
     Accepted++;
 }
 
+/* ---- A DPC while calls are held, on a computer with one processor ---- */
+
+extern VOID DpWrapperEnter(DP_CALL *Call);
+extern VOID DpWrapperLeave(const DP_CALL *Call);
+
+static void Hung(int Signal)
+{
+    (void)Signal;
+    printf("violation: a call that stops all threads waits for one of them\n");
+    exit(1);
+}
+
+static VOID RunOneProcessor(VOID)
+{
+    DP_RUNDOWN *rundown = Extension->Rundown;
+    DP_CALL call = { .Wrapper = Extension->First };
+
+    Tried++;
+    DpRundownPrepare(rundown);
+    DpRundownStall(rundown);
+    ModelKey += 4; /* on top of another thread than the one that stalls */
+    ModelIrql = DISPATCH_LEVEL;
+    DpWrapperEnter(&call);
+    if (call.Target != (PVOID)Function || DpRundownCount(rundown) != 1) {
+        Violation("the call is not inside");
+    }
+    DpWrapperLeave(&call);
+    ModelIrql = 0;
+    ModelKey -= 4;
+    if (DpRundownDrain(rundown, 0) != STATUS_SUCCESS) {
+        Violation("the call is counted after it has returned");
+    }
+    DpRundownRelease(rundown);
+    Accepted++;
+}
+
 int main(int Count, char **Arguments)
 {
     DRIVER_PROXY_EXTENSION_CREATION_FLAGS none = { 0 };
@@ -235,7 +273,12 @@ int main(int Count, char **Arguments)
     what = Arguments[1][0];
     times = atoll(Arguments[2]);
     ModelKey = 4 * 1000000;
-    if (what == 's') {
+    if (what == 'o') {
+        ModelProcessors = 1;
+        signal(SIGALRM, Hung);
+        alarm(5);
+    }
+    if (what == 's' || what == 'o') {
         Start = malloc(HS_START_CONTEXT_SIZE(64));
         memset(Start, 0, HS_START_CONTEXT_SIZE(64));
         Endpoints[0] = (DRIVER_PROXY_ENDPOINT_INFORMATION){ 1, Function, 2 };
@@ -252,6 +295,8 @@ int main(int Count, char **Arguments)
             RunArrays();
         } else if (what == 's') {
             RunStarts();
+        } else if (what == 'o') {
+            RunOneProcessor();
         } else {
             RunLookups();
         }

@@ -9,6 +9,7 @@
 
 _Thread_local LONG64 ModelKey;
 _Thread_local KIRQL ModelIrql;
+ULONG ModelProcessors = 2;
 _Thread_local VOID (*ModelInterrupt)(VOID);
 
 VOID ModelPoint(VOID)

@@ -132,6 +132,9 @@ extern _Thread_local LONG64 ModelKey;
 extern _Thread_local KIRQL ModelIrql;
 extern _Thread_local VOID (*ModelInterrupt)(VOID); /* of this thread; NULL: none */
 #define KeGetCurrentIrql() ModelIrql
+extern ULONG ModelProcessors;
+#define ALL_PROCESSOR_GROUPS 0xFFFF
+#define KeQueryActiveProcessorCountEx(Group) ((void)(Group), ModelProcessors)
 VOID YieldProcessor(VOID);
 LONG64 HsTick(VOID);
 #define HsTickFrequency() 1000000000ll
