@@ -13,6 +13,7 @@ import pytest
 from hotswap.bench import __main__ as command
 from hotswap.bench import agent, etl, etl_made_up, etl_others, export, machine, report, rules, swap, transports
 from hotswap.bench.table import compare
+from hotswap.trace import native
 from hotswap.trace.etl import read_etl
 
 ROW = {"what", "ours", "other", "unit", "ratio", "aim", "met"}
@@ -51,6 +52,7 @@ def test_the_swap_benchmark_compares_hot_swap_with_restart(
     assert content.keys() == {"schema", "rows", "environment"}
     assert all(row.keys() == ROW for row in content["rows"])
     assert content["environment"]["cpus"] == os.cpu_count()
+    assert content["environment"]["kernel"] == native.describe()
     compared = [row for row in content["rows"] if row["other"] is not None]
     assert compared
     for row in compared:
@@ -62,7 +64,7 @@ def test_the_swap_benchmark_compares_hot_swap_with_restart(
     assert first["ours"] > 0
     parts = {row["what"].rpartition(": ")[2] for row in content["rows"]}
     assert parts >= {"stall to drained", "drained to switched", "switched to released"}
-    assert "ci/bench swap" in capsys.readouterr().out
+    assert f"ci/bench swap (trace kernel: {native.describe()})" in capsys.readouterr().out
     states = {json.loads((run / "run.json").read_text())["verdict"] for run in runs.iterdir()}
     assert states == {"pass"}, "a figure of a run that did not pass"
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from hotswap.cli.output import Terminal
+from hotswap.trace import native
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,12 @@ def single(what: str, ours: Sequence[float], unit: str) -> Row:
 
 
 def environment() -> dict[str, Any]:
-    """The machine that was measured on."""
+    """The machine that was measured on, and which kernel read the traces where a row does not name another."""
     return {
         "cpus": os.cpu_count(),
         "host": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "kernel": native.describe(),
     }
 
 
@@ -55,7 +57,7 @@ def to_json(rows: Sequence[Row], more: dict[str, Any]) -> dict[str, Any]:
 
 def show(title: str, rows: Sequence[Row]) -> None:
     """Print the rows."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=f"{title} (trace kernel: {native.describe()})", title_justify="left")
     for name in ("what", "ours", "other", "unit", "ratio", "aim", "met"):
         table.add_column(name, justify="left" if name in ("what", "unit") else "right")
     for row in rows:
