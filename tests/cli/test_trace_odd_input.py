@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hotswap.cli.main import run
@@ -153,3 +154,15 @@ def test_a_reader_of_an_export_that_goes_away_is_no_error(trace: Path, kind: str
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 0
+
+
+def test_a_lack_of_memory_is_one_line(
+    trace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*_: object) -> None:
+        np.zeros((1 << 50, 16), np.uint8)
+
+    monkeypatch.setattr("hotswap.trace.etl.read_etl", read)
+    assert run(["trace", "diff", str(trace), str(trace)]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hotswap: there is not enough memory: Unable to allocate 16.0 PiB")

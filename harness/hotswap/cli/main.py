@@ -104,6 +104,9 @@ def _run(arguments: list[str]) -> int:
         code = errno.errorcode.get(error.errno or 0, "EIO")
         where = f" on {error.filename}" if error.filename else ""
         return _complain(f"a file operation failed{where}: {error.strerror or error} ({code})", Exit.LAB_FAULT)
+    except MemoryError as error:
+        # numpy says how much it wanted; of what this computer has not, no traceback tells more.
+        return _complain(f"there is not enough memory: {str(error) or 'it is used up'}", Exit.LAB_FAULT)
     except Exception:
         # A defect of ours. Python's own exit code for it would say that the driver failed.
         traceback.print_exc()
