@@ -443,3 +443,9 @@ def test_a_statement_of_ones_own_proves_with_events_or_is_open_to_losses() -> No
     assert every_second.on(lossy.view).verdict is Verdict.FAIL
     assert four.on(whole.view).message == "there are others"
     assert four.on(lossy.view).verdict is Verdict.INCONCLUSIVE
+
+
+def test_events_that_nobody_answered_are_told_of_a_latency() -> None:
+    trace = small([E("A", 1010), E("B", 1020), E("A", 1030), E("A", 1040)])
+    answer = latency("A", "B").longest().at_most("1 us").on(trace.view)
+    assert answer.message == "longest 1 us from A to B, of 1; not counted: 2 A without a B after"

@@ -112,7 +112,7 @@ class LatencyLimit(Rule):
         rows = found.subject_row[answered]
         return Judgement(
             np.full(count, least and most), one, one * 0, one * 0, partial(self._proof, view, found, answered, took),
-            lambda: self._told(view, took), looked_at,
+            lambda: self._told(view, took) + self._left_out(int(np.count_nonzero(~answered))), looked_at,
             f"the trace has no {latency.first} with a {latency.second} after it",
             np.full(count, least != most),
             lambda _: self._why(view, took, evidence, (start[touched], end[touched])), failures=1 if len(rows) else 0,
@@ -131,6 +131,10 @@ class LatencyLimit(Rule):
 
     def _told(self, view: View, took: Ints) -> str:
         return f"{self.figure.name} {view.span(self._value(took))} {self.figure.latency}, of {len(took):,}"
+
+    def _left_out(self, count: int) -> str:
+        latency = self.figure.latency
+        return f"; not counted: {count:,} {latency.first} without a {latency.second} after" if count else ""
 
     def _why(self, view: View, took: Ints, evidence: Evidence, times: tuple[Ints, Ints]) -> str:
         start, end = times
