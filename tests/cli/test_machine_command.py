@@ -106,8 +106,11 @@ class Terminal:
     def type(self, text: bytes) -> None:
         os.write(self._mine, text)
 
-    def expect(self, text: bytes) -> None:
+    def expect(self, text: bytes, *, typing: bytes = b"") -> None:
+        """`typing` is typed again and again: a command that takes over its terminal forgets what was typed before."""
+
         def come() -> bool:
+            self.type(typing)
             while select.select([self._mine], [], [], 0)[0]:
                 try:
                     self.seen += os.read(self._mine, 4096)
@@ -115,7 +118,9 @@ class Terminal:
                     break
             return text in self.seen
 
-        Deadline.after(120).wait_for(come, f"{text!r} on the terminal", last_seen=lambda: repr(self.seen[-500:]))
+        Deadline.after(120).wait_for(
+            come, f"{text!r} on the terminal", interval=1, last_seen=lambda: repr(self.seen[-500:])
+        )
         self.seen = b""
 
     def __enter__(self) -> Terminal:
@@ -137,8 +142,7 @@ def test_shell_and_console_join_a_terminal_to_the_guest(kept: str, runs: Path) -
         shell.type(b"exit\r")
         assert shell.process.wait(60) == 0
     with Terminal(runs, "console", kept) as console:
-        console.type(b"\r")
-        console.expect(b"# ")
+        console.expect(b"# ", typing=b"\r")
         console.type(b"echo sum=$((40+3))\r")
         console.expect(b"sum=43")
         console.type(b"\x1d")

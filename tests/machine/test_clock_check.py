@@ -8,6 +8,8 @@ from time import monotonic_ns, time_ns
 
 import pytest
 
+from hotswap.cli.main import run
+from hotswap.cli.output import Exit
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
 from hotswap.errors import DeadlineExpired
@@ -131,6 +133,16 @@ class TestARun:
         assert result.reason.startswith("clock check of machine ")
         assert re.search(r"the guest's time is \+(3599|3600)\d{3}\.\d ms off \(error .*, limit 250 ms", result.reason)
         assert result.events == 0
+
+    def test_that_only_starts_a_machine_says_so_by_its_exit_code(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def wrong(control: StandinControl, *, deadline: Deadline) -> None:
+            control.ask("set-clock", time_ns() + 3_600_000 * MS, deadline=deadline)
+
+        monkeypatch.setattr(StandinControl, "set_clock", wrong)
+        assert run(["machine", "fork", "--quiet"]) == Exit.INCONCLUSIVE
+        assert re.fullmatch(r"hotswap: clock check of machine .* limit 250 ms\)\n", capsys.readouterr().err)
 
     def test_whose_clock_goes_wrong_on_the_way_is_inconclusive(self) -> None:
         def interfere(point: str, lab: Lab) -> None:

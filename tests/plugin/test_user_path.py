@@ -170,6 +170,29 @@ def test_the_readmes_tests_run_as_they_are_in_a_guest_under_qemu(user: User, bui
     assert {summary["environment"]["machine"] for summary in summaries.values()} == {"standin"}
 
 
+def test_a_test_whose_guest_has_a_wrong_clock_is_inconclusive(user: User, build: DriverBuild) -> None:
+    machine = QemuMachine(load_profile("standin"))
+    machine.expect_agent(build.agent)
+    machine.prepare(Deadline.after(600))
+    user.write(
+        "conftest.py",
+        "from time import time_ns\n"
+        "from hotswap.machine.standin_control import StandinControl\n"
+        "def wrong(control, *, deadline):\n"
+        "    control.ask('set-clock', time_ns() + 3_600_000_000_000, deadline=deadline)\n"
+        "StandinControl.set_clock = wrong\n",
+    )
+    user.write("test_mine.py", "def test_never_begun(driver):\n    assert False\n")
+    code, output = user.run("--hotswap-machine=standin", "-v")
+    assert code == 1, output
+    assert "INCONCLUSIVE" in output
+    assert "LAB FAULT" not in output
+    assert re.search(r"clock check of machine \w+: the guest's time is \+3[56]\d{5}\.\d ms off \(error", output)
+    summary = user.summaries()["test_never_begun"]
+    assert (summary["verdict"], summary["state"]) == ("inconclusive", "ended")
+    assert "clock check of machine" in str(summary["reason"])
+
+
 def test_the_readmes_first_example_fails_when_the_wake_up_comes_before_the_swap(user: User) -> None:
     (readme,) = python_blocks(README.read_text())
     swap = '    swap = driver.swap("v2")  # or the path of your own .sys\n'
