@@ -12,8 +12,14 @@ from time import monotonic
 import pytest
 
 from hotswap.deadline import Deadline
+from hotswap.driver.build import DriverBuild
+from hotswap.faults.catalog import FAULTS, Target
 from hotswap.faults.relay import Line, Relay
+from hotswap.machine.profile import load_profile
+from hotswap.machine.qemu import QemuMachine
 from hotswap.machine.unix_socket import connect_unix, listen_unix
+from hotswap.transport.agent import Agent
+from hotswap.transport.protocol import AgentContract
 
 DATA = bytes(range(256)) * 100
 
@@ -116,3 +122,20 @@ def test_a_port_of_this_host_is_relayed_by_another(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):
         socket.create_connection(("127.0.0.1", port), 1)
     echo.close()
+
+
+def test_the_way_over_ssh_goes_through_the_relay_too(build: DriverBuild) -> None:
+    machine = QemuMachine(load_profile("standin-ssh"))
+    machine.expect_agent(build.agent)
+    target = Target(machine)
+    with machine:
+        machine.start(Deadline.after(300))
+        FAULTS["slow-stream"].prepare(target)
+        transport = machine.connect_agent(build.agent, Deadline.after(120))
+        with Agent(transport, AgentContract.load(build.agent_contract), build.codes) as agent:
+            agent.hello(deadline=Deadline.after(120))
+            assert target.relay is not None
+            before = target.relay.passed
+            agent.put(DATA, r"C:\hotswap\data", deadline=Deadline.after(120))
+            assert target.relay.passed - before > len(DATA)
+    target.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from threading import Event
+from time import monotonic
 
 from hotswap.deadline import Deadline
 from hotswap.errors import LabFault, UsageError
@@ -92,7 +92,8 @@ def _nmi(target: Target) -> None:
 
 def _pause_briefly(target: Target) -> None:
     target.qmp("stop")
-    Event().wait(_BRIEF_SECONDS)
+    until = monotonic() + _BRIEF_SECONDS
+    Deadline.after(_SECONDS).wait_for(lambda: monotonic() >= until, "the pause to pass", alive=target.machine.alive)
     target.qmp("cont")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hotswap.deadline import Deadline
@@ -108,10 +109,10 @@ class Injector:
 
     # On a thread of its own
 
-    def _begin(self, target: object, *arguments: object) -> None:
+    def _begin(self, target: Callable[..., None], *arguments: object) -> None:
         def run() -> None:
             try:
-                target(*arguments)  # type: ignore[operator]
+                target(*arguments)
             except Exception as error:
                 # Told by `close`: nobody waits for this thread before.
                 self.trouble = self.trouble or f"{type(error).__name__}: {error}"
@@ -150,7 +151,7 @@ class Injector:
             lab.run.timeline.event("fault-not-released", error=str(error))
 
     def close(self) -> None:
-        """The test is over. LabFault when the fault was not made: then the test says nothing about it."""
+        """The test is over: end what the fault has put in between, and whoever waits for its moment."""
         self._over.set()
         if self._thread is not None:
             self._thread.join(_JOIN_SECONDS)

@@ -62,7 +62,7 @@ class Relay:
     def of_port(cls, port: int, line: Line) -> Self:
         """In front of a TCP port of 127.0.0.1; `port` of the relay is another one."""
         server = socket.create_server(("127.0.0.1", 0))
-        return cls(server, lambda: socket.create_connection(("127.0.0.1", port), _CONNECT_SECONDS), line)
+        return cls(server, lambda: _connect(port), line)
 
     @property
     def port(self) -> int:
@@ -140,3 +140,10 @@ class Relay:
             with self._guard:
                 self._open -= {source, target}
             source.close()
+
+
+def _connect(port: int) -> socket.socket:
+    stream = socket.create_connection(("127.0.0.1", port), _CONNECT_SECONDS)
+    # The limit was for the connection: what comes over it may take any time.
+    stream.settimeout(None)
+    return stream

@@ -89,7 +89,7 @@ def _machine(evidence: Evidence, subject: Subject) -> None:
             "qemu": subject.qemu,
             "accelerator": subject.accelerator,
             "qmp_status": state.status,
-            "clock": _clock(subject),
+            "clock": _clock(subject, evidence.limit(_ASK_SECONDS)),
             "panic": None,
         }
         if process is not None:
@@ -101,7 +101,7 @@ def _machine(evidence: Evidence, subject: Subject) -> None:
         path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _clock(subject: Subject) -> dict[str, object]:
+def _clock(subject: Subject, deadline: Deadline) -> dict[str, object]:
     """How the guest's time relates to the host's, whose UTC is in all other files.
 
     `guest_started` is when the guest's own counting of seconds (console, kernel log) began, by the host's clock.
@@ -112,7 +112,7 @@ def _clock(subject: Subject) -> dict[str, object]:
     seen: list[GuestClock] = []
 
     def guest() -> tuple[int, int]:
-        seen.append(control.clock(deadline=Deadline.after(_ASK_SECONDS)))
+        seen.append(control.clock(deadline=deadline))
         return seen[-1].real, seen[-1].monotonic
 
     try:

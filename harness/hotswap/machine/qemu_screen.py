@@ -94,15 +94,24 @@ def write_screens(folder: Path, pictures: tuple[tuple[str, bytes], ...]) -> list
         digest = hashlib.sha256(picture).hexdigest()
         if digest not in names:
             names[digest] = f"{len(names):03}.png"
-            (folder / names[digest]).write_bytes(picture)
+            _write(folder / names[digest], picture)
         index.append({"utc": when, "file": names[digest], "sha256": digest})
-    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+    _write(folder / INDEX, (json.dumps(index, indent=1) + "\n").encode())
     files = [*(folder / name for name in names.values()), folder / INDEX]
     if len(names) > 1:
         with contextlib.suppress(ValueError):
-            (folder / ANIMATION).write_bytes(animate(_timed(pictures)))
+            _write(folder / ANIMATION, animate(_timed(pictures)))
             files.append(folder / ANIMATION)
     return files
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{new_id()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _timed(pictures: tuple[tuple[str, bytes], ...]) -> list[tuple[int, bytes]]:
