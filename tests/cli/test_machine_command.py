@@ -81,6 +81,12 @@ def test_a_machine_lives_on_and_is_used_by_commands_of_their_own(kept: str, runs
     run(runs, "screenshot", kept, str(tmp_path / "screen.png"))
     assert (tmp_path / "screen.png").read_bytes().startswith(b"\x89PNG")
     assert "panic" not in run(runs, "console", kept, "--log").out
+    told = run(runs, "evidence", kept, str(tmp_path / "evidence"), "--memory").out
+    assert told.startswith("the machine is running")
+    assert (tmp_path / "evidence" / "memory.kdump").stat().st_size > 1 << 20
+    assert (tmp_path / "evidence" / "logs" / "kernel.log").read_text()
+    assert run(runs, "exec", kept, "--", "cmd", "/c", "echo", "here").out == "here\n"
+    assert hotswap("machine", "evidence", kept, str(tmp_path / "screen.png"), runs=runs).code == 2
     run(runs, "stop", kept)
     assert folder.processes() == []
     assert not folder.path.exists()

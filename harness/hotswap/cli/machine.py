@@ -313,6 +313,35 @@ def screenshot(machine: MachineArgument, target: Path, seconds: TimeOption = _SE
 
 
 @app.command()
+def evidence(
+    machine: MachineArgument,
+    folder: Annotated[Path, typer.Argument(help="Folder to write it to; made when there is none.")],
+    memory: Annotated[
+        bool | None,
+        typer.Option(
+            "--memory/--no-memory", help="Dump the guest's memory.", show_default="when it panicked, or hangs"
+        ),
+    ] = None,
+    seconds: TimeOption = _SECONDS,
+) -> None:
+    """Collect evidence of a guest in whatever state it is; `evidence.json` lists it, and what could not be had."""
+    from hotswap.machine.evidence import read_manifest
+
+    deadline = _after(seconds)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: evidence is several files")
+    with _attached(machine, deadline) as guest:
+        files = guest.diagnose(folder, deadline, memory=memory)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UsageError(f"evidence could not be written to {folder}: take a folder that can be written")
+    missing = sum(piece.get("sha256") is None for piece in manifest["pieces"])
+    Terminal().print(
+        f"the machine is {manifest['state']}: {len(files)} files, {missing} could not be had", markup=False
+    )
+
+
+@app.command()
 def console(
     machine: MachineArgument,
     log: Annotated[bool, typer.Option("--log", help="Print what was written to it so far, and end.")] = False,
