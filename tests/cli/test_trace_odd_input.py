@@ -166,3 +166,12 @@ def test_a_lack_of_memory_is_one_line(
     assert run(["trace", "diff", str(trace), str(trace)]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("hotswap: there is not enough memory: Unable to allocate 16.0 PiB")
+
+
+def test_a_page_on_standard_output_is_the_page_and_nothing_else(
+    trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["trace", "report", str(trace), "-o", "-"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("<!doctype html>")
+    assert page.rstrip("\n").endswith("</html>")

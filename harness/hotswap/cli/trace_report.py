@@ -50,7 +50,8 @@ def report(
         html = write_trace_report(source, pairs=pairs, losses=losses_of(source.etl), command=_command())
         progress(f"writing {out.name}")
         target.write_text(html)
-    Terminal().print(str(out), markup=False)
+    if not target.is_standard_output:
+        Terminal().print(str(out), markup=False)
     say_what_is_missing(source.etl)
 
 
