@@ -251,6 +251,28 @@ def test_firmware_tells_on_the_debug_port_what_it_does(tmp_path: Path) -> None:
         process.kill()
 
 
+def test_whoever_waits_for_a_frozen_qemu_is_told_when_its_connection_is_closed(build: DriverBuild) -> None:
+    with started(build) as machine:
+        freeze(machine)
+        told: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                machine.qmp.execute("query-status", deadline=Deadline.after(60))
+            except LabFault as error:
+                told.append(error)
+
+        waiting = threading.Thread(target=ask)
+        waiting.start()
+        qmp = machine.qmp
+        machine.kill()
+        waiting.join(30)
+        assert not waiting.is_alive()
+    assert len(told) == 1
+    with pytest.raises(LabFault, match="QEMU's query-status"):
+        qmp.execute("query-status", deadline=Deadline.after(1))
+
+
 def test_evidence_has_a_deadline_also_when_nothing_answers(build: DriverBuild, tmp_path: Path) -> None:
     with started(build) as machine:
         machine.control.hang()

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +144,9 @@ class Qmp:
         # It may be broken already, or QEMU gone.
         with contextlib.suppress(LabFault):
             self._run(self._end(), "closing QEMU's control socket", Deadline.after(5.0))
+        # Whoever still waits for an answer of a QEMU that gives none is told now.
+        with contextlib.suppress(LabFault):
+            self._run(_cancel_others(), "ending what waits for QEMU", Deadline.after(1.0))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -162,9 +165,15 @@ class Qmp:
             self._stream.close()
 
     def _run(self, coroutine: Coroutine[Any, Any, T], what: str, deadline: Deadline) -> T:
-        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError as error:
+            coroutine.close()
+            raise LabFault(f"{what}: {self._alive() or 'the connection is closed'}") from error
         try:
             return future.result(deadline.remaining)
+        except CancelledError as error:
+            raise LabFault(f"{what}: {self._alive() or 'the connection was closed'}") from error
         except TimeoutError:
             future.cancel()
             raise DeadlineExpired(f"{what}: no answer in time; {self._alive() or 'QEMU runs'}") from None
@@ -172,6 +181,13 @@ class Qmp:
             raise QmpRefused(f"{what}: {error}") from error
         except (QMPError, OSError, EOFError) as error:
             raise LabFault(f"{what}: {self._alive() or f'{type(error).__name__}: {error}'}") from error
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _listening(path: Path, deadline: Deadline) -> Socket | None:
