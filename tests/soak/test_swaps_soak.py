@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,6 +147,22 @@ def judged(target: Path, *arguments: str) -> tuple[int, dict[str, object], list[
 
 def test_without_a_leak_nothing_grows(made_up: dict[str, object], tmp_path: Path) -> None:
     assert judged(tmp_path / "x.json")[::2] == (0, [])
+
+
+@pytest.mark.parametrize(("name", "grows"), [("{:032x}", []), (".building-{:032x}", ["files in the cache"])])
+def test_builds_of_others_are_no_growth_and_half_a_build_is(
+    made_up: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, grows: list[str]
+) -> None:
+    made = swaps.run_swap
+
+    def run_swap(plan: SwapPlan, **more: Any) -> SwapResult:
+        folder = tmp_path / "cache" / "drivers" / name.format(plan.seed)
+        folder.mkdir(parents=True)
+        (folder / "x.sys").touch()
+        return made(plan, **more)
+
+    monkeypatch.setattr(swaps, "run_swap", run_swap)
+    assert judged(tmp_path / "x.json")[2] == grows
 
 
 @pytest.mark.parametrize("kind", Leak.KINDS)

@@ -135,6 +135,15 @@ def build_drivers(progress: Callable[[str], None] | None = None) -> DriverBuild:
     return build
 
 
+def whole_builds() -> Iterator[Path]:
+    """The folders of whole builds in the cache, of whatever sources: all processes make, share and drop them."""
+    try:
+        found = sorted((cache_home() / "drivers").iterdir())
+    except OSError:
+        return
+    yield from (path for path in found if re.fullmatch("[0-9a-f]{32}", path.name))
+
+
 def _content_hash(sources: Path, toolchain: Toolchain, key: SigningKey) -> str:
     """Of all that a build depends on: every source file, the tools, the key, and the code that makes the JSON files."""
     digest = hashlib.sha256(f"schema {_SCHEMA}\n".encode())

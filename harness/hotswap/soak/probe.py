@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pyarrow
 
+from hotswap.driver.build import whole_builds
 from hotswap.machine.lease import leases, leases_home
 from hotswap.machine.proc import PROC, ProcessId, environment
 from hotswap.machine.qemu_folder import machines_home, templates_home
@@ -90,9 +91,10 @@ def _guest_processes(others: Collection[str]) -> Iterator[int]:
 
 
 def _cache_files(others: Collection[str]) -> Iterator[Path]:
-    """Without what others make and remove there at the same time: their guests and leases."""
+    """Without what others make and remove there at the same time: their guests and leases, and whole builds."""
     skipped = {home / id for home in (clones_home(), machines_home()) for id in others}
     skipped |= {home / f"build-{id}" for home in (templates_home(), images_home()) for id in others}
+    skipped |= set(whole_builds())
     lease_folder = leases_home()
     for folder, folders, files in os.walk(cache_home()):
         here = Path(folder)
