@@ -113,6 +113,8 @@ def _swap_until_cut(machine: QemuMachine, build: DriverBuild, point: CutPoint) -
         lab.open(deadline)
         drive(lab, PLAN, Observations(), deadline)
     except HotswapError:
+        # It may still be busy with what the test has noticed already.
+        injector.close()
         injector.check()
         Deadline.after(_CHECK_SECONDS).wait_for(machine.alive, "the end of QEMU")
     else:
