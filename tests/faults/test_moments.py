@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hotswap.errors import UsageError
-from hotswap.faults.injector import FaultPlan
+from hotswap.errors import LabFault, UsageError
+from hotswap.faults.injector import FaultPlan, Injector
 from hotswap.faults.moment import AtEvent, AtPoint, parse_moment, seeded_moment
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.runner import run_swap
@@ -55,3 +55,10 @@ def test_what_is_none_is_one_clear_line(text: str, told: str) -> None:
 def test_a_fault_that_the_machine_cannot_have_is_bad_input() -> None:
     with pytest.raises(UsageError, match="needs a stand-in guest"):
         run_swap(SwapPlan(seconds=0.1, fault="panic"))
+
+
+def test_a_fault_that_was_not_made_says_what_came_before_it() -> None:
+    injector = Injector(FaultPlan.parse("panic@SwapEnd:2", seconds=1.0, seed=1))
+    injector.close()
+    with pytest.raises(LabFault, match=r"panic at SwapEnd:2 was not made: the test did not come to it; no service"):
+        injector.check(["no service"])

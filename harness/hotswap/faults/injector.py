@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hotswap.deadline import Deadline
@@ -158,10 +158,10 @@ class Injector:
         if self._target is not None:
             self._target.close()
 
-    def check(self) -> None:
-        """LabFault when the fault was not made: then the test has shown nothing about it."""
+    def check(self, before: Sequence[str] = ()) -> None:
+        """LabFault when the fault was not made: then the test shows nothing about it. `before` is what went wrong."""
         if not self.made:
-            why = self.trouble or "the test did not come to it"
+            why = self.trouble or "; ".join(["the test did not come to it", *before])
             raise LabFault(f"the fault {self.plan} was not made: {why}")
 
 

@@ -88,7 +88,7 @@ CASES = (
     Case("reset", "after the switch", "SwapSwitched:2", LAB_FAULT, "reset by the host", _LOGS),
     Case("kill-agent", "idle", "driver-open", LAB_FAULT, "agent", _ASKED, quick=True),
     Case("kill-agent", "in drain", "SwapStalled:2", LAB_FAULT, "agent", _ASKED),
-    Case("hang-agent", "in load", "load-running", LAB_FAULT, "agent", _ASKED, seconds=_WAITS),
+    Case("hang-agent", "in load", "load-running", LAB_FAULT, "agent .* is stopped", _ASKED, seconds=_WAITS),
     Case("kill-driver-host", "in load", "load-running", FAIL, "driver host", _ASKED, quick=True),
     Case("kill-driver-host", "stalled", "SwapDrained:2", FAIL, "driver host", _ASKED),
     Case("full-disk", "idle", "driver-open", INCONCLUSIVE, "", seconds=90),

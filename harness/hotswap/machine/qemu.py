@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hotswap.deadline import Deadline
-from hotswap.errors import LabFault, UsageError
+from hotswap.errors import HotswapError, LabFault, UsageError
 from hotswap.machine.clock_check import ClockOff
 from hotswap.machine.lease import Lease
 from hotswap.machine.proc import Owner, boot_id, pid_namespace
@@ -132,6 +132,16 @@ class QemuMachine(StandinPorts):
         except LabFault:
             self._ended = self._alive_now() or f"machine {self.id} did not boot again"
             raise
+
+    def blame(self, deadline: Deadline) -> HotswapError | None:
+        """As Machine.blame. A stopped agent looks like one that the driver keeps waiting, but for this."""
+        found = super().blame(deadline)
+        try:
+            if found is None and (agent := self.stopped_agent()) is not None:
+                return LabFault(f"the agent (process {agent} of the guest) is stopped by a signal")
+        except LabFault as error:
+            return error
+        return found
 
     def power_off(self, deadline: Deadline) -> None:
         """Let the guest end by itself; its disk is complete then."""

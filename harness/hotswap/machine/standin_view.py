@@ -13,6 +13,7 @@ DRIVE_C = "/var/lib/hotswap/prefix/drive_c"
 AGENT_FOLDER = f"{DRIVE_C}/hotswap"
 AGENT_FILE = f"{AGENT_FOLDER}/hsagent.exe"
 DRIVER_HOST = "winedevice.exe"
+_AGENT_NAME = "hsagent"
 _POST_MORTEM = b"--post-mortem"
 _ASK_SECONDS = 20.0
 _READ_SECONDS = 30.0
@@ -76,10 +77,19 @@ class StandinView:
                 copies.append(self.host_path(f"C:\\hotswap\\{name}"))
         return copies
 
+    def stopped_agent(self) -> int | None:
+        """The process id of an agent that a signal has stopped, so that it answers nothing; None: there is none."""
+        for process in self.processes():
+            if process.name.startswith(_AGENT_NAME):
+                fields = (self._read(f"/proc/{process.pid}/stat") or b"").rpartition(b")")[2].split()
+                if fields and fields[0] in (b"T", b"t"):
+                    return process.pid
+        return None
+
     def faulting(self) -> bool:
         """Whether a process of the guest has faulted and the post-mortem debugger is looking at it now."""
         for process in self.processes():
-            if process.name.startswith("hsagent"):
+            if process.name.startswith(_AGENT_NAME):
                 line = self._read(f"/proc/{process.pid}/cmdline")
                 if line is not None and _POST_MORTEM in line:
                     return True

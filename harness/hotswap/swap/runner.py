@@ -241,7 +241,7 @@ class _Test:
                 # With the guest at fault they follow from that; without, the lab did not do its part.
                 self._blame(LabFault(problems[0]))
             if self.injector is not None:
-                self.injector.check()
+                self.injector.check(self.seen.faults)
 
     def _interfere(self, point: str) -> None:
         for each in self.interferences:
