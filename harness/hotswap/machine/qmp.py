@@ -72,6 +72,7 @@ class Qmp:
         self._events: list[QmpEvent] = []
         self._came = threading.Condition()
         self._client = QMPClient("hotswap")
+        self._closing = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
         self._thread.start()
@@ -138,20 +139,21 @@ class Qmp:
         return self._alive() if self._listening is None or self._listening.done() else None
 
     def close(self) -> None:
-        """End the connection, not QEMU. Harmless when repeated."""
-        if self._loop.is_closed():
-            return
-        # It may be broken already, or QEMU gone.
-        with contextlib.suppress(LabFault):
-            self._run(self._end(), "closing QEMU's control socket", Deadline.after(5.0))
-        # Whoever still waits for an answer of a QEMU that gives none is told now.
-        with contextlib.suppress(LabFault):
-            self._run(_cancel_others(), "ending what waits for QEMU", Deadline.after(1.0))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        if self._journal >= 0:
-            os.close(self._journal)
+        """End the connection, not QEMU. Harmless when repeated, also by several threads: each waits for the end."""
+        with self._closing:
+            if self._loop.is_closed():
+                return
+            # It may be broken already, or QEMU gone.
+            with contextlib.suppress(LabFault):
+                self._run(self._end(), "closing QEMU's control socket", Deadline.after(5.0))
+            # Whoever still waits for an answer of a QEMU that gives none is told now.
+            with contextlib.suppress(LabFault):
+                self._run(_cancel_others(), "ending what waits for QEMU", Deadline.after(1.0))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            if self._journal >= 0:
+                os.close(self._journal)
 
     async def _end(self) -> None:
         if self._listening is not None:
