@@ -21,6 +21,7 @@ from hotswap.machine.unix_socket import connect_unix
 
 _ERRNO = re.compile(r"\(errno ([0-9]+)\)$")
 _READ_BYTES = 1 << 16
+_GREETING_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,18 @@ class StandinControl:
         """The guest's clocks now."""
         real, monotonic = self.ask("clock", deadline=deadline)
         return GuestClock(int(real), int(monotonic))
+
+    def greet(self, *, deadline: Deadline) -> None:
+        """Ask until there is an answer: the first of a connection is lost when the guest still takes it for closed."""
+        limit = deadline.within(_GREETING_SECONDS)
+        while True:
+            try:
+                self.clock(deadline=limit)
+                return
+            except DeadlineExpired:
+                if deadline.expired or self._alive() is not None:
+                    raise
+                limit = deadline.within(_GREETING_SECONDS)
 
     def set_clock(self, *, deadline: Deadline) -> None:
         """Give the guest this host's time."""
