@@ -33,7 +33,9 @@ class SlowlyDying:
 
 
 def fault(host: SlowlyDying, code: int, ntstatus: int) -> str:
-    lab: Any = SimpleNamespace(host=host, host_ends_within=host.ended_within, crash=lambda: None)
+    lab: Any = SimpleNamespace(
+        host=host, host_ends_within=host.ended_within, crash=lambda: None, blame=lambda _error: None
+    )
     with pytest.raises(GuestFault) as caught, HostWatch(lab, Observations()).calling("signalling"):
         raise AgentError("IOCTL 1", "win32", code, ntstatus, "DeviceIoControl", "", CodeTable())
     return str(caught.value)

@@ -31,6 +31,18 @@ class States:
         pass
 
 
+class Racing(States):
+    """One that goes on between any two looks at it, too."""
+
+    def size(self) -> int:
+        self.wait(0.0)
+        return super().size()
+
+    def read(self, offset: int, size: int) -> bytes:
+        self.wait(0.0)
+        return super().read(offset, size)
+
+
 class Recording(io.BytesIO):
     """A file that keeps each of its states."""
 

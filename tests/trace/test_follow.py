@@ -37,7 +37,7 @@ from hotswap.trace.writer import (
     write_etl,
 )
 from support.etl_rows import COUNT, PROVIDER, SESSION, row_lists
-from support.growing import Recording, States
+from support.growing import Racing, Recording, States
 
 OWN = UUID("11223344-5566-7788-99aa-bbccddeeff00")
 XML = (
@@ -243,6 +243,20 @@ def test_what_is_written_together_goes_with_the_header(rows: list[Row], batch: i
                 writer.flush()
                 writer.update_header()
     tables, follower = followed(stream.states, Together())
+    assert follower.late == 0
+    assert events(tables)[1:] == whole(stream.states[-1])
+
+
+@pytest.mark.parametrize("begin", range(8))
+def test_what_is_written_between_two_looks_is_not_taken_for_all_that_was_counted(begin: int) -> None:
+    stream = Recording()
+    with EtlWriter(stream, SESSION) as writer:
+        for turn in range(12):
+            writer.write(counts(60, first=1000 + 60 * turn))
+            writer.flush()
+            writer.update_header()
+    follower = Follower(Racing(stream.states[begin:]), Deadline.after(20), watermark=Together())
+    tables = list(follower)
     assert follower.late == 0
     assert events(tables)[1:] == whole(stream.states[-1])
 

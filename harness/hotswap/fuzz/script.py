@@ -192,6 +192,10 @@ class Scripts:
     def _cancel(self) -> None:
         slot = self._slot()
         if (step := self._busy.get(slot)) is not None:
+            if step.may_cancel:
+                # Wine's server passes each cancellation on, and its ntoskrnl uses the IRP that the first has ended
+                # (dispatch_cancel, server/device.c: cancel_irp_call): the driver host dies by no fault of the driver.
+                return
             step.may_cancel = True
         self._add(Step(ScriptItem(CANCEL, slot)))
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import NoReturn
 from weakref import WeakSet
 
 from hotswap.deadline import Deadline
@@ -54,7 +54,7 @@ _TCG_SLOWDOWN = 6.0
 class QemuBase(WatchedMachine):
     """One QEMU with a folder of its own; both end with `stop`."""
 
-    clock_offset_ms: ClassVar[float] = OFFSET_MS
+    clock_offset_ms: float = OFFSET_MS
     """By how much the guest's time may be off."""
 
     def __init__(self, profile: MachineProfile, progress: Callable[[str], None] | None = None) -> None:

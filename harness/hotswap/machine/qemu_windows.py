@@ -15,7 +15,7 @@ from pathlib import Path
 from hotswap.deadline import Deadline
 from hotswap.driver.signing import make_key
 from hotswap.errors import HotswapError, LabFault, UsageError
-from hotswap.machine.clock_check import ClockOff
+from hotswap.machine.clock_check import OFFSET_MS, ClockOff
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.qemu_base import QemuBase
 from hotswap.machine.qemu_command import QemuSources
@@ -53,8 +53,11 @@ _LOST = frozenset(("guest-panicked", "internal-error", "io-error", "shutdown"))
 class WindowsMachine(QemuBase):
     """A Windows guest. It is not forked: each start is a boot from a disk of its own."""
 
-    # It takes its time from the machine's clock, which counts whole seconds, and nobody sets it afterwards.
-    clock_offset_ms = 1250.0
+    @property
+    def clock_offset_ms(self) -> float:  # type: ignore[override]
+        """It takes its time from the machine's clock, which counts whole seconds, and nobody sets it afterwards; from
+        that look on it loses what its start takes, more where it is translated."""
+        return 1000.0 + OFFSET_MS * self.slowdown
 
     def __init__(self, profile: MachineProfile, progress: Callable[[str], None] | None = None) -> None:
         """As QemuBase."""

@@ -31,6 +31,7 @@ POST_MORTEM = "--post-mortem"
 # Kept back from a stop's deadline, or added to it, so that force always gets its turn.
 _FORCE_SECONDS = 3.0
 _DIAGNOSE_SECONDS = 5.0
+_NO_PLACE = "failed to map the shared user data"
 
 
 class WineMachine(Machine):
@@ -86,13 +87,18 @@ class WineMachine(Machine):
         deadline.wait_for(listening, "the wineserver's socket", alive=self.alive, interval=0.005)
 
     def _boot(self, deadline: Deadline) -> None:
-        boot = self._spawn([str(self.wine.loader), "wineboot"], "wineboot")
-        try:
-            code = boot.wait(deadline.remaining)
-        except subprocess.TimeoutExpired as error:
-            raise DeadlineExpired("starting Wine's services: wineboot did not end in time") from error
-        if code != 0:
-            raise LabFault(f"starting Wine's services: wineboot ended with {code}; it wrote {self._tail('wineboot')}")
+        for again in (True, True, False):
+            boot = self._spawn([str(self.wine.loader), "wineboot"], "wineboot")
+            try:
+                code = boot.wait(deadline.remaining)
+            except subprocess.TimeoutExpired as error:
+                raise DeadlineExpired("starting Wine's services: wineboot did not end in time") from error
+            if code == 0:
+                return
+            words = self._tail("wineboot")
+            # By chance: this computer had put something where Wine wants its page. Nothing of Wine had run yet.
+            if not (again and _NO_PLACE in words):
+                raise LabFault(f"starting Wine's services: wineboot ended with {code}; it wrote {words}")
 
     def _spawn(self, argv: list[str], log: str) -> subprocess.Popen[bytes]:
         """Start a process of the prefix: its own session (Ctrl-C is ours to handle), standard error to a log."""

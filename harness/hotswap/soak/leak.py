@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 from threading import Event, Thread
 
@@ -23,14 +24,16 @@ class Leak:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._ended = Event()
-        self._memory: list[bytearray] = []
+        self._memory: list[mmap] = []
         self._undo: list[Callable[[], object]] = []
 
     def step(self) -> None:
         """Lose one more."""
         if self._kind == "memory":
-            # Written to, or it would not be resident.
-            self._memory.append(bytearray(os.urandom(1) * _BLOCK))
+            # Of its own pages, for the allocator may have some to spare; written to, or they were not resident.
+            block = mmap(-1, _BLOCK)
+            block.write(os.urandom(1) * _BLOCK)
+            self._memory.append(block)
         elif self._kind == "thread":
             thread = Thread(target=self._ended.wait, daemon=True)
             thread.start()

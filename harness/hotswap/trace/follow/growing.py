@@ -61,13 +61,14 @@ class GrowingTrace:
     def look(self) -> Look | None:
         """What is new; None while there is not even the first buffer. Raises LabFault when the file is no more what it
         was, UsageError when it is no trace."""
+        first = self._first_buffer()
+        # The header is written last, so what it says was true of the buffers there after it. Seen before it, the
+        # size could end amid those that it counts: some without the others would pass for all of them.
         size = self.source.size()
         if size < self._farthest:
             self._fault(f"it has {size} bytes, after {self._farthest}")
-        first = self._first_buffer()
         if first is None:
             return None
-        # The header is written last, so what it says was true of the buffers that are read after it.
         header = parse_etl(first, Path(self.source.name)).header
         if not self.first:
             self.found, self._next, self._farthest = 1, len(first), len(first)
