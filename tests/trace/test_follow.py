@@ -21,6 +21,8 @@ from hotswap.trace.compression import Compression
 from hotswap.trace.etl import parse_etl
 from hotswap.trace.follow import FileSource, Follower, PerProcessor, Together, Watermark, follow
 from hotswap.trace.modes import MODE_CIRCULAR, MODE_KB_SIZES, MODE_PREALLOCATE
+from hotswap.trace.rules import contiguous, event
+from hotswap.trace.rules.live import watch
 from hotswap.trace.schema import EventSchema, Field, InType
 from hotswap.trace.table import EventTable
 from hotswap.trace.tracelogging import Provider
@@ -259,6 +261,20 @@ def test_what_is_written_between_two_looks_is_not_taken_for_all_that_was_counted
     tables = list(follower)
     assert follower.late == 0
     assert events(tables)[1:] == whole(stream.states[-1])
+
+
+def test_a_writer_that_is_left_amid_its_buffers_proves_no_gap() -> None:
+    """Nor one that goes on while the follower is told to end."""
+    stream, rows = Recording(), counts(180)
+    writer = EtlWriter(stream, SESSION)
+    for begin in range(0, len(rows), 60):
+        writer.write(rows[begin : begin + 60])
+        writer.flush()
+        writer.update_header()
+    rule = contiguous(event(COUNT.name)["Value"])
+    for state in stream.states:
+        follower = Follower(States([state]), Deadline.after(20), alive=lambda: "it ended", watermark=Together())
+        assert watch(follower, lambda view: [rule.answer(view)]) == []
 
 
 def test_of_what_was_not_counted_nothing_is_handed_out() -> None:

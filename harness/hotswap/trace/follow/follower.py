@@ -81,7 +81,7 @@ class Follower:
         self._unsettled: deque[int] = deque()
         self._counted = 1
         self._flushed = self._settled = BEGINNING
-        self._handed = BEGINNING
+        self._handed = self._certain = BEGINNING
         self._sequence: set[int] = set()
         self._flagged = self._lost_events = 0
         self._changed = monotonic()
@@ -104,6 +104,12 @@ class Follower:
     def reached(self) -> int:
         """All events before this tick were handed out, and none of a later one."""
         return self._handed
+
+    @property
+    def certain(self) -> int:
+        """Before this tick nothing is missing for want of being written. What a writer that went left amid its buffers
+        is handed out at the end, and lies behind it."""
+        return self._certain
 
     @property
     def loss(self) -> LossReport:
@@ -152,7 +158,9 @@ class Follower:
         etl = parse_etl(data, given=self._given)
         buffer = np.searchsorted(etl.buffers["place"], etl.events.offset, "right") - 1
         self._note(etl, buffer, before, look)
-        upto = END_OF_TIME if self.ended else self._reached(look)
+        reached = END_OF_TIME if self.closed else self._reached(look)
+        self._certain = max(self._certain, reached)
+        upto = END_OF_TIME if self.ended else reached
         tick = etl.events.tick
         fresh = buffer > before
         lost = np.array([kind.provider == LOST_EVENT_GUID for kind in etl.events.kinds], np.bool_)[etl.events.kind]

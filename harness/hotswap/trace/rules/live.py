@@ -45,11 +45,11 @@ def ask_prefix(follower: Follower, prefix: Prefix, ask: Ask) -> list[Answer]:
 
 
 def _evidence(follower: Follower) -> Evidence:
-    losses = [] if follower.closed else [Loss(follower.reached, END_OF_TIME, "the trace is still being written")]
+    losses = [] if follower.closed else [Loss(follower.certain, END_OF_TIME, "the trace is still being written")]
     if follower.loss.any:
         losses.append(Loss.anywhere(follower.loss.describe()))
     if follower.late:
         losses.append(Loss.anywhere(f"{follower.late} events came too late to be in order"))
     losses += [Loss.anywhere(problem.message) for problem in follower.problems[:1]]
     first = follower.header.first_tick if follower.header else 0
-    return Evidence(tuple(losses), first, follower.reached)
+    return Evidence(tuple(losses), first, follower.certain)
