@@ -24,7 +24,6 @@ class Leak:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._ended = Event()
-        self._memory: list[mmap] = []
         self._undo: list[Callable[[], object]] = []
 
     def step(self) -> None:
@@ -33,7 +32,7 @@ class Leak:
             # Of its own pages, for the allocator may have some to spare; written to, or they were not resident.
             block = mmap(-1, _BLOCK)
             block.write(os.urandom(1) * _BLOCK)
-            self._memory.append(block)
+            self._undo.append(block.close)
         elif self._kind == "thread":
             thread = Thread(target=self._ended.wait, daemon=True)
             thread.start()

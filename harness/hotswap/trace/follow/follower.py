@@ -101,11 +101,6 @@ class Follower:
             self._source.wait(min(_LOOK_SECONDS, self._deadline.remaining))
 
     @property
-    def reached(self) -> int:
-        """All events before this tick were handed out, and none of a later one."""
-        return self._handed
-
-    @property
     def certain(self) -> int:
         """Before this tick nothing is missing for want of being written. What a writer that went left amid its buffers
         is handed out at the end, and lies behind it."""
