@@ -19,8 +19,7 @@ from hotswap.doctor.tools import BROUGHT, CHROMIUM_PACKAGE, TYPEFACE_PACKAGE
 from hotswap.driver.toolchain import HEADERS_PACKAGE, PROGRAMS
 from hotswap.machine.lease import Lease, leases, leases_home, new_id
 from hotswap.machine.profile import load_profile
-from hotswap.machine.sweep import MACHINE_KIND
-from hotswap.machine.wine_prefix import clones_home
+from hotswap.machine.wine_prefix import MACHINE_KIND, clones_home
 
 ROOT = Path(__file__).parents[2]
 LAB_FAULT = 4

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from hotswap.deadline import Deadline
+from hotswap.machine.building import build_folder
 from hotswap.machine.lease import Lease, leases
 from hotswap.machine.proc import ProcessId
 from hotswap.machine.sweep import sweep
 from hotswap.machine.wine import WineMachine
-from hotswap.machine.wine_prefix import BUILD_KIND, build_folder, clones_home, templates_home
+from hotswap.machine.wine_prefix import BUILD_KIND, clones_home, templates_home
 from hotswap.machine.wine_process import prefix_processes
 
 OWNER = """
@@ -127,7 +128,7 @@ def test_a_half_built_template_of_a_killed_build_is_removed(empty_cache: Path) -
 
 
 def test_folders_that_lost_their_lease_are_removed_and_leased_ones_are_not(empty_cache: Path) -> None:
-    orphans = [clones_home() / "0123456789", build_folder("0123456789")]
+    orphans = [clones_home() / "0123456789", build_folder(templates_home(), "0123456789")]
     mine = clones_home() / "abcdef"
     other = templates_home() / "somebodys-template"
     for folder in (*orphans, mine, other):

@@ -12,8 +12,7 @@ from hotswap.errors import LabFault
 from hotswap.machine.evidence import read_manifest
 from hotswap.machine.lease import leases
 from hotswap.machine.proc import Owner, environment, running
-from hotswap.machine.qemu_base import MACHINE_KIND
-from hotswap.machine.qemu_folder import MARK, machines_home
+from hotswap.machine.qemu_folder import MACHINE_KIND, MARK, machines_home
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.runner import run_swap
 

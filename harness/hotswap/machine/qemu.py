@@ -13,9 +13,8 @@ from hotswap.machine.clock_check import ClockOff
 from hotswap.machine.lease import Lease
 from hotswap.machine.proc import Owner, boot_id, pid_namespace
 from hotswap.machine.profile import MachineProfile, load_profile
-from hotswap.machine.qemu_base import MACHINE_KIND
 from hotswap.machine.qemu_command import STANDIN_SOCKET, QemuSources, qemu_command
-from hotswap.machine.qemu_folder import QemuFolder, machines_home
+from hotswap.machine.qemu_folder import MACHINE_KIND, QemuFolder, machines_home
 from hotswap.machine.qemu_live import Record, read_record, write_record
 from hotswap.machine.qemu_process import QemuProcess, make_overlay
 from hotswap.machine.qemu_template import Template, template_of

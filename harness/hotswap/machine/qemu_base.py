@@ -29,7 +29,7 @@ from hotswap.machine.qemu_command import (
     qemu_command,
 )
 from hotswap.machine.qemu_disc import eject, files_on_disc, insert
-from hotswap.machine.qemu_folder import QemuFolder, machines_home, remove_machine
+from hotswap.machine.qemu_folder import MACHINE_KIND, QemuFolder, machines_home, remove_machine
 from hotswap.machine.qemu_process import QemuProcess
 from hotswap.machine.qemu_profile import QemuProfile, qemu_profile
 from hotswap.machine.qemu_screen import take_screen
@@ -44,7 +44,6 @@ from hotswap.transport.agent import Agent
 from hotswap.transport.base import FILE_CHUNK_BYTES, Reconnection, Transport
 from hotswap.transport.socket import SERIAL_CHUNK_BYTES, SocketTransport
 
-MACHINE_KIND = "qemu"
 # Kept back from a stop's deadline, or added to it, so that force always gets its turn.
 _FORCE_SECONDS = 3.0
 _DISK_MIB = 512

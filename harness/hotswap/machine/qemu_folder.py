@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
 from hotswap.machine.proc import ProcessId, command_name, environment, running
-from hotswap.machine.storage import remove_tree
+from hotswap.machine.storage import os_fault, remove_tree
 from hotswap.paths import cache_home
 
+MACHINE_KIND = "qemu"
 # In the environment of QEMU and all that serves it; so they are found whatever became of who started them.
 MARK = "HOTSWAP_QEMU_MACHINE"
 _KILL_SECONDS = 10.0
@@ -72,6 +75,26 @@ class QemuFolder:
     def events(self) -> Path:
         """QMP's events, one a line."""
         return self.path / "qmp-events.jsonl"
+
+    def spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a process of this machine in its folder, found by MARK whatever becomes of us; its words go to `log`.
+
+        LabFault when it cannot be started.
+        """
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(self.path), MARK: str(self.path)}
+        try:
+            with self.log.open("ab") as log:
+                return subprocess.Popen(
+                    argv,
+                    env=environment,
+                    cwd=self.path,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise os_fault(f"starting {argv[0]}", self.path, error) from error
 
     def processes(self) -> list[ProcessId]:
         """What of this machine runs now."""

@@ -14,7 +14,7 @@ from typing import Any
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
 from hotswap.machine.proc import ProcessId, state_letter
-from hotswap.machine.qemu_folder import MARK, QemuFolder
+from hotswap.machine.qemu_folder import QemuFolder
 from hotswap.machine.qemu_panic import panic_of
 from hotswap.machine.qemu_space import over_budget
 from hotswap.machine.qmp import Qmp, QmpEvent
@@ -52,7 +52,7 @@ class QemuProcess:
         self.panic: QmpEvent | None = None
         """The guest's panic, if there was one: from then on its processors stand still."""
         self._on_panic = on_panic
-        self._child = _spawn(folder, argv) if attach is None else None
+        self._child = folder.spawn(argv) if attach is None else None
         self.id = attach or ProcessId.of(self._child.pid if self._child else 0)
         try:
             self.qmp = Qmp(folder.control, deadline, self.ended, journal=folder.events, heard=self._heard)
@@ -214,23 +214,6 @@ class QemuProcess:
             self._ended_within(Deadline.after(_KILL_SECONDS))
         if hasattr(self, "qmp"):
             self.qmp.close()
-
-
-def _spawn(folder: QemuFolder, argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(folder.path), MARK: str(folder.path)}
-    try:
-        with folder.log.open("ab") as log:
-            return subprocess.Popen(
-                argv,
-                env=environment,
-                cwd=folder.path,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise os_fault(f"starting {argv[0]}", folder.path, error) from error
 
 
 def _receive(server: Any, taken: list[bytes]) -> None:

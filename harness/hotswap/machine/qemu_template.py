@@ -16,10 +16,10 @@ from typing import Any
 
 from hotswap.deadline import Deadline
 from hotswap.errors import LabFault
-from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.building import BUILD_PREFIX, building
 from hotswap.machine.lock import locked
 from hotswap.machine.qemu_folder import QemuFolder, remove_machine, templates_home
-from hotswap.machine.storage import MIB, make_folder, os_fault, remove_tree, require_space
+from hotswap.machine.storage import MIB, make_folder, remove_tree, require_space
 
 Progress = Callable[[str], None]
 
@@ -58,11 +58,6 @@ class Template:
 def template_key(facts: dict[str, str]) -> str:
     """Names a template by everything that it depends on."""
     return hashlib.sha256(json.dumps({"format": _FORMAT, **facts}, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def build_folder(id: str) -> Path:
-    """Where a template is made before it gets its name."""
-    return templates_home() / f"build-{id}"
 
 
 def find_template(key: str) -> Template | None:
@@ -117,27 +112,22 @@ def _make(
     require_space(templates_home(), memory_mib + 256, "a template of a QEMU machine")
     progress("booting the guest that machines are forked from (once for each agent, about half a minute)")
     begun = monotonic()
-    lease = Lease.take(BUILD_KIND, new_id(), folder=key)
-    folder = QemuFolder(build_folder(lease.id))
-    try:
-        folder.path.mkdir(mode=0o700)
+    final = templates_home() / key
+    with building(BUILD_KIND, templates_home(), remove_machine, "making a template", final=final) as path:
+        path.mkdir(mode=0o700)
+        folder = QemuFolder(path)
         boot(folder, deadline)
-        for leftover in folder.path.iterdir():
+        for leftover in path.iterdir():
             if leftover.name not in _PARTS and not leftover.name.endswith(".log"):
                 leftover.unlink()
         seconds = monotonic() - begun
-        manifest = {"schema": 1, "facts": facts, "seconds": round(seconds, 2), "parts": _parts(folder.path)}
-        (folder.path / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        remove_tree(templates_home() / key)
-        folder.path.rename(templates_home() / key)
-    except OSError as error:
-        raise os_fault("making a template", folder.path, error) from error
-    finally:
-        remove_machine(folder.path)
-        lease.release()
+        manifest = {"schema": 1, "facts": facts, "seconds": round(seconds, 2), "parts": _parts(path)}
+        (path / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        remove_tree(final)
+        path.rename(final)
     made = find_template(key)
     if made is None:
-        raise LabFault(f"making the template {templates_home() / key}: it cannot be read back")
+        raise LabFault(f"making the template {final}: it cannot be read back")
     progress(f"booted it in {seconds:.1f} s; {made.ram.stat().st_blocks * 512 / MIB:.0f} MiB of memory in use")
     _prune(key)
     return made
@@ -148,5 +138,5 @@ def _prune(newest: str) -> None:
     manifests = sorted(templates_home().glob(f"*/{_MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for manifest in manifests[_KEEP:]:
         old = time() - manifest.stat().st_mtime > _IN_USE_SECONDS
-        if old and manifest.parent.name != newest and not manifest.parent.name.startswith("build-"):
+        if old and manifest.parent.name != newest and not manifest.parent.name.startswith(BUILD_PREFIX):
             remove_tree(manifest.parent)

@@ -16,7 +16,7 @@ from typing import Any
 from hotswap.deadline import Deadline
 from hotswap.driver.toolchain import find_program
 from hotswap.errors import LabFault
-from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.building import building
 from hotswap.machine.lock import locked
 from hotswap.machine.profile import load_profile
 from hotswap.machine.qemu_profile import QemuProfile
@@ -25,7 +25,7 @@ from hotswap.machine.standin_kernel import KernelModules, extract_kernel, ram_di
 from hotswap.machine.standin_packages import Package, fetch_packages, resolve_packages, unpack_packages
 from hotswap.machine.standin_recipe import Recipe, load_recipe
 from hotswap.machine.standin_tree import WINE_INF, make_tree
-from hotswap.machine.storage import make_folder, os_fault, remove_tree, require_space
+from hotswap.machine.storage import make_folder, remove_tree, require_space
 from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_install import find_wine
 from hotswap.machine.wine_prefix import clone_from_template, template_key
@@ -84,11 +84,6 @@ def kernel_file(profile: QemuProfile) -> str:
 def images_home() -> Path:
     """Where images lie."""
     return cache_home() / "standin"
-
-
-def build_folder(id: str) -> Path:
-    """Where an image is built before it gets its name."""
-    return images_home() / f"build-{id}"
 
 
 def image_sources(recipe: Recipe) -> dict[str, str]:
@@ -177,9 +172,7 @@ def _build(
 ) -> StandinImage:
     begun = monotonic()
     require_space(images_home(), _FREE_MIB, "the stand-in guest's image")
-    lease = Lease.take(BUILD_KIND, new_id(), folder=str(final))
-    work = build_folder(lease.id)
-    try:
+    with building(BUILD_KIND, images_home(), remove_tree, "building the stand-in guest", final=final) as work:
         progress("fetching packages")
         archives = fetch_packages(packages, images_home() / "packages", deadline)
         progress("unpacking packages")
@@ -229,11 +222,6 @@ def _build(
         _prune(final)
         progress(f"built the stand-in guest in {monotonic() - begun:.0f} s")
         return StandinImage(final, content, manifest)
-    except OSError as error:
-        raise os_fault("building the stand-in guest", Path(error.filename or work), error) from error
-    finally:
-        remove_tree(work)
-        lease.release()
 
 
 def _prune(newest: Path) -> None:

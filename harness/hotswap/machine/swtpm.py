@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 
 from hotswap.deadline import Deadline
 from hotswap.errors import LabFault
-from hotswap.machine.qemu_folder import MARK, QemuFolder
-from hotswap.machine.storage import os_fault
+from hotswap.machine.qemu_folder import QemuFolder
 
 TPM_SOCKET = "tpm.sock"
 _STATE = "tpm"
@@ -34,20 +32,7 @@ class Tpm:
             *(program, "socket", "--tpm2", "--terminate", "--tpmstate", f"dir={_STATE},mode=0600"),
             *("--ctrl", f"type=unixio,path={TPM_SOCKET}", "--log", "file=swtpm.log,level=1"),
         ]
-        environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", MARK: str(folder.path)}
-        try:
-            with folder.log.open("ab") as log:
-                self._child = subprocess.Popen(
-                    argv,
-                    env=environment,
-                    cwd=folder.path,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise os_fault(f"starting {program}", folder.path, error) from error
+        self._child = folder.spawn(argv)
 
         def gone() -> str | None:
             code = self._child.poll()

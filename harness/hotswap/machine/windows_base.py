@@ -16,11 +16,12 @@ from typing import Any
 
 from hotswap.deadline import Deadline
 from hotswap.errors import LabFault, UsageError
-from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.building import building
+from hotswap.machine.lease import new_id
 from hotswap.machine.lock import locked
 from hotswap.machine.qemu_folder import QemuFolder, remove_machine, templates_home
 from hotswap.machine.qemu_profile import QemuProfile
-from hotswap.machine.storage import make_folder, os_fault, remove_tree, require_space
+from hotswap.machine.storage import make_folder, remove_tree, require_space
 from hotswap.paths import cache_home
 
 BUILD_KIND = "qemu-windows"
@@ -73,11 +74,6 @@ def windows_home() -> Path:
     return templates_home().with_name("windows")
 
 
-def build_folder(id: str) -> Path:
-    """Where one is installed before it gets its name."""
-    return windows_home() / f"build-{id}"
-
-
 def find_base(profile: QemuProfile) -> WindowsBase | None:
     """The user's own disk image, or what was installed from these media before; None: that is still to be done."""
     if profile.disks and profile.disks[0].image:
@@ -124,17 +120,10 @@ def install_base(
             return found
         require_space(home, profile.disks[0].size_gib * 1024 // 2, "an installation of Windows")
         progress("installing Windows from the user's media (once; it takes from twenty minutes to hours)")
-        lease = Lease.take(BUILD_KIND, new_id(), folder=key)
-        folder = QemuFolder(build_folder(lease.id))
-        try:
-            folder.path.mkdir(mode=0o700)
-            install(folder, deadline)
-            _keep(folder, home / key)
-        except OSError as error:
-            raise os_fault("installing Windows", folder.path, error) from error
-        finally:
-            remove_machine(folder.path)
-            lease.release()
+        with building(BUILD_KIND, home, remove_machine, "installing Windows", final=home / key) as path:
+            path.mkdir(mode=0o700)
+            install(QemuFolder(path), deadline)
+            _keep(QemuFolder(path), home / key)
         made = find_base(profile)
         if made is None:
             raise LabFault(f"installing Windows in {home / key}: it cannot be read back")

@@ -16,12 +16,18 @@ from hotswap.machine.lease import Lease, new_id
 from hotswap.machine.proc import PidWatch, ProcessId, command_line, task_ids
 from hotswap.machine.profile import MachineProfile, load_profile
 from hotswap.machine.storage import os_fault
-from hotswap.machine.sweep import MACHINE_KIND, remove_prefix_folder, sweep
+from hotswap.machine.sweep import sweep
 from hotswap.machine.wine_evidence import collect
 from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_install import WineInstall, find_wine
-from hotswap.machine.wine_prefix import clone_from_template, clones_home
-from hotswap.machine.wine_process import driver_hosts, kill_prefix, mapped_images, prefix_processes
+from hotswap.machine.wine_prefix import MACHINE_KIND, clone_from_template, clones_home
+from hotswap.machine.wine_process import (
+    driver_hosts,
+    kill_prefix,
+    mapped_images,
+    prefix_processes,
+    remove_prefix_folder,
+)
 from hotswap.transport.base import Transport
 from hotswap.transport.pipe import PipeTransport
 

@@ -18,21 +18,21 @@ from time import monotonic
 
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
-from hotswap.machine.lease import Lease, new_id
+from hotswap.machine.building import building
 from hotswap.machine.lock import locked
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.storage import make_folder, os_fault, remove_tree, require_space
 from hotswap.machine.wine_folder import PrefixFolder
 from hotswap.machine.wine_install import WineInstall
-from hotswap.machine.wine_process import kill_prefix
+from hotswap.machine.wine_process import remove_prefix_folder
 from hotswap.paths import cache_home
 
 Progress = Callable[[str], None]
 
+MACHINE_KIND = "wine"
 BUILD_KIND = "wine-build"
 _FORMAT = 1
 _MANIFEST = "template.json"
-_KILL_SECONDS = 10.0
 # What Wine only ever reads, so that a link is as good as a copy. All else (*.reg, *.ini, *.inf, user files) is copied.
 _SHARED_SUFFIXES = frozenset(
     f".{suffix}"
@@ -77,11 +77,6 @@ def clones_home() -> Path:
 def template_key(profile: MachineProfile, wine: WineInstall) -> str:
     """Names a template by everything that its content depends on."""
     return hashlib.sha256(f"{_FORMAT}\n{wine.stamp}\n{profile.hash}".encode()).hexdigest()[:20]
-
-
-def build_folder(id: str) -> Path:
-    """Where a template is built before it gets its name."""
-    return templates_home() / f"build-{id}"
 
 
 def clone_from_template(
@@ -158,9 +153,10 @@ def _build(profile: MachineProfile, wine: WineInstall, final: Path, deadline: De
     require_space(templates_home(), profile.number("template", "free_mib", 1024), "the Wine template")
     progress("building the Wine template (once for each Wine version, about 15 seconds)")
     begun = monotonic()
-    lease = Lease.take(BUILD_KIND, new_id(), folder=str(final))
-    folder = PrefixFolder(build_folder(lease.id))
-    try:
+    with building(
+        BUILD_KIND, templates_home(), remove_prefix_folder, "building the Wine template", final=final
+    ) as path:
+        folder = PrefixFolder(path)
         folder.make()
         _boot(profile, wine, folder, deadline)
         _check_complete(profile, wine, folder.prefix)
@@ -168,13 +164,7 @@ def _build(profile: MachineProfile, wine: WineInstall, final: Path, deadline: De
         size = _write_manifest(profile, wine, folder, monotonic() - begun)
         for leftover in (folder.home, folder.temporary):
             remove_tree(leftover)
-        folder.path.rename(final)
-    except OSError as error:
-        raise os_fault("building the Wine template", folder.path, error) from error
-    finally:
-        kill_prefix(folder.prefix, Deadline.after(_KILL_SECONDS))
-        remove_tree(folder.path)
-        lease.release()
+        path.rename(final)
     template = find_template(final)
     if template is None:
         raise LabFault(f"building the Wine template {final}: its manifest cannot be read back")

@@ -8,8 +8,11 @@ from pathlib import Path
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault
 from hotswap.machine.proc import ProcessId, command_name, environment, mapped_files, running
+from hotswap.machine.storage import remove_tree
+from hotswap.machine.wine_folder import PrefixFolder
 
 DRIVER_HOST = "winedevice.exe"
+_KILL_SECONDS = 10.0
 
 
 def prefix_processes(prefix: Path) -> list[ProcessId]:
@@ -49,3 +52,13 @@ def kill_prefix(prefix: Path, deadline: Deadline) -> None:
     except DeadlineExpired as error:
         names = ", ".join(f"{process.pid} ({command_name(process.pid)})" for process in left)
         raise LabFault(f"killing the processes of {prefix}: still running: {names}") from error
+
+
+def remove_prefix_folder(path: Path, deadline: Deadline | None = None) -> None:
+    """End all that runs in a prefix folder and delete it. May be repeated."""
+    folder = PrefixFolder(path)
+    kill_prefix(folder.prefix, deadline or Deadline.after(_KILL_SECONDS))
+    server = folder.server_folder()
+    remove_tree(path)
+    if server is not None and not server.is_relative_to(path):
+        remove_tree(server)

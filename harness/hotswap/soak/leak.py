@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from hotswap.machine.lease import Lease, new_id
-from hotswap.machine.sweep import MACHINE_KIND
+from hotswap.machine.wine_prefix import MACHINE_KIND
 from hotswap.paths import cache_home, runs_home
 
 _BLOCK = 1 << 20
