@@ -127,6 +127,13 @@ def whom(item: Item) -> str:
     return f"{item.name} {about} at row {item.row}"
 
 
+def _outside(world: World, edit: TraceEdit, killers: Killers) -> Killers:
+    """Who notices, as well, that something is now told outside of the run of the driver."""
+    start, stop = (world.by_name[host][0].tick for host in ("HostStart", "HostStop"))
+    ticks = [*edit.moved.values(), *(item.tick for item in edit.added)]
+    return killers if all(start <= tick <= stop for tick in ticks) else {**killers, **EVIDENCE}
+
+
 def _by_presence(world: World, item: Item, *, twice: bool) -> Killers | Equivalent:
     """Who notices that an event is not there, or is there twice."""
     name = item.name
@@ -194,7 +201,9 @@ def duplicate(world: World) -> Mutant | Equivalent:
     edit = world.edit()
     later = world.random.choice((0, 1, 10, 1000))
     edit.added.append(dataclasses.replace(item, tick=item.tick + later))
-    return Mutant("duplicate", f"twice {whom(item)}, {later} ticks later", edit, killers, (item.row,))
+    return Mutant(
+        "duplicate", f"twice {whom(item)}, {later} ticks later", edit, _outside(world, edit, killers), (item.row,)
+    )
 
 
 def _by_order(world: World, first: Item, second: Item) -> Killers | Equivalent:
@@ -225,11 +234,9 @@ def _reordered(world: World, name: str, move: Callable[[Item, Item, TraceEdit], 
         return killers
     edit = world.edit()
     what = move(first, second, edit)
-    start, stop = (world.by_name[host][0].tick for host in ("HostStart", "HostStop"))
-    if not all(start <= tick <= stop for tick in edit.moved.values()):
-        # Then it is not told by the trace of one run any more.
-        killers = {**killers, **EVIDENCE}
-    return Mutant(name, f"{what}: {whom(first)}, {whom(second)}", edit, killers, (first.row, second.row))
+    return Mutant(
+        name, f"{what}: {whom(first)}, {whom(second)}", edit, _outside(world, edit, killers), (first.row, second.row)
+    )
 
 
 def swap(world: World) -> Mutant | Equivalent:
