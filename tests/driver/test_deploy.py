@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hotswap.driver.build import DriverBuild
 from hotswap.driver.deploy import deploy, undeploy
 from hotswap.driver.package import DriverPackage
 from hotswap.errors import GuestFault
+from hotswap.transport.replies import ServiceState, ServiceStatus
 
 
 @dataclass
@@ -21,6 +23,7 @@ class FakeGuest:
 
     files: dict[str, bytes] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
     changes: bool = False
 
     def put(self, source: Path, guest_path: str, *, deadline: Deadline) -> str:
@@ -32,6 +35,10 @@ class FakeGuest:
         if guest_path not in self.files:
             raise GuestFault(f"remove {guest_path}: ERROR_FILE_NOT_FOUND (2)")
         del self.files[guest_path]
+
+    def service_find(self, name: str, *, deadline: Deadline) -> ServiceState | None:
+        status = ServiceStatus.RUNNING if name in self.running else ServiceStatus.STOPPED
+        return ServiceState(name, 1, status, 0, 0, 0, 0, 3, self.services[name]) if name in self.services else None
 
     def service_create(self, name: str, guest_path: str, *, deadline: Deadline) -> None:
         if name in self.services:
@@ -69,12 +76,39 @@ def test_a_file_that_arrives_changed_stops_the_deployment(package: DriverPackage
 
 
 def test_a_service_of_somebody_else_is_left_alone(package: DriverPackage) -> None:
-    guest = FakeGuest(services={"hotswap_v1": "somebody else's"})
-    with pytest.raises(GuestFault, match="1073") as caught:
+    guest = FakeGuest(services={"hotswap": package.images[1].guest_path, "hotswap_v1": r"C:\theirs.sys"})
+    before = deepcopy(guest)
+    told = r"hotswap_v1\.sys: the service hotswap_v1 is there already, stopped, and starts C:\\theirs\.sys: it is ano"
+    with pytest.raises(GuestFault, match=told) as caught:
         deploy(guest, package.images, deadline=Deadline.after(5))
-    assert guest.services == {"hotswap_v1": "somebody else's"}
-    assert guest.files == {}
+    assert guest == before
     assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_driver_that_runs_is_left_alone(package: DriverPackage) -> None:
+    guest = FakeGuest(services={"hotswap": package.images[1].guest_path}, running={"hotswap"})
+    before = deepcopy(guest)
+    with pytest.raises(GuestFault, match=r"the service hotswap is there already, running, and .*sc stop hotswap"):
+        deploy(guest, package.images, deadline=Deadline.after(5))
+    assert guest == before
+
+
+@pytest.mark.parametrize(
+    "kept_as", ["{}", r"\??\{}", r"\SystemRoot\system32\drivers\{name}", r"system32\DRIVERS\{name}"]
+)
+def test_what_a_run_could_not_take_out_again_is_replaced(package: DriverPackage, kept_as: str) -> None:
+    left = {one.service: one.guest_path for one in package.images if one.service is not None}
+    assert list(left) == ["hotswap", "hotswap_v1", "hotswap_v2"]
+    guest = FakeGuest(
+        files={one.guest_path: b"torn" for one in package.images},
+        services={name: kept_as.format(path, name=path.rpartition("\\")[2]) for name, path in left.items()},
+    )
+    limit = Deadline.after(5)
+    deploy(guest, package.images, deadline=limit)
+    assert guest.services == left
+    assert guest.files == {one.guest_path: one.image.path.read_bytes() for one in package.images}
+    assert undeploy(guest, package.images, deadline=limit) == ()
+    assert guest == FakeGuest()
 
 
 def test_taking_away_goes_on_after_a_failure(package: DriverPackage) -> None:

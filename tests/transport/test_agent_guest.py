@@ -100,11 +100,13 @@ def test_a_missing_service(agent: Agent, deadline: Deadline) -> None:
         assert (caught.value.domain, caught.value.code) == ("win32", 1060)
         assert caught.value.name == "ERROR_SERVICE_DOES_NOT_EXIST (1060)"
         assert "no-such-service" in str(caught.value)
+    assert agent.service_find("no-such-service", deadline=deadline) is None
 
 
 def test_a_service_from_creation_to_deletion(agent: Agent, deadline: Deadline) -> None:
     agent.service_create("hs-test", r"C:\not\there.sys", deadline=deadline)
     state = agent.service_query("hs-test", deadline=deadline)
+    assert agent.service_find("hs-test", deadline=deadline) == state
     assert state.status is ServiceStatus.STOPPED
     assert state.type == 1
     assert state.start_type == 3

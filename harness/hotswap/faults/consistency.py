@@ -10,7 +10,6 @@ from hotswap.driver.package import DeployedImage
 from hotswap.transport.agent import Agent, AgentError
 from hotswap.transport.replies import ServiceStatus
 
-_NO_SERVICE = 1060
 _NO_FILE = (2, 3)
 
 
@@ -78,12 +77,8 @@ def check_consistency(agent: Agent, images: Sequence[DeployedImage], deadline: D
 def _service(agent: Agent, image: DeployedImage, deadline: Deadline) -> ServiceStatus | None:
     if image.service is None:
         return None
-    try:
-        return agent.service_query(image.service, deadline=deadline).status
-    except AgentError as error:
-        if error.code == _NO_SERVICE:
-            return None
-        raise
+    state = agent.service_find(image.service, deadline=deadline)
+    return None if state is None else state.status
 
 
 def _hash(agent: Agent, image: DeployedImage, deadline: Deadline) -> str | None:

@@ -8,8 +8,7 @@ from time import monotonic
 
 from hotswap.deadline import Deadline
 from hotswap.driver.build import DriverBuild
-from hotswap.driver.deploy import undeploy
-from hotswap.driver.package import DeployedImage, DriverPackage
+from hotswap.driver.package import DriverPackage
 from hotswap.errors import HotswapError, LabFault
 from hotswap.faults.consistency import Consistency, check_consistency
 from hotswap.faults.injector import FaultPlan, Injector
@@ -145,16 +144,6 @@ def _look(machine: QemuMachine, build: DriverBuild, package: DriverPackage) -> t
         transport = machine.connect_agent(build.agent, deadline)
         with Agent(transport, AgentContract.load(build.agent_contract), build.codes) as agent:
             found = check_consistency(agent, package.images, deadline)
-            # A service that is there already is nobody's to overwrite: the next test needs the guest without them.
-            failures = undeploy(agent, _there(found), deadline=deadline)
     except HotswapError as error:
         return None, [f"looking at services and images: {error}"]
-    return found, [*found.problems, *(f"taking out what was left: {failure}" for failure in failures)]
-
-
-def _there(consistency: Consistency) -> list[DeployedImage]:
-    return [
-        replace(each.image, service=None) if each.service is None else each.image
-        for each in consistency.found
-        if each.sha256 is not None
-    ]
+    return found, [*found.problems]

@@ -11,6 +11,7 @@ from hotswap.deadline import Deadline
 from hotswap.machine.qmp import Qmp
 from hotswap.transport.agent import Agent
 from hotswap.transport.media import Media, build_media, check_media
+from hotswap.transport.replies import ServiceState
 
 DRIVE = "disc"
 """The drive's name in QEMU."""
@@ -59,6 +60,10 @@ class DiscFiles:
     def remove(self, guest_path: str, *, deadline: Deadline) -> None:
         """As Agent.remove."""
         self._agent.remove(guest_path, deadline=deadline)
+
+    def service_find(self, name: str, *, deadline: Deadline) -> ServiceState | None:
+        """As Agent.service_find."""
+        return self._agent.service_find(name, deadline=deadline)
 
     def service_create(self, name: str, guest_path: str, *, deadline: Deadline) -> None:
         """As Agent.service_create."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hotswap.deadline import Deadline
-from hotswap.transport.agent_calls import AgentCalls
+from hotswap.transport.agent_calls import AgentCalls, AgentError
 from hotswap.transport.protocol import PayloadWriter
 from hotswap.transport.replies import ServiceState, ServiceStatus
+
+_NO_SERVICE = 1060
 
 
 class ServiceCalls(AgentCalls):
@@ -57,3 +59,12 @@ class ServiceCalls(AgentCalls):
         )
         reader.finish()
         return state
+
+    def service_find(self, name: str, *, deadline: Deadline) -> ServiceState | None:
+        """As service_query; None when there is no such service."""
+        try:
+            return self.service_query(name, deadline=deadline)
+        except AgentError as error:
+            if error.code == _NO_SERVICE:
+                return None
+            raise
