@@ -1,70 +1,73 @@
 /* Kernel drivers as services, through the service manager. */
 #include "operations.h"
 
-typedef struct _SERVICE {
-    SC_HANDLE Manager;
-    SC_HANDLE Handle;
-} SERVICE;
+/*
+ * The service manager, opened by the first request and kept: each opening is a conversation with it of its own. It ends
+ * with the system only, and any number of threads may use the handle.
+ */
+static SC_HANDLE volatile ServiceManager;
 
-static void ServiceCloseHandles(SERVICE *Service)
+static SC_HANDLE ServiceManagerOpen(void)
 {
-    if (Service->Handle != NULL) {
-        CloseServiceHandle(Service->Handle);
+    SC_HANDLE Kept = ServiceManager;
+    SC_HANDLE Opened;
+    if (Kept != NULL) {
+        return Kept;
     }
-    if (Service->Manager != NULL) {
-        CloseServiceHandle(Service->Manager);
+    Opened = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE);
+    if (Opened == NULL) {
+        return NULL;
     }
+    Kept = InterlockedCompareExchangePointer((PVOID volatile *)&ServiceManager, Opened, NULL);
+    if (Kept != NULL) {
+        CloseServiceHandle(Opened);
+        return Kept;
+    }
+    return Opened;
 }
 
-static REQUEST_RESULT ServiceOpen(REQUEST *Request, PCWSTR Name, DWORD Access, SERVICE *Service)
+static REQUEST_RESULT ServiceOpen(REQUEST *Request, PCWSTR Name, DWORD Access, SC_HANDLE *Service)
 {
-    REQUEST_RESULT Result;
-    Service->Handle = NULL;
-    Service->Manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
-    if (Service->Manager == NULL) {
+    SC_HANDLE Manager = ServiceManagerOpen();
+    if (Manager == NULL) {
         return RequestFail(Request, "OpenSCManagerW", GetLastError());
     }
-    Service->Handle = OpenServiceW(Service->Manager, Name, Access);
-    if (Service->Handle == NULL) {
-        Result = RequestFail(Request, "OpenServiceW", GetLastError());
-        ServiceCloseHandles(Service);
-        return Result;
-    }
-    return RequestDone;
+    *Service = OpenServiceW(Manager, Name, Access);
+    return *Service != NULL ? RequestDone : RequestFail(Request, "OpenServiceW", GetLastError());
 }
 
 REQUEST_RESULT ServiceCreate(REQUEST *Request)
 {
     PCWSTR Name = ReadText(&Request->In);
     PCWSTR Path = ReadText(&Request->In);
-    SERVICE Service = {0};
-    REQUEST_RESULT Result = RequestDone;
+    SC_HANDLE Manager;
+    SC_HANDLE Service;
     OPERATION_ARGUMENTS_READ(Request);
-    Service.Manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE);
-    if (Service.Manager == NULL) {
+    Manager = ServiceManagerOpen();
+    if (Manager == NULL) {
         return RequestFail(Request, "OpenSCManagerW", GetLastError());
     }
-    Service.Handle = CreateServiceW(Service.Manager, Name, Name, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER,
-                                    SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, Path, NULL, NULL, NULL, NULL, NULL);
-    if (Service.Handle == NULL) {
-        Result = RequestFail(Request, "CreateServiceW", GetLastError());
+    Service = CreateServiceW(Manager, Name, Name, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START,
+                             SERVICE_ERROR_NORMAL, Path, NULL, NULL, NULL, NULL, NULL);
+    if (Service == NULL) {
+        return RequestFail(Request, "CreateServiceW", GetLastError());
     }
-    ServiceCloseHandles(&Service);
-    return Result;
+    CloseServiceHandle(Service);
+    return RequestDone;
 }
 
 REQUEST_RESULT ServiceStart(REQUEST *Request)
 {
     PCWSTR Name = ReadText(&Request->In);
-    SERVICE Service;
+    SC_HANDLE Service;
     REQUEST_RESULT Result;
     OPERATION_ARGUMENTS_READ(Request);
     Result = ServiceOpen(Request, Name, SERVICE_START, &Service);
     if (Result == RequestDone) {
-        if (!StartServiceW(Service.Handle, 0, NULL)) {
+        if (!StartServiceW(Service, 0, NULL)) {
             Result = RequestFail(Request, "StartServiceW", GetLastError());
         }
-        ServiceCloseHandles(&Service);
+        CloseServiceHandle(Service);
     }
     return Result;
 }
@@ -72,17 +75,17 @@ REQUEST_RESULT ServiceStart(REQUEST *Request)
 REQUEST_RESULT ServiceStop(REQUEST *Request)
 {
     PCWSTR Name = ReadText(&Request->In);
-    SERVICE Service;
+    SC_HANDLE Service;
     SERVICE_STATUS Status = {0};
     REQUEST_RESULT Result;
     OPERATION_ARGUMENTS_READ(Request);
     Result = ServiceOpen(Request, Name, SERVICE_STOP, &Service);
     if (Result == RequestDone) {
-        if (!ControlService(Service.Handle, SERVICE_CONTROL_STOP, &Status)) {
+        if (!ControlService(Service, SERVICE_CONTROL_STOP, &Status)) {
             Result = RequestFail(Request, "ControlService", GetLastError());
         }
         WriteU32(&Request->Out, Status.dwCurrentState);
-        ServiceCloseHandles(&Service);
+        CloseServiceHandle(Service);
     }
     return Result;
 }
@@ -90,15 +93,15 @@ REQUEST_RESULT ServiceStop(REQUEST *Request)
 REQUEST_RESULT ServiceDelete(REQUEST *Request)
 {
     PCWSTR Name = ReadText(&Request->In);
-    SERVICE Service;
+    SC_HANDLE Service;
     REQUEST_RESULT Result;
     OPERATION_ARGUMENTS_READ(Request);
     Result = ServiceOpen(Request, Name, DELETE, &Service);
     if (Result == RequestDone) {
-        if (!DeleteService(Service.Handle)) {
+        if (!DeleteService(Service)) {
             Result = RequestFail(Request, "DeleteService", GetLastError());
         }
-        ServiceCloseHandles(&Service);
+        CloseServiceHandle(Service);
     }
     return Result;
 }
@@ -109,7 +112,7 @@ REQUEST_RESULT ServiceQuery(REQUEST *Request)
     const DWORD ConfigSize = 8192; /* the most that QueryServiceConfigW ever needs */
     QUERY_SERVICE_CONFIGW *Config;
     SERVICE_STATUS_PROCESS Status;
-    SERVICE Service;
+    SC_HANDLE Service;
     DWORD Needed = 0;
     REQUEST_RESULT Result;
     OPERATION_ARGUMENTS_READ(Request);
@@ -120,10 +123,10 @@ REQUEST_RESULT ServiceQuery(REQUEST *Request)
     Config = ArenaAllocate(&Request->Arena, ConfigSize);
     if (Config == NULL) {
         Result = RequestFail(Request, "HeapAlloc", ERROR_NOT_ENOUGH_MEMORY);
-    } else if (!QueryServiceStatusEx(Service.Handle, SC_STATUS_PROCESS_INFO, (BYTE *)&Status, sizeof(Status),
+    } else if (!QueryServiceStatusEx(Service, SC_STATUS_PROCESS_INFO, (BYTE *)&Status, sizeof(Status),
                                      &Needed)) {
         Result = RequestFail(Request, "QueryServiceStatusEx", GetLastError());
-    } else if (!QueryServiceConfigW(Service.Handle, Config, ConfigSize, &Needed)) {
+    } else if (!QueryServiceConfigW(Service, Config, ConfigSize, &Needed)) {
         Result = RequestFail(Request, "QueryServiceConfigW", GetLastError());
     } else {
         WriteU32(&Request->Out, Status.dwServiceType);
@@ -135,6 +138,6 @@ REQUEST_RESULT ServiceQuery(REQUEST *Request)
         WriteU32(&Request->Out, Config->dwStartType);
         WriteText(&Request->Out, Config->lpBinaryPathName != NULL ? Config->lpBinaryPathName : L"");
     }
-    ServiceCloseHandles(&Service);
+    CloseServiceHandle(Service);
     return Result;
 }

@@ -96,7 +96,7 @@ def test_a_fork_is_measured_beside_a_boot(monkeypatch: pytest.MonkeyPatch, capsy
 def test_each_way_to_the_agent_is_measured_beside_the_plain_libraries(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    effort = transports.Effort(rounds=3, transfers=1, large=20_000)
+    effort = transports.Effort(rounds=1, transfers=1, large=20_000)
     monkeypatch.setitem(command.BENCHMARKS, "transports", lambda: transports.run(effort, effort))
     assert command.main(["transports", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)

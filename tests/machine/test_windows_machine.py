@@ -273,18 +273,17 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: DriverBuil
         machine.have_agent(build.agent, Deadline.after(120))
         machine.power_off(Deadline.after(60))
         machine.folder.disk.rename(tmp_path / "mine.qcow2")
-    text = (profiles_folder() / f"{UEFI}.toml").read_text()
+    text = (profiles_folder() / f"{BIOS}.toml").read_text()
     for old, new in (
         (r"memory_mib = .*", "memory_mib = 512"),
         (r"processors = .*", "processors = 2"),
-        (r"secure_boot = .*", "secure_boot = false"),
         (r'cpu = "max,-la57"', 'cpu = "qemu64"'),
         (r'bus = "sata".*\nsize_gib = 64', 'bus = "virtio"\nimage = "mine.qcow2"'),
         (r'cpu = "host"', 'cpu = "host"\nkernel_arguments = "console=ttyS0 quiet panic=0 mitigations=off"'),
     ):
         text, count = re.subn(old, new, text, count=1)
         assert count == 1, old
-    (tmp_path / f"{UEFI}.toml").write_text(text)
+    (tmp_path / f"{BIOS}.toml").write_text(text)
     return tmp_path
 
 
@@ -293,7 +292,7 @@ def test_a_machine_boots_from_an_overlay_until_its_agent_answers_and_boots_again
 ) -> None:
     deadline = Deadline.after(500)
     before = (installed / "mine.qcow2").read_bytes()
-    machine = OnStandinsDisk(load_profile(UEFI, installed))
+    machine = OnStandinsDisk(load_profile(BIOS, installed))
     machine.expect_agent(build.agent)
     with machine:
         machine.start(deadline)

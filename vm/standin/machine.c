@@ -88,14 +88,17 @@ int MachineAddress(const char *hardware, const char *address)
     if (sscanf(hardware, "%x:%x:%x:%x:%x:%x", &bytes[0], &bytes[1], &bytes[2], &bytes[3], &bytes[4], &bytes[5]) != 6 ||
         inet_pton(AF_INET, address, &place.sin_addr) != 1) {
         code = EINVAL;
-    } else if (CardSet(handle, &card, 0) != 0) {
-        code = errno;
     } else {
         card.ifr_hwaddr.sa_family = ARPHRD_ETHER;
         for (int at = 0; at < 6; at++) {
             card.ifr_hwaddr.sa_data[at] = (char)bytes[at];
         }
-        code = ioctl(handle, SIOCSIFHWADDR, &card) == 0 ? 0 : errno;
+        struct ifreq wanted = card;
+        code = ioctl(handle, SIOCSIFHWADDR, &wanted) == 0 ? 0 : errno;
+        /* Most cards take it while they are up, and to take one down costs every fork some grace periods of RCU. */
+        if (code == EBUSY) {
+            code = CardSet(handle, &card, 0) == 0 && ioctl(handle, SIOCSIFHWADDR, &wanted) == 0 ? 0 : errno;
+        }
         memcpy(&card.ifr_addr, &place, sizeof(place));
         code = code == 0 && ioctl(handle, SIOCSIFADDR, &card) != 0 ? errno : code;
         place.sin_addr.s_addr = htonl(0xffffff00);

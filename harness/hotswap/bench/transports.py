@@ -51,7 +51,7 @@ class Effort:
     @property
     def fewer(self) -> int:
         """For what takes longer than a ping."""
-        return max(3, self.rounds // 10)
+        return max(min(3, self.rounds), self.rounds // 10)
 
 
 @dataclass

@@ -85,13 +85,20 @@ def check_clock(first: ClockReading, last: ClockReading) -> ClockCheck:
 
 
 def checked_clock(
-    guest: Clock, whose: str, alive: Callable[[], str | None], deadline: Deadline, *, offset_ms: float = OFFSET_MS
+    guest: Clock,
+    whose: str,
+    alive: Callable[[], str | None],
+    deadline: Deadline,
+    *,
+    offset_ms: float = OFFSET_MS,
+    began: ClockReading | None = None,
 ) -> tuple[ClockReading, ClockCheck]:
     """Read the clocks until they agree; returns the first reading too, for later checks.
 
-    ClockOff, with what is off and its error, when they do not agree for seconds; LabFault when they cannot be read.
+    `began`: a first reading that was made before, so that the rate is that of the time since. ClockOff, with what is
+    off and its error, when they do not agree for seconds; LabFault when they cannot be read.
     """
-    first = read_clocks(guest)
+    first = began or read_clocks(guest)
     return first, _agreed(guest, first, whose, alive, deadline, offset_ms)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from hotswap.deadline import Deadline
 from hotswap.errors import HotswapError, LabFault, UsageError
-from hotswap.machine.clock_check import ClockOff
+from hotswap.machine.clock_check import ClockOff, read_clocks
 from hotswap.machine.lease import Lease
 from hotswap.machine.proc import Owner, boot_id, pid_namespace
 from hotswap.machine.profile import MachineProfile, load_profile
@@ -94,14 +95,19 @@ class QemuMachine(StandinPorts):
             self._fork(self._template, deadline)
 
     def _settle_in(self, deadline: Deadline) -> None:
-        give_identity(self.control, self.identity, deadline)
-        if self._agent_in_guest is not None:
-            self._name_windows(deadline)
+        self.control.greet(deadline=deadline)
+        # The ticks are measured over the time that the rest takes.
+        began = read_clocks(lambda: self._read_clock(deadline))
+        with ThreadPoolExecutor(1, "name-windows") as beside:
+            named = beside.submit(self._name_windows, deadline) if self._agent_in_guest is not None else None
+            give_identity(self.control, self.identity, deadline)
+            if named is not None:
+                named.result()
         for left in reversed(range(_CLOCK_TRIES)):
             # Last: by now the port is warm, and the time does not grow old on its way. On a busy computer it may.
             self.control.set_clock(deadline=deadline)
             try:
-                self.check_clock(deadline)
+                self.check_clock(deadline, began=began)
                 return
             except ClockOff:
                 if not left:

@@ -248,14 +248,18 @@ class QemuBase(WatchedMachine):
 
     # Clocks
 
-    def check_clock(self, deadline: Deadline) -> ClockCheck:
-        """The guest's clocks against this host's. ClockOff when they are off: nothing it measured could be believed."""
+    def check_clock(self, deadline: Deadline, *, began: ClockReading | None = None) -> ClockCheck:
+        """The guest's clocks against this host's. ClockOff when they are off: nothing it measured could be believed.
+
+        `began`: a reading from which on the rate is measured.
+        """
         self._clock_began, checked = checked_clock(
             lambda: self._read_clock(deadline),
             f"machine {self.id}",
             self.alive,
             deadline,
             offset_ms=self.clock_offset_ms,
+            began=began,
         )
         self.clock = checked
         return checked

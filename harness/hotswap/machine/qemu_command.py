@@ -103,7 +103,7 @@ def _firmware(profile: QemuProfile, sources: QemuSources) -> list[str]:
             raise LabFault(f"machine {profile.name!r}: firmware 'none' needs a kernel")
         return _kernel(profile, sources)
     if profile.firmware == "bios":
-        return ["-boot", "menu=off"]
+        return ["-boot", "menu=off", *_kernel(profile, sources)]
     code = firmware_code(profile)
     # Secure Boot's variables can be written only by the firmware itself, in system management mode.
     secure = ["-global", "driver=cfi.pflash01,property=secure,value=on"] if profile.secure_boot else []

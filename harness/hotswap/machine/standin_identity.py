@@ -37,7 +37,6 @@ def check_identity(control: StandinControl, identity: Identity, deadline: Deadli
 
 def give_identity(control: StandinControl, identity: Identity, deadline: Deadline) -> None:
     """Random numbers, and the name and address of the Linux. The random seed is in no file and in no log."""
-    control.greet(deadline=deadline)
     control.ask("random", secrets.token_hex(_SEED_BYTES), deadline=deadline)
     control.ask("name", identity.name, deadline=deadline)
     control.ask("address", identity.mac, GUEST_ADDRESS, deadline=deadline)
