@@ -12,7 +12,7 @@ import pytest
 from hotswap.deadline import Deadline
 from hotswap.errors import DeadlineExpired, LabFault, UsageError
 from hotswap.machine.lease import leases
-from hotswap.machine.proc import environment
+from hotswap.machine.proc import command_name, environment
 from hotswap.machine.wine import WineMachine
 from hotswap.machine.wine_prefix import clones_home, templates_home
 from hotswap.machine.wine_process import driver_hosts, prefix_processes
@@ -73,6 +73,18 @@ def test_a_started_machine_runs_drivers_and_a_stopped_one_leaves_nothing(cache: 
     assert machine.alive() == "stopped"
     assert all(machine.task_ids(host.pid) == frozenset() for host in hosts)
     machine.stop(Deadline.after(STOP))
+
+
+def test_no_process_of_the_guest_has_its_heap_where_wine_needs_its_page(cache: Path) -> None:
+    with started() as machine:
+        if not machine.wine.launcher:
+            pytest.skip("cannot be shown here: this container does not allow personality(2)")
+        processes = [process for process in machine.processes() if command_name(process.pid) != "wineserver64"]
+        assert len(processes) > 3
+        for process in processes:
+            assert Path(f"/proc/{process.pid}/personality").read_text().strip() == "00040000", process
+            (heap,) = (line for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines() if "[heap]" in line)
+            assert int(heap.partition("-")[0], 16) < 0x7D100000, "right behind the loader"
 
 
 def test_the_users_wine_home_display_and_environment_are_left_alone(

@@ -94,7 +94,7 @@ class WineMachine(Machine):
 
     def _boot(self, deadline: Deadline) -> None:
         for again in (True, True, False):
-            boot = self._spawn([str(self.wine.loader), "wineboot"], "wineboot")
+            boot = self._spawn(self.wine.command("wineboot"), "wineboot")
             try:
                 code = boot.wait(deadline.remaining)
             except subprocess.TimeoutExpired as error:
@@ -145,7 +145,7 @@ class WineMachine(Machine):
             partial.replace(target)
             with (self.folder.logs / "agent.log").open("ab") as errors:
                 child = subprocess.Popen(
-                    [str(self.wine.loader), f"C:\\{AGENT_FOLDER}\\{agent_exe.name}", "--pipe"],
+                    self.wine.command(f"C:\\{AGENT_FOLDER}\\{agent_exe.name}", "--pipe"),
                     env=self.environment,
                     cwd=self.folder.path,
                     stdin=subprocess.PIPE,
@@ -192,7 +192,7 @@ class WineMachine(Machine):
         """A minidump of the driver host into which this image is mapped; it goes on. Raises LabFault."""
         folder = self.folder.prefix / "drive_c" / AGENT_FOLDER
         what = f"dumping the driver host of {image}"
-        command = [str(self.wine.loader), f"C:\\{AGENT_FOLDER}\\hsagent.exe", "--dump", image]
+        command = self.wine.command(f"C:\\{AGENT_FOLDER}\\hsagent.exe", "--dump", image)
         try:
             done = subprocess.run(
                 command,
@@ -244,7 +244,7 @@ class WineMachine(Machine):
             self.folder,
             verdict=self.alive,
             dumps=self.crash_dumps,
-            query=[str(self.wine.loader), "reg", "query", r"HKLM\System\CurrentControlSet\Services", "/s"],
+            query=self.wine.command("reg", "query", r"HKLM\System\CurrentControlSet\Services", "/s"),
             environment=self.environment,
             deadline=deadline or Deadline.after(_DIAGNOSE_SECONDS),
         )

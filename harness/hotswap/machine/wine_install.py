@@ -11,6 +11,9 @@ from hotswap.errors import LabFault
 from hotswap.machine.profile import MachineProfile
 
 _VERSION_SECONDS = 20.0
+# The loader lies at 0x7d000000, so Linux puts its heap anywhere in the gigabyte behind, and Wine must have the page at
+# 0x7ffe0000: one start in some thousands fails, of any process. Some containers do not allow this call.
+_FIXED_LAYOUT = ("/usr/bin/setarch", "-R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,12 @@ class WineInstall:
     server: Path
     libraries: Path
     version: str
+    launcher: tuple[str, ...] = ()
+    """What the loader is started by, so that its processes and theirs are laid out alike each time."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """How a program of the guest is started."""
+        return [*self.launcher, str(self.loader), *arguments]
 
     @property
     def ntoskrnl(self) -> Path:
@@ -53,16 +62,24 @@ def find_wine(profile: MachineProfile) -> WineInstall:
     libraries = next((Path(f) for f in profile.strings("wine", "libraries") if Path(f, "ntoskrnl.exe").is_file()), None)
     if libraries is None:
         raise missing("its ntoskrnl.exe was not found")
+    launcher = _FIXED_LAYOUT if Path(_FIXED_LAYOUT[0]).is_file() else ()
     try:
-        answer = subprocess.run(
-            [loader, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_VERSION_SECONDS
-        )
+        answer = _ask_version([*launcher, str(loader)])
+        if launcher and answer.returncode != 0:
+            launcher = ()
+            answer = _ask_version([str(loader)])
     except (OSError, subprocess.TimeoutExpired) as error:
         raise missing(f"`{loader} --version` failed: {error}") from error
     version = answer.stdout.strip()
     if answer.returncode != 0 or not version.startswith("wine"):
         raise missing(f"`{loader} --version` ended with {answer.returncode} and said {version or answer.stderr!r}")
-    return WineInstall(loader, server, libraries, version)
+    return WineInstall(loader, server, libraries, version, launcher)
+
+
+def _ask_version(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_VERSION_SECONDS
+    )
 
 
 def _first(paths: list[str], programs: list[str]) -> Path | None:

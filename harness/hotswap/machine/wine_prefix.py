@@ -177,10 +177,10 @@ def _boot(profile: MachineProfile, wine: WineInstall, folder: PrefixFolder, dead
     registry = folder.path / "profile.reg"
     registry.write_text(_registry_text(profile), encoding="utf-16")
     environment = folder.environment(profile, wine)
-    loader, server = str(wine.loader), str(wine.server)
+    server = str(wine.server)
     steps: dict[str, list[str]] = {
-        "wineboot": [loader, "wineboot", "--init"],
-        "registry": [loader, "reg", "import", str(registry)],
+        "wineboot": wine.command("wineboot", "--init"),
+        "registry": wine.command("reg", "import", str(registry)),
         # wineserver writes the registry when it ends: wait for that, not for a time.
         "end": [server, "-k"],
         "wait": [server, "-w"],
