@@ -12,7 +12,7 @@ from hotswap.errors import LabFault
 OFFSET_MS = 250.0
 RATE = 0.05
 # One reading is off by chance on a very busy computer, and then takes too long to be believed; the next may do.
-_PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
 _INTERVAL_SECONDS = 0.05
 
 Clock = Callable[[], tuple[int, int]]
@@ -92,14 +92,15 @@ def checked_clock(
     *,
     offset_ms: float = OFFSET_MS,
     began: ClockReading | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> tuple[ClockReading, ClockCheck]:
     """Read the clocks until they agree; returns the first reading too, for later checks.
 
     `began`: a first reading that was made before, so that the rate is that of the time since. ClockOff, with what is
-    off and its error, when they do not agree for seconds; LabFault when they cannot be read.
+    off and its error, when they do not agree for `patience` seconds; LabFault when they cannot be read.
     """
     first = began or read_clocks(guest)
-    return first, _agreed(guest, first, whose, alive, deadline, offset_ms)
+    return first, _agreed(guest, first, whose, alive, deadline.within(patience), offset_ms)
 
 
 def later_clock_problem(
@@ -112,7 +113,7 @@ def later_clock_problem(
 ) -> str | None:
     """What is off with the clocks since the reading `first`; None: nothing. LabFault when they cannot be read."""
     try:
-        _agreed(guest, first, "the guest", alive, deadline, offset_ms)
+        _agreed(guest, first, "the guest", alive, deadline.within(PATIENCE_SECONDS), offset_ms)
     except ClockOff as off:
         return str(off)
     return None
@@ -123,10 +124,9 @@ def _agreed(
     first: ClockReading,
     whose: str,
     alive: Callable[[], str | None],
-    deadline: Deadline,
+    limit: Deadline,
     offset_ms: float,
 ) -> ClockCheck:
-    limit = deadline.within(_PATIENCE_SECONDS)
     # The rate of two readings right after one another says nothing.
     limit.wait_for(lambda: _since(first) >= _INTERVAL_SECONDS, "the clocks to go on", alive=alive)
 

@@ -26,7 +26,9 @@ from hotswap.machine.standin_image import StandinImage, kernel_file, standin_ima
 from hotswap.machine.standin_ports import StandinPorts, agent_hash
 from hotswap.machine.standin_ssh import forget_keys
 
-_CLOCK_TRIES = 3
+# A time that was late on its way stays off: to set it again helps, and to wait does not.
+_CLOCK_TRIES = 4
+_CLOCK_PATIENCE_SECONDS = 1.5
 # What each takes at the speed of this computer, for choosing between them.
 _BOOT_SECONDS = 5.0
 _FORK_SECONDS = 1.5
@@ -107,7 +109,7 @@ class QemuMachine(StandinPorts):
             # Last: by now the port is warm, and the time does not grow old on its way. On a busy computer it may.
             self.control.set_clock(deadline=deadline)
             try:
-                self.check_clock(deadline, began=began)
+                self.check_clock(deadline, began=began, patience=_CLOCK_PATIENCE_SECONDS)
                 return
             except ClockOff:
                 if not left:

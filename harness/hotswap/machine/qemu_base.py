@@ -16,7 +16,14 @@ from hotswap.deadline import Deadline
 from hotswap.driver.deploy import DeployAgent
 from hotswap.errors import LabFault, UsageError
 from hotswap.machine.base import STOP_SECONDS
-from hotswap.machine.clock_check import OFFSET_MS, ClockCheck, ClockReading, checked_clock, later_clock_problem
+from hotswap.machine.clock_check import (
+    OFFSET_MS,
+    PATIENCE_SECONDS,
+    ClockCheck,
+    ClockReading,
+    checked_clock,
+    later_clock_problem,
+)
 from hotswap.machine.lease import Lease, new_id
 from hotswap.machine.profile import MachineProfile
 from hotswap.machine.qemu_accelerator import Accelerator, QemuInstall, choose_accelerator, find_qemu
@@ -248,10 +255,12 @@ class QemuBase(WatchedMachine):
 
     # Clocks
 
-    def check_clock(self, deadline: Deadline, *, began: ClockReading | None = None) -> ClockCheck:
+    def check_clock(
+        self, deadline: Deadline, *, began: ClockReading | None = None, patience: float = PATIENCE_SECONDS
+    ) -> ClockCheck:
         """The guest's clocks against this host's. ClockOff when they are off: nothing it measured could be believed.
 
-        `began`: a reading from which on the rate is measured.
+        `began` and `patience` are those of checked_clock.
         """
         self._clock_began, checked = checked_clock(
             lambda: self._read_clock(deadline),
@@ -260,6 +269,7 @@ class QemuBase(WatchedMachine):
             deadline,
             offset_ms=self.clock_offset_ms,
             began=began,
+            patience=patience,
         )
         self.clock = checked
         return checked
