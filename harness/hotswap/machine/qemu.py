@@ -97,11 +97,11 @@ class QemuMachine(StandinPorts):
             self._fork(self._template, deadline)
 
     def _settle_in(self, deadline: Deadline) -> None:
-        self.control.greet(deadline=deadline)
-        # The ticks are measured over the time that the rest takes.
-        began = read_clocks(lambda: self._read_clock(deadline))
         with ThreadPoolExecutor(1, "name-windows") as beside:
             named = beside.submit(self._name_windows, deadline) if self._agent_in_guest is not None else None
+            self.control.greet(deadline=deadline)
+            # The ticks are measured over the time that the rest takes.
+            began = read_clocks(lambda: self._read_clock(deadline))
             give_identity(self.control, self.identity, deadline)
             if named is not None:
                 named.result()
