@@ -32,10 +32,9 @@ def test_what_remains_is_never_negative() -> None:
     assert 59 < Deadline.after(60).remaining <= 60
 
 
-def test_a_wait_returns_the_first_value_that_counts() -> None:
-    answers = iter([None, False, 0, 1])
-    # 0 and "" are values; only None and False say "not yet".
-    assert Deadline.after(10).wait_for(lambda: next(answers), "an answer", interval=0.001) == 0
+def test_a_wait_returns_the_first_value_that_is_true() -> None:
+    answers = iter([None, False, 0, "", [], {}, 1])
+    assert Deadline.after(10).wait_for(lambda: next(answers), "an answer", interval=0.001) == 1
 
 
 def test_an_expired_wait_names_what_it_waited_for_and_what_it_saw() -> None:

@@ -47,7 +47,7 @@ class Deadline:
         interval: float = 0.02,
         last_seen: Callable[[], str] | None = None,
     ) -> T:
-        """Return the first value of `condition` that is neither None nor False.
+        """Return the first value of `condition` that is true: no list that is still empty, no count that is still 0.
 
         `alive` watches what the condition depends on: it returns None while that lives, else what became of it.
         Raises DeadlineExpired, which names the condition and what was seen last.
@@ -55,7 +55,7 @@ class Deadline:
         pause = Event()
         while True:
             value = condition()
-            if value is not None and value is not False:
+            if value:
                 return value
             gone = alive() if alive else None
             if gone is not None:

@@ -130,7 +130,9 @@ def test_a_shutdown_takes_back_a_worker_that_the_call_before_it_waits_for(
             "call_endpoint", endpoint_id=3, argument_count=6, arguments=[1, 2, 3, 4, 5, 6, 0, 0], deadline=deadline
         )
         counters = lab.device.query_counters
-        deadline.wait_for(lambda: call.done or counters(deadline=deadline).proxy_held_calls, "the call to run or not")
+        deadline.wait_for(
+            lambda: call.done or counters(deadline=deadline).proxy_held_calls > 0, "the call to run or to be held"
+        )
         return None if call.done else call
 
     call = deadline.wait_for(begin_held, "the update to hold calls")

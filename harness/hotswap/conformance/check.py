@@ -142,7 +142,7 @@ def expect_equal(seen: T, wanted: T, what: str) -> None:
 
 
 def wait_until(condition: Callable[[], T | None], what: str, *, seconds: float = _WAIT_SECONDS) -> T:
-    """The first value of `condition` that is neither None nor False; CheckFailed when it does not come in time.
+    """The first value of `condition` that is true; CheckFailed when it does not come in time.
 
     The time is a guard against a hang, long enough for any loaded host, and never what is tested.
     """
