@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -15,6 +16,7 @@ from hotswap.machine.proc import Owner, command_name
 from hotswap.machine.wine import WineMachine
 from hotswap.run import RunFolder
 from hotswap.swap import drive
+from hotswap.swap import lab as lab_module
 from hotswap.swap.lab import Lab
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.runner import run_swap
@@ -29,9 +31,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "runs"
 
 
-def test_a_driver_that_does_not_answer_in_time_fails_with_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("agent", ["waits with it", "comes to wait with it later"])
+def test_a_driver_that_does_not_answer_in_time_fails_with_evidence(agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Agent and driver host live, so it is the driver that hangs: a result of the test, not a fault of the lab."""
     monkeypatch.setattr(drive, "_CALL_SECONDS", 2.0)
+    if agent == "comes to wait with it later":
+        monkeypatch.setattr(lab_module, "_CLOSE_SECONDS", 1.0)
+        answers = iter([True])
+        ping = Lab._ping
+        monkeypatch.setattr(Lab, "_ping", lambda lab: next(answers, None) or ping(lab))
     seen: list[str] = []
 
     def stop_host(point: str, lab: Lab) -> None:
@@ -45,6 +53,9 @@ def test_a_driver_that_does_not_answer_in_time_fails_with_evidence(monkeypatch: 
     failed = {item.id: item.message for item in result.expectations if item.verdict is Verdict.FAIL}
     assert "operations-succeed" in failed, failed
     assert {"processes.json", "preflight.json"} <= {path.name for path in (result.run_folder / "evidence").iterdir()}
+    events = [json.loads(line) for line in (result.run_folder / "timeline.jsonl").read_text().splitlines()]
+    assert len([event for event in events if event.get("what") == "stacks of the driver that hangs"]) == 1
+    assert result.events > 0, "what the agent wrote before"
     assert not [lease for lease in leases() if lease.owner == Owner.own().process]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from time import monotonic
 from typing import Any
@@ -94,6 +94,7 @@ class Lab:
         self._agent_answers = True
         self._crash: Crash | None = None
         self.hang: Hang | None = None
+        self._looked_at_hang = False
         """Where the threads of a driver that hangs are, once `driver_hangs` has said so and where it can be seen."""
         self._deployed = self._started = self._tracing = self._shut_down = False
         self._blame: HotswapError | None = None
@@ -223,7 +224,8 @@ class Lab:
             return False
         self._agent_answers = self._agent_answers and self._ping()
         hangs = self._agent_answers or any("IOCTL" in what for what in connection.waiting)
-        if hangs and self.hang is None:
+        if hangs and not self._looked_at_hang:
+            self._looked_at_hang = True
             self._look_at_hang()
         return hangs
 
@@ -395,6 +397,10 @@ class Lab:
         trace_error: str | None = None
         if self._device is not None and not self._shut_down and (self.host is None or self.host.alive):
             self._try(trouble, "shutting the driver down", self.shutdown, deadline=self._after(_CLOSE_SECONDS))
+            if not self._agent_answers:
+                # It waits with the driver by now.
+                closed = self._close_without_agent()
+                return replace(closed, faults=tuple(trouble.guest), problems=(*trouble.lab, *closed.problems))
         if self._tracing:
             with self.step("stop trace"):
                 stats, trace_error = self._stop_trace(trouble)
