@@ -146,4 +146,4 @@ def _look(machine: QemuMachine, build: DriverBuild, package: DriverPackage) -> t
             found = check_consistency(agent, package.images, deadline)
     except HotswapError as error:
         return None, [f"looking at services and images: {error}"]
-    return found, [*found.problems]
+    return found, list(found.problems)

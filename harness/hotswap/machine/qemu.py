@@ -97,7 +97,8 @@ class QemuMachine(StandinPorts):
             self._fork(self._template, deadline)
 
     def _settle_in(self, deadline: Deadline) -> None:
-        with ThreadPoolExecutor(1, "name-windows") as beside:
+        beside = ThreadPoolExecutor(1, "name-windows")
+        try:
             named = beside.submit(self._name_windows, deadline) if self._agent_in_guest is not None else None
             self.control.greet(deadline=deadline)
             # The ticks are measured over the time that the rest takes.
@@ -105,6 +106,9 @@ class QemuMachine(StandinPorts):
             give_identity(self.control, self.identity, deadline)
             if named is not None:
                 named.result()
+        finally:
+            # After a failure it ends with the machine: nobody waits here for a guest that says nothing.
+            beside.shutdown(wait=False)
         for left in reversed(range(_CLOCK_TRIES)):
             # Last: by now the port is warm, and the time does not grow old on its way. On a busy computer it may.
             self.control.set_clock(deadline=deadline)
