@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command import run_folders, summary
 
+from hotswap.deadline import Deadline
 from hotswap.errors import LabFault
 from hotswap.machine.lease import leases
 from hotswap.machine.proc import Owner, command_name
@@ -20,6 +21,7 @@ from hotswap.swap import lab as lab_module
 from hotswap.swap.lab import Lab
 from hotswap.swap.plan import SwapPlan
 from hotswap.swap.runner import run_swap
+from hotswap.trace.etl import read_etl
 from hotswap.trace.expect import Verdict
 
 pytestmark = pytest.mark.usefixtures("runs", "cache")
@@ -44,6 +46,13 @@ def test_a_driver_that_does_not_answer_in_time_fails_with_evidence(agent: str, m
 
     def stop_host(point: str, lab: Lab) -> None:
         seen.append(point)
+        if point == "load-running":
+            assert isinstance(lab.machine, WineMachine)
+            trace = lab.machine.host_path(lab_module.GUEST_TRACE)
+            # The agent writes once a second; the first event is the file's own.
+            Deadline.after(30).wait_for(
+                lambda: len(read_etl(trace).events) > 1, "the driver's events in the agent's file"
+            )
         if point == "update-begun" and "load-running" in seen:
             assert lab.host is not None
             os.kill(lab.host.process.pid, signal.SIGSTOP)
