@@ -31,7 +31,7 @@ def started() -> WineMachine:
 def guest(machine: WineMachine, *argv: str) -> str:
     """Run a program of the guest and return what it wrote."""
     done = subprocess.run(
-        [str(machine.wine.loader), *argv],
+        machine.wine.command(*argv),
         env=machine.environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

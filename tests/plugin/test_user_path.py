@@ -392,7 +392,7 @@ def test_ctrl_c_while_the_guest_starts_leaves_nothing(user: User) -> None:
     user.write("test_long.py", LONG_TEST)
     process = user.start()
     Deadline.after(120).wait_for(
-        lambda: user.left() or None,
+        user.left,
         "the guest to be made",
         alive=lambda: None if process.poll() is None else f"pytest ended: {process.communicate()[0]}",
         interval=0.005,

@@ -93,7 +93,7 @@ def test_an_interrupted_soak_leaves_nothing(runs: Path) -> None:
     def owned() -> list[Lease]:
         return [lease for lease in leases() if lease.owner.pid == process.pid]
 
-    Deadline.after(60).wait_for(lambda: owned() or None, "its first guest")
+    Deadline.after(60).wait_for(owned, "its first guest")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err

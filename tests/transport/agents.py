@@ -30,7 +30,7 @@ def process_of(agent: Agent) -> PipeTransport:
 def attach(machine: WineMachine) -> PipeTransport:
     """Join the agent that stays in the guest, as an SSH server's session would; starts one when there is none."""
     process = subprocess.Popen(
-        [str(machine.wine.loader), AGENT, "--attach"],
+        machine.wine.command(AGENT, "--attach"),
         env=machine.environment,
         cwd=machine.folder.path,
         stdin=subprocess.PIPE,
@@ -45,7 +45,7 @@ def attach(machine: WineMachine) -> PipeTransport:
 def run_agent_program(machine: WineMachine, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the agent's program for something that ends."""
     return subprocess.run(
-        [str(machine.wine.loader), AGENT, *arguments],
+        machine.wine.command(AGENT, *arguments),
         env=machine.environment,
         cwd=machine.folder.path,
         stdin=subprocess.DEVNULL,

@@ -59,7 +59,7 @@ def resident(
         port.unlink(missing_ok=True)
         port.symlink_to(line.device)
         process = subprocess.Popen(
-            [str(machine.wine.loader), AGENT, "--port", "COM2"], env=machine.environment, cwd=machine.folder.path
+            machine.wine.command(AGENT, "--port", "COM2"), env=machine.environment, cwd=machine.folder.path
         )
         resident = Resident(machine, line, process, agent_contract)
         yield resident

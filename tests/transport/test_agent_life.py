@@ -124,7 +124,7 @@ def test_an_agent_that_cannot_be_started_as_asked_says_how_it_is_used(
 ) -> None:
     machine.connect_agent(build.agent, deadline).close()
     process = subprocess.Popen(
-        [str(machine.wine.loader), r"C:\hotswap\hsagent.exe", "--nonsense"],
+        machine.wine.command(r"C:\hotswap\hsagent.exe", "--nonsense"),
         env=machine.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

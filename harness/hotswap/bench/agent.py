@@ -60,7 +60,7 @@ def _measure(call: Callable[[], object], count: int) -> list[float]:
 def _start_program(machine: WineMachine) -> None:
     """What a harness without an agent does: start the loader with a program and wait for its end."""
     subprocess.run(
-        [str(machine.wine.loader), "cmd.exe", "/c", "exit"],
+        machine.wine.command("cmd.exe", "/c", "exit"),
         env=machine.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

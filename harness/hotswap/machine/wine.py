@@ -102,7 +102,7 @@ class WineMachine(Machine):
             if code == 0:
                 return
             words = self._tail("wineboot")
-            # By chance: this computer had put something where Wine wants its page. Nothing of Wine had run yet.
+            # Where its layout is not fixed (wine_install.py), Wine's page may be taken. Nothing of Wine had run yet.
             if not (again and _NO_PLACE in words):
                 raise LabFault(f"starting Wine's services: wineboot ended with {code}; it wrote {words}")
 

@@ -94,8 +94,8 @@ class Lab:
         self._agent_answers = True
         self._crash: Crash | None = None
         self.hang: Hang | None = None
-        self._looked_at_hang = False
         """Where the threads of a driver that hangs are, once `driver_hangs` has said so and where it can be seen."""
+        self._looked_at_hang = False
         self._deployed = self._started = self._tracing = self._shut_down = False
         self._blame: HotswapError | None = None
         self.interfere: Callable[[str], None] = lambda _point: None
